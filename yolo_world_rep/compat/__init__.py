@@ -1,0 +1,8 @@
+"""What third-party versions force on us, and nothing else.
+
+Each file says which version it is for and when it can go.
+"""
+from .mmcv_ops import install_mmcv_ops
+from .versions import check_versions
+
+__all__ = ['check_versions', 'install_mmcv_ops']
