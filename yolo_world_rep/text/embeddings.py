@@ -1,0 +1,200 @@
+"""Embeddings files: an N x D array and, beside it, what its rows mean."""
+import hashlib
+import io
+import json
+import os
+from dataclasses import dataclass
+from typing import Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ..utils.files import atomic_path
+from .vocabulary import check_class_texts, class_names
+
+Path = Union[str, os.PathLike]
+
+
+@dataclass(frozen=True)
+class TextEmbeddings:
+    """Text embeddings with their origin.
+
+    Args:
+        vectors (np.ndarray): One row a class, float32, shape (N, D). The
+            rows are as the file has them; nothing is normalised.
+        names (Tuple[str, ...], optional): The N class names, if known.
+        sha256 (str): Hash of the file's bytes, in hexadecimal.
+        path (str): The file.
+    """
+    vectors: np.ndarray
+    names: Optional[Tuple[str, ...]]
+    sha256: str
+    path: str
+
+
+def sidecar_path(path: Path) -> str:
+    """The JSON file that may stand beside an embeddings file."""
+    return os.path.splitext(os.fspath(path))[0] + '.json'
+
+
+def load_embeddings(path: Path) -> TextEmbeddings:
+    """Read a ``.npy`` file of text embeddings.
+
+    Class names come from the file of the same name with the ending
+    ``.json``, if there is one: either what :func:`save_embeddings` writes
+    or a list of class texts.
+
+    Args:
+        path (str | os.PathLike): The ``.npy`` file.
+
+    Returns:
+        TextEmbeddings: The rows in float32, whatever numeric type the
+        file has.
+
+    Raises:
+        ValueError: If the file cannot be read, is no ``.npy`` array, or
+            is not a finite, non-empty, two-dimensional numeric one, or if
+            the names beside it do not belong to it.
+    """
+    path = os.fspath(path)
+    try:
+        with open(path, 'rb') as file:
+            data = file.read()
+    except OSError as error:
+        raise ValueError(f'text embeddings {path!r} cannot be read '
+                         f'({error.strerror}); give the path of a .npy '
+                         f'file') from None
+    if not data.startswith(np.lib.format.MAGIC_PREFIX):
+        raise ValueError(f'text embeddings {path!r} are not a .npy file; '
+                         f'write them with numpy.save')
+    try:
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OverflowError, MemoryError) as error:
+        # Truncated, damaged, or pickled objects, which are never loaded.
+        raise ValueError(f'text embeddings {path!r} cannot be loaded: '
+                         f'{error}; write a plain numeric array with '
+                         f'numpy.save') from None
+    vectors = check_vectors(array, f'text embeddings {path!r}')
+    digest = hashlib.sha256(data).hexdigest()
+    names = _sidecar_names(sidecar_path(path), len(vectors), digest)
+    return TextEmbeddings(vectors, names, digest, path)
+
+
+def save_embeddings(path: Path,
+                    vectors: np.ndarray,
+                    names: Sequence[str],
+                    prompts: Optional[Sequence[str]] = None,
+                    encoder: Optional[str] = None) -> TextEmbeddings:
+    """Write embeddings to a ``.npy`` file and their names beside it.
+
+    Args:
+        path (str | os.PathLike): The ``.npy`` file; its folder is made if
+            it is missing. The names go to the same name in ``.json``.
+        vectors (np.ndarray): One row a class, shape (N, D).
+        names (Sequence[str]): The N class names.
+        prompts (Sequence[str], optional): The N texts that were encoded,
+            where they differ from the names.
+        encoder (str, optional): What computed the vectors.
+
+    Returns:
+        TextEmbeddings: What :func:`load_embeddings` gives back.
+
+    Raises:
+        ValueError: If the vectors are not a finite, non-empty,
+            two-dimensional numeric array, or names or prompts are not as
+            many as the rows.
+    """
+    path = os.fspath(path)
+    if not path.endswith('.npy'):
+        raise ValueError(f'path={path!r}: an embeddings file must end in '
+                         f'.npy')
+    vectors = check_vectors(vectors, 'vectors')
+    names = _check_names(names, len(vectors), 'names')
+    if prompts is not None:
+        prompts = list(_check_names(prompts, len(vectors), 'prompts'))
+    buffer = io.BytesIO()
+    np.save(buffer, vectors, allow_pickle=False)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+    # Last, and with the hash of the array: names that were written for
+    # another array are noticed.
+    sidecar = dict(
+        names=list(names), prompts=prompts, encoder=encoder, sha256=digest)
+    with atomic_path(sidecar_path(path)) as temporary:
+        temporary.write_text(
+            json.dumps(sidecar, ensure_ascii=False, indent=1),
+            encoding='utf-8')
+    return TextEmbeddings(vectors, names, digest, path)
+
+
+def check_vectors(array: np.ndarray, name: str) -> np.ndarray:
+    """Check embeddings and cast them to float32.
+
+    Args:
+        array (np.ndarray): The embeddings.
+        name (str): What to call them in an error.
+
+    Returns:
+        np.ndarray: A float32 array of shape (N, D), N and D positive.
+
+    Raises:
+        ValueError: If the array is not numeric, two-dimensional, non-empty
+            and finite (in float32).
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in 'fiu':
+        raise ValueError(f'{name}: dtype {array.dtype}, expected numbers '
+                         f'(float32, float16 or float64)')
+    if array.ndim != 2:
+        raise ValueError(
+            f'{name}: shape {array.shape}, expected two dimensions, one row '
+            f'a class; a single vector needs reshape(1, -1)')
+    if array.size == 0:
+        raise ValueError(f'{name}: shape {array.shape}, expected at least '
+                         f'one row and one column')
+    with np.errstate(over='ignore'):
+        vectors = array.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f'{name}: {len(bad)} of {len(vectors)} rows hold NaN or '
+            f'infinite values in float32, the first is row {bad[0]}; '
+            f'compute them again')
+    return vectors
+
+
+def _check_names(names: Sequence[str], count: int,
+                 name: str) -> Tuple[str, ...]:
+    if isinstance(names, str) or not all(
+            isinstance(text, str) for text in names):
+        raise ValueError(f'{name}: expected a list of strings, got '
+                         f'{names!r}')
+    if len(names) != count:
+        raise ValueError(f'{name}: {len(names)} for {count} rows of '
+                         f'embeddings; give one for each row, in order')
+    return tuple(names)
+
+
+def _sidecar_names(path: str, count: int,
+                   digest: str) -> Optional[Tuple[str, ...]]:
+    """Names from the file beside the embeddings; None without one."""
+    if not os.path.exists(path):
+        return None
+    what = f'names beside the embeddings, {path!r}'
+    remedy = 'mend, replace or remove that file'
+    try:
+        with open(path, encoding='utf-8') as file:
+            sidecar = json.load(file)
+    except (OSError, ValueError) as error:
+        raise ValueError(f'{what}, cannot be read: {error}; '
+                         f'{remedy}') from None
+    if not isinstance(sidecar, dict):
+        names = class_names(check_class_texts(sidecar, what))
+    elif isinstance(sidecar.get('names'), list):
+        names = sidecar['names']
+    else:
+        raise ValueError(f'{what}: no list under "names"; {remedy}')
+    if isinstance(sidecar, dict) and sidecar.get('sha256', digest) != digest:
+        raise ValueError(f'{what}: they were written for another array '
+                         f'(sha256 differs); {remedy}')
+    return _check_names(names, count, what)

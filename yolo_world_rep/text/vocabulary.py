@@ -1,0 +1,73 @@
+"""Class texts: which words stand for which class."""
+import json
+import os
+from typing import List, Sequence, Tuple, Union
+
+
+def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
+    """Read a vocabulary file.
+
+    The file is JSON in the form of YOLO-World, one list of synonyms a
+    class (``[["person"], ["sofa", "couch"]]``), or simply one string a
+    class (``["person", "sofa"]``).
+
+    Args:
+        path (str | os.PathLike): The file.
+
+    Returns:
+        List[List[str]]: The synonyms of each class, at least one.
+
+    Raises:
+        ValueError: If the file cannot be read or is not such a list.
+    """
+    path = os.fspath(path)
+    try:
+        with open(path, encoding='utf-8') as file:
+            entries = json.load(file)
+    except OSError as error:
+        raise ValueError(f'class texts {path!r} cannot be read '
+                         f'({error.strerror}); give the path of a JSON '
+                         f'list of class names') from None
+    except ValueError as error:  # malformed JSON or not UTF-8
+        raise ValueError(f'class texts {path!r} are not valid JSON: '
+                         f'{error}') from None
+    return check_class_texts(entries, f'class texts {path!r}')
+
+
+def check_class_texts(entries: object, name: str) -> List[List[str]]:
+    """Bring class texts into the form of a list of lists of synonyms.
+
+    Args:
+        entries (object): A list with one string or one list of strings a
+            class.
+        name (str): What to call the entries in an error.
+
+    Returns:
+        List[List[str]]: New lists; the caller's are left alone.
+
+    Raises:
+        ValueError: If the entries are anything else, or there are none.
+    """
+    if not isinstance(entries, (list, tuple)):
+        raise ValueError(
+            f'{name}: expected a list with one entry a class, got '
+            f'{type(entries).__name__}; write [["cat"], ["dog", "puppy"]] '
+            f'or ["cat", "dog"]')
+    if not entries:
+        raise ValueError(f'{name}: the list is empty; name at least one '
+                         f'class')
+    texts = []
+    for index, entry in enumerate(entries):
+        synonyms = [entry] if isinstance(entry, str) else entry
+        if (not isinstance(synonyms, (list, tuple)) or not synonyms
+                or not all(isinstance(text, str) for text in synonyms)):
+            raise ValueError(
+                f'{name}: entry {index} is {entry!r}, expected a string or '
+                f'a list of at least one string')
+        texts.append(list(synonyms))
+    return texts
+
+
+def class_names(texts: Sequence[Sequence[str]]) -> Tuple[str, ...]:
+    """The name of each class: the first of its synonyms."""
+    return tuple(synonyms[0] for synonyms in texts)
