@@ -1,1 +1,8 @@
-"""Placeholder."""
+"""What a config can name under ``model``."""
+from . import (backbones, data_preprocessors, dense_heads, detectors, layers,
+               necks)
+
+__all__ = [
+    'backbones', 'data_preprocessors', 'dense_heads', 'detectors', 'layers',
+    'necks'
+]

@@ -1,0 +1,185 @@
+"""Detectors as the tests want them: YOLOv8's with the widths given."""
+from typing import Optional
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.registry import init_default_scope
+from mmyolo.registry import MODELS
+from torch import Tensor, nn
+
+NORM_CFG = dict(type='BN', momentum=0.03, eps=0.001)
+CHANNELS = [256, 512, 1024]
+BLOCKS = dict(
+    text='MaxSigmoidCSPLayerWithTwoConv',
+    rep_conv='RepConvMaxSigmoidCSPLayerWithTwoConv',
+    rep_linear='RepMaxSigmoidCSPLayerWithTwoConv')
+
+
+def detector_cfg(form: str = 'text',
+                 num_classes: int = 7,
+                 embed_dims: int = 64,
+                 use_bn_head: bool = True,
+                 dual: Optional[dict] = None,
+                 widen_factor: float = 0.125,
+                 deepen_factor: float = 0.33,
+                 last_stage_out_channels: int = 1024,
+                 embed_channels=(128, 256, 512),
+                 num_heads=(16, 16, 32),
+                 pretrain_classes: int = 80,
+                 block: Optional[dict] = None) -> dict:
+    """Config of a detector in one of its forms.
+
+    Args:
+        form (str): 'text', 'rep_conv' or 'rep_linear'.
+        dual (dict, optional): The dual neck's text enhancer.
+        block (dict, optional): More arguments of the CSP layers.
+    """
+    folded = form != 'text'
+    channels = [*CHANNELS[:2], last_stage_out_channels]
+    scale = dict(deepen_factor=deepen_factor, widen_factor=widen_factor)
+    guide_channels = num_classes if folded else embed_dims
+    neck = dict(
+        type='YOLOWorldPAFPN',
+        in_channels=channels,
+        out_channels=channels,
+        guide_channels=guide_channels,
+        embed_channels=list(embed_channels),
+        num_heads=list(num_heads),
+        num_csp_blocks=3,
+        norm_cfg=NORM_CFG,
+        block_cfg=dict(type=BLOCKS[form], **(block or {})),
+        **scale)
+    if dual is not None:
+        neck.update(type='YOLOWorldDualPAFPN', text_enhancder=dual)
+    head_module = dict(
+        type='YOLOWorldHeadModule',
+        num_classes=num_classes,
+        embed_dims=embed_dims,
+        use_bn_head=use_bn_head,
+        in_channels=channels,
+        widen_factor=widen_factor,
+        norm_cfg=NORM_CFG,
+        pretrain_classes=pretrain_classes)
+    if folded:
+        head_module.update(type='RepYOLOWorldHeadModule',
+                           num_guide=num_classes)
+    cfg = dict(
+        type='SimpleYOLOWorldDetector',
+        mm_neck=True,
+        reparameterized=folded,
+        prompt_dim=embed_dims,
+        num_prompts=num_classes,
+        backbone=dict(
+            type='MultiModalYOLOBackbone',
+            with_text_model=False,
+            image_model=dict(
+                type='YOLOv8CSPDarknet',
+                arch='P5',
+                last_stage_out_channels=last_stage_out_channels,
+                norm_cfg=NORM_CFG,
+                **scale)),
+        neck=neck,
+        bbox_head=dict(
+            type='YOLOv8Head' if folded else 'YOLOWorldHead',
+            head_module=head_module),
+        train_cfg=dict(
+            assigner=dict(
+                type='BatchTaskAlignedAssigner',
+                num_classes=num_classes,
+                use_ciou=True,
+                topk=10,
+                alpha=0.5,
+                beta=6.0,
+                eps=1e-9)),
+        test_cfg=dict(
+            multi_label=True,
+            nms_pre=30000,
+            score_thr=0.001,
+            nms=dict(type='nms', iou_threshold=0.7),
+            max_per_img=300))
+    return cfg
+
+
+def build_detector(form: str = 'text', **kwargs) -> nn.Module:
+    """A detector in evaluation mode, see :func:`detector_cfg`."""
+    init_default_scope('mmyolo')
+    return MODELS.build(ConfigDict(detector_cfg(form, **kwargs))).eval()
+
+
+def golden_detector(golden, form: str = 'text') -> nn.Module:
+    """The detector of a golden model, in float64, without its weights."""
+    config = golden.config
+    dual = dict(
+        type='ImagePoolingAttentionModule',
+        embed_channels=32,
+        num_heads=4,
+        pool_size=3) if config['neck'] == 'dual' else None
+    return build_detector(
+        form,
+        num_classes=config['num_classes'],
+        embed_dims=config['embed_dims'],
+        use_bn_head=config['head'] == 'bn',
+        dual=dual,
+        widen_factor=config['widen_factor'],
+        deepen_factor=config['deepen_factor'],
+        embed_channels=config['embed_channels'],
+        num_heads=config['num_heads'],
+        pretrain_classes=config['num_classes']).double()
+
+
+def randomize(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Random weights, biases, scales and statistics, none at its default."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(tensor: Tensor, low: float, high: float) -> None:
+        with torch.no_grad():
+            tensor.copy_(low + (high - low) * torch.rand(
+                tensor.shape, generator=generator))
+
+    for name, tensor in model.state_dict().items():
+        if name.endswith('running_var'):
+            uniform(tensor, 0.5, 1.5)
+        elif tensor.is_floating_point() and tensor.dim() < 2:
+            uniform(tensor, -0.5, 0.5)
+            if name.endswith(('bn.weight', 'norm.weight')):
+                tensor.add_(1.0)
+        elif tensor.is_floating_point() and 'scale' in name:
+            uniform(tensor, 0.5, 1.5)
+        elif tensor.is_floating_point():
+            bound = (3 / tensor[0].numel())**0.5
+            uniform(tensor, -1.5 * bound, 1.5 * bound)
+    return model
+
+
+def run_detector(model: nn.Module, image: Tensor,
+                 text: Optional[Tensor] = None) -> dict:
+    """Neck features, logits and boxes of every level, by golden's names.
+
+    Args:
+        text (Tensor, optional): (N, D), exactly as given to neck and head.
+    """
+    with torch.no_grad():
+        features = model.backbone.forward_image(image)
+        if text is None:
+            neck = model.neck(features)
+            cls, bbox = model.bbox_head(neck)
+        else:
+            text = text.expand(len(image), -1, -1)
+            neck = model.neck(features, text)
+            cls, bbox = model.bbox_head((neck, text))
+    outputs = {}
+    for name, levels in (('neck', neck), ('cls', cls), ('bbox', bbox)):
+        outputs.update({f'{name}{i}': x for i, x in enumerate(levels)})
+    return outputs
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    """Largest difference over the largest value expected."""
+    assert found.shape == expected.shape
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def worst_error(found: dict, expected: dict) -> float:
+    """Largest relative error of several outputs."""
+    assert found.keys() == expected.keys()
+    return max(relative_error(found[k], expected[k]) for k in expected)

@@ -1,0 +1,166 @@
+"""Contrastive heads: two normalizations of the image, two places of text.
+
+=========  =====================  =======================
+           text as an input       text folded into a conv
+=========  =====================  =======================
+BN (v2)    `BNContrastiveHead`    `RepBNContrastiveHead`
+L2 (v1)    `ContrastiveHead`      `RepContrastiveHead`
+=========  =====================  =======================
+"""
+import math
+
+import torch
+import torch.nn as nn
+from mmcv.cnn import build_norm_layer
+from mmdet.utils import ConfigType, OptMultiConfig
+from mmengine.model import BaseModule
+from mmyolo.registry import MODELS
+from torch import Tensor
+
+from yolo_world_rep.registry import register
+from yolo_world_rep.reparam import folding
+
+from ..utils import require_text
+
+NORM_CFG = dict(type='BN', momentum=0.03, eps=0.001)
+
+
+class _TextContrast(BaseModule):
+    """Logits against the texts of each image: exp(s)·⟨z, t/‖t‖⟩ + b."""
+
+    def _build_contrast(self, logit_scale: float) -> None:
+        self.bias = nn.Parameter(torch.zeros([]))
+        self.logit_scale = nn.Parameter(torch.tensor(logit_scale))
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """Image features as the product takes them."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, w: Tensor = None) -> Tensor:
+        """(B, D, H, W) and texts (B, N, D) -> logits (B, N, H, W)."""
+        return folding.contrast(
+            self.normalize(x), require_text(self, w), self.logit_scale,
+            self.bias)
+
+    def init_bias(self, value: float) -> None:
+        """Set the bias that every class starts from."""
+        self.bias.data.fill_(value)
+
+
+class _FoldedContrast(BaseModule):
+    """The same logits with texts, scale and bias in a 1×1 convolution."""
+
+    def _build_contrast(self, embed_dims: int, num_guide_embeds: int) -> None:
+        self.conv = nn.Conv2d(embed_dims, num_guide_embeds, kernel_size=1)
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """Image features as the convolution takes them."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, w: Tensor = None) -> Tensor:
+        """(B, D, H, W) -> logits (B, N, H, W); ``w`` is of no use here."""
+        return self.conv(self.normalize(x))
+
+    def init_bias(self, value: float) -> None:
+        """Set the bias that every class starts from."""
+        self.conv.bias.data.fill_(value)
+
+
+class _BNFeature:
+    """Image features through a batch norm (v2)."""
+
+    def _build_norm(self, embed_dims: int, norm_cfg: ConfigType) -> None:
+        self.norm = build_norm_layer(norm_cfg, embed_dims)[1]
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """BN(z)."""
+        return self.norm(x)
+
+
+class _L2Feature:
+    """Image features at unit length (v1)."""
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """z / ‖z‖ along the channels."""
+        return folding.normalize_feature(x)
+
+
+@register(MODELS)
+class ContrastiveHead(_L2Feature, _TextContrast):
+    """L2-normalized features against texts (v1).
+
+    Args:
+        embed_dims (int): D, width of a text embedding.
+        init_cfg (dict, optional): Initialization. Defaults to None.
+        use_einsum (bool): Accepted and without effect.
+    """
+
+    def __init__(self,
+                 embed_dims: int,
+                 init_cfg: OptMultiConfig = None,
+                 use_einsum: bool = True) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self._build_contrast(math.log(1 / 0.07))
+
+
+@register(MODELS)
+class BNContrastiveHead(_BNFeature, _TextContrast):
+    """Batch-normalized features against texts (v2).
+
+    Args:
+        embed_dims (int): D, width of a text embedding.
+        norm_cfg (dict): The batch norm.
+            Defaults to dict(type='BN', momentum=0.03, eps=0.001).
+        init_cfg (dict, optional): Initialization. Defaults to None.
+        use_einsum (bool): Accepted and without effect.
+    """
+
+    def __init__(self,
+                 embed_dims: int,
+                 norm_cfg: ConfigType = NORM_CFG,
+                 init_cfg: OptMultiConfig = None,
+                 use_einsum: bool = True) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self._build_norm(embed_dims, norm_cfg)
+        # Batch norm leaves z of length √D, so that the scale starts low.
+        self._build_contrast(-1.0)
+
+
+@register(MODELS)
+class RepContrastiveHead(_L2Feature, _FoldedContrast):
+    """The L2 head with the texts folded.
+
+    Args:
+        embed_dims (int): D, width of a text embedding.
+        num_guide_embeds (int): N, number of texts.
+        init_cfg (dict, optional): Initialization. Defaults to None.
+    """
+
+    def __init__(self,
+                 embed_dims: int,
+                 num_guide_embeds: int,
+                 init_cfg: OptMultiConfig = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self._build_contrast(embed_dims, num_guide_embeds)
+
+
+@register(MODELS)
+class RepBNContrastiveHead(_BNFeature, _FoldedContrast):
+    """The batch-norm head with the texts folded.
+
+    Args:
+        embed_dims (int): D, width of a text embedding.
+        num_guide_embeds (int): N, number of texts.
+        norm_cfg (dict): The batch norm.
+            Defaults to dict(type='BN', momentum=0.03, eps=0.001).
+        init_cfg (dict, optional): Initialization. Defaults to None.
+    """
+
+    def __init__(self,
+                 embed_dims: int,
+                 num_guide_embeds: int,
+                 norm_cfg: ConfigType = NORM_CFG,
+                 init_cfg: OptMultiConfig = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self._build_norm(embed_dims, norm_cfg)
+        self._build_contrast(embed_dims, num_guide_embeds)

@@ -1,0 +1,314 @@
+"""YOLO-World detectors: with a text encoder, with fixed texts, with none."""
+from typing import Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmdet.structures import OptSampleList, SampleList
+from mmengine.logging import print_log
+from mmengine.structures import InstanceData
+from mmyolo.models.detectors import YOLODetector
+from mmyolo.registry import MODELS
+from torch import Tensor
+
+from yolo_world_rep.registry import register
+from yolo_world_rep.text import load_embeddings
+
+from ..dense_heads.yolo_world_head import YOLOWorldHead
+
+Texts = List[List[str]]
+ImageFeatures = Tuple[Tensor, ...]
+
+
+class _YOLOWorld(YOLODetector):
+    """What the detectors share: features, names, and what a load may lack.
+
+    Args:
+        mm_neck (bool): Whether the neck takes texts. Defaults to False.
+        num_train_classes (int): Texts an image in training.
+            Defaults to 80.
+        num_test_classes (int): Texts an image in testing, for public
+            configs; a text-conditioned head counts them itself.
+            Defaults to 80.
+        **kwargs: As mmyolo's YOLODetector.
+    """
+
+    def __init__(self,
+                 *args,
+                 mm_neck: bool = False,
+                 num_train_classes: int = 80,
+                 num_test_classes: int = 80,
+                 **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.mm_neck = mm_neck
+        self.num_train_classes = num_train_classes
+        self.num_test_classes = num_test_classes
+        # mmdet's convention: who loads a checkpoint or builds a dataset
+        # puts its class names here, under 'classes'.
+        self.dataset_meta: Optional[dict] = None
+
+    @property
+    def text_conditioned(self) -> bool:
+        """Whether the head takes texts."""
+        return isinstance(self.bbox_head, YOLOWorldHead)
+
+    def encode_texts(self, batch_inputs: Tensor,
+                     samples: Union[None, dict, SampleList]) -> Tensor:
+        """Text embeddings of each image, (B, N, D)."""
+        raise NotImplementedError
+
+    def extract_feat(
+        self,
+        batch_inputs: Tensor,
+        batch_data_samples: Union[None, dict, SampleList] = None
+    ) -> Union[ImageFeatures, Tuple[ImageFeatures, Tensor]]:
+        """What the head takes: image features, and texts if it wants them.
+
+        Args:
+            batch_inputs (Tensor): Images, (B, 3, H, W), preprocessed.
+            batch_data_samples (dict | list, optional): Where the texts of
+                each image are.
+
+        Returns:
+            tuple: Image features of every level; a pair of them and the
+            texts (B, N, D) for a text-conditioned head.
+        """
+        img_feats = self.backbone.forward_image(batch_inputs)
+        if not self.text_conditioned:
+            return self.neck(img_feats)
+        txt_feats = self.encode_texts(batch_inputs, batch_data_samples)
+        img_feats = self.neck(img_feats, txt_feats) if self.mm_neck else (
+            self.neck(img_feats))
+        return img_feats, txt_feats
+
+    def loss(self, batch_inputs: Tensor,
+             batch_data_samples: Union[dict, SampleList]) -> dict:
+        """Losses of a batch; see mmdet's SingleStageDetector."""
+        x = self.extract_feat(batch_inputs, batch_data_samples)
+        return self.bbox_head.loss(x, batch_data_samples)
+
+    def predict(self,
+                batch_inputs: Tensor,
+                batch_data_samples: SampleList,
+                rescale: bool = True) -> SampleList:
+        """Detections of a batch; see mmdet's SingleStageDetector."""
+        x = self.extract_feat(batch_inputs, batch_data_samples)
+        results = self.bbox_head.predict(
+            x, batch_data_samples, rescale=rescale)
+        return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def _forward(self,
+                 batch_inputs: Tensor,
+                 batch_data_samples: OptSampleList = None) -> Tuple[List]:
+        """Logits and boxes without post-processing."""
+        x = self.extract_feat(batch_inputs, batch_data_samples)
+        return self.bbox_head.forward(x)
+
+    def class_names(self, sample) -> Optional[Sequence[str]]:
+        """Names of the classes of an image's predictions, or None."""
+        return (self.dataset_meta or {}).get('classes')
+
+    def add_pred_to_datasample(
+            self, data_samples: SampleList,
+            results_list: List[InstanceData]) -> SampleList:
+        """Put predictions, with their ``label_names``, into the samples."""
+        for sample, result in zip(data_samples, results_list):
+            names = self.class_names(sample)
+            if names is None:
+                continue
+            if len(names) != self.bbox_head.num_classes:
+                print_log(
+                    f'The model has {self.bbox_head.num_classes} classes '
+                    f'and dataset_meta names {len(names)}: predictions '
+                    f'get no label_names.', 'current')
+                continue
+            result.label_names = [names[label] for label in result.labels]
+        return super().add_pred_to_datasample(data_samples, results_list)
+
+    def checkpoint_allowances(self) -> Dict[str, List[str]]:
+        """What a whole load may lack or bring, by construction.
+
+        Returns:
+            dict: Key prefixes under 'missing' and 'unexpected'.
+        """
+        unexpected = []
+        if not self.backbone.with_text_model:
+            # The encoder of the checkpoint this model was derived from.
+            unexpected.append('backbone.text_model.')
+        return dict(missing=[], unexpected=unexpected)
+
+
+@register(MODELS)
+class YOLOWorldDetector(_YOLOWorld):
+    """YOLO-World with its text encoder: detects the texts it is given.
+
+    Args:
+        mm_neck (bool): Whether the neck takes texts. Defaults to False.
+        num_train_classes (int): Defaults to 80.
+        num_test_classes (int): Defaults to 80.
+        **kwargs: As mmyolo's YOLODetector.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.texts: Optional[Texts] = None
+        self.text_feats: Optional[Tensor] = None
+
+    def reparameterize(self, texts: Texts) -> None:
+        """Fix the texts: encode them once and use them for every image.
+
+        Args:
+            texts (List[List[str]]): Synonyms of each class; the first one
+                counts.
+        """
+        names = [synonyms[0] for synonyms in texts]
+        with torch.no_grad():
+            self.text_feats = self.backbone.forward_text([names])
+        self.texts = [[name] for name in names]
+
+    def _texts_of_batch(
+            self, samples: Union[None, dict, SampleList]) -> Texts:
+        """The texts of each image, wherever they are.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        if isinstance(samples, dict) and 'texts' in samples:
+            return samples['texts']
+        if isinstance(samples, (list, tuple)) and samples and all(
+                'texts' in sample for sample in samples):
+            return [[
+                text if isinstance(text, str) else text[0]
+                for text in sample.texts
+            ] for sample in samples]
+        raise ValueError(
+            'YOLOWorldDetector got no texts. Put LoadText or '
+            'RandomLoadText into the pipeline and \'texts\' into the '
+            'meta_keys of PackDetInputs, with yolow_collate and '
+            'YOLOWDetDataPreprocessor; or call '
+            'model.reparameterize([[\'person\'], …]) first.')
+
+    def encode_texts(self, batch_inputs: Tensor,
+                     samples: Union[None, dict, SampleList]) -> Tensor:
+        if self.text_feats is not None and not self.training:
+            return self.text_feats.to(batch_inputs).expand(
+                len(batch_inputs), -1, -1)
+        texts = self._texts_of_batch(samples)
+        if isinstance(samples, dict) or len(set(map(tuple, texts))) > 1:
+            return self.backbone.forward_text(texts)
+        # One vocabulary for all images, as in testing: encode it once.
+        return self.backbone.forward_text(texts[:1]).expand(
+            len(texts), -1, -1)
+
+    def class_names(self, sample) -> Optional[Sequence[str]]:
+        texts = self.texts if self.text_feats is not None else (
+            self._texts_of_batch([sample])[0])
+        return [
+            text if isinstance(text, str) else text[0] for text in texts
+        ]
+
+
+@register(MODELS)
+class SimpleYOLOWorldDetector(_YOLOWorld):
+    """YOLO-World without a text encoder.
+
+    Either with its texts as a parameter (zero-shot with given embeddings,
+    prompt tuning) or reparameterized, with the texts in the weights.
+
+    Args:
+        mm_neck (bool): Whether the neck takes texts. Defaults to False.
+        num_train_classes (int): Defaults to 80.
+        num_test_classes (int): Defaults to 80.
+        prompt_dim (int): D, width of a text embedding. Defaults to 512.
+        num_prompts (int): N, number of texts. Defaults to 80.
+        embedding_path (str): ``.npy`` of N×D embeddings to start from;
+            random unit rows when empty. Defaults to ''.
+        reparameterized (bool): Whether the texts are in the weights of
+            neck and head; there are no prompts then. Defaults to False.
+        freeze_prompt (bool): Whether the prompts do not train.
+            Defaults to False.
+        use_mlp_adapter (bool): Whether a residual MLP of two layers
+            refines the prompts. Defaults to False.
+        **kwargs: As mmyolo's YOLODetector.
+
+    Raises:
+        ValueError: If head and ``reparameterized`` do not fit, or the
+            embeddings are not num_prompts×prompt_dim.
+    """
+
+    def __init__(self,
+                 *args,
+                 mm_neck: bool = False,
+                 num_train_classes: int = 80,
+                 num_test_classes: int = 80,
+                 prompt_dim: int = 512,
+                 num_prompts: int = 80,
+                 embedding_path: str = '',
+                 reparameterized: bool = False,
+                 freeze_prompt: bool = False,
+                 use_mlp_adapter: bool = False,
+                 **kwargs) -> None:
+        super().__init__(
+            *args,
+            mm_neck=mm_neck,
+            num_train_classes=num_train_classes,
+            num_test_classes=num_test_classes,
+            **kwargs)
+        self.reparameterized = reparameterized
+        self.embedding_path = embedding_path
+        self.embeddings = None
+        self.adapter = None
+        if reparameterized == self.text_conditioned:
+            head = type(self.bbox_head).__name__
+            raise ValueError(
+                f'SimpleYOLOWorldDetector: reparameterized='
+                f'{reparameterized} does not go with {head}. A '
+                f'reparameterized model has mmyolo\'s YOLOv8Head around '
+                f'RepYOLOWorldHeadModule, any other a YOLOWorldHead.')
+        if reparameterized:
+            return
+        self.embeddings = nn.Parameter(
+            self._initial_prompts(embedding_path, num_prompts, prompt_dim),
+            requires_grad=not freeze_prompt)
+        if use_mlp_adapter:
+            self.adapter = nn.Sequential(
+                nn.Linear(prompt_dim, prompt_dim * 2), nn.ReLU(True),
+                nn.Linear(prompt_dim * 2, prompt_dim))
+
+    @staticmethod
+    def _initial_prompts(path: str, num_prompts: int,
+                         prompt_dim: int) -> Tensor:
+        """Rows of a file, or random unit rows."""
+        if not path:
+            return F.normalize(torch.randn(num_prompts, prompt_dim), dim=-1)
+        vectors = torch.from_numpy(load_embeddings(path).vectors.copy())
+        if vectors.shape != (num_prompts, prompt_dim):
+            raise ValueError(
+                f'SimpleYOLOWorldDetector: embedding_path={path!r} holds '
+                f'{tuple(vectors.shape)}, expected (num_prompts, '
+                f'prompt_dim) = ({num_prompts}, {prompt_dim}). Set these '
+                f'to the file\'s.')
+        return vectors
+
+    def prompts(self) -> Tensor:
+        """The texts as neck and head take them: adapted, unit rows (N, D)."""
+        embeddings = self.embeddings
+        if self.adapter is not None:
+            embeddings = embeddings + self.adapter(embeddings)
+        return F.normalize(embeddings, dim=-1)
+
+    def encode_texts(self, batch_inputs: Tensor,
+                     samples: Union[None, dict, SampleList]) -> Tensor:
+        return self.prompts().expand(len(batch_inputs), -1, -1)
+
+    def checkpoint_allowances(self) -> Dict[str, List[str]]:
+        """As of any detector; prompts may come from their file."""
+        allowances = super().checkpoint_allowances()
+        if self.embedding_path:
+            allowances['missing'].append('embeddings')
+        if self.reparameterized:
+            return allowances
+        if self.adapter is not None:
+            # New in prompt tuning: no checkpoint of the pre-training has it.
+            allowances['missing'].append('adapter.')
+        return allowances

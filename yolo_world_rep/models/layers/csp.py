@@ -1,0 +1,139 @@
+"""CSP layers of the neck: one body, and a choice of attention."""
+from typing import Optional, Type
+
+import torch
+from mmcv.cnn import ConvModule
+from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
+from mmyolo.models.layers import CSPLayerWithTwoConv
+from mmyolo.registry import MODELS
+from torch import Tensor
+
+from yolo_world_rep.registry import register
+
+from .max_sigmoid import (MaxSigmoidAttnBlock, RepConvMaxSigmoidAttnBlock,
+                          RepMatrixMaxSigmoidAttnBlock, _MaxSigmoidAttn)
+
+
+class _GuidedCSPLayer(CSPLayerWithTwoConv):
+    """YOLOv8's CSP layer with an attended branch after the last block.
+
+    Args:
+        in_channels (int): Channels of the input.
+        out_channels (int): Channels of the output.
+        guide_channels (int): Of the attention: text width or number of
+            guides.
+        embed_channels (int): Of the attention.
+        num_heads (int): Of the attention. Defaults to 1.
+        expand_ratio (float): Hidden width over ``out_channels``.
+            Defaults to 0.5.
+        num_blocks (int): Number of bottlenecks. Defaults to 1.
+        with_scale (bool): Of the attention. Defaults to False.
+        add_identity (bool): Whether bottlenecks have a shortcut.
+            Defaults to True.
+        conv_cfg (dict, optional): Convolution layers. Defaults to None.
+        norm_cfg (dict): Normalization layers.
+            Defaults to dict(type='BN', momentum=0.03, eps=0.001).
+        act_cfg (dict): Activations.
+            Defaults to dict(type='SiLU', inplace=True).
+        init_cfg (dict, optional): Initialization. Defaults to None.
+        use_einsum (bool): Accepted and without effect, see the attention.
+    """
+
+    # None for a layer without attention.
+    attention: Optional[Type[_MaxSigmoidAttn]] = None
+
+    def __init__(self,
+                 in_channels: int,
+                 out_channels: int,
+                 guide_channels: int,
+                 embed_channels: int,
+                 num_heads: int = 1,
+                 expand_ratio: float = 0.5,
+                 num_blocks: int = 1,
+                 with_scale: bool = False,
+                 add_identity: bool = True,
+                 conv_cfg: OptConfigType = None,
+                 norm_cfg: ConfigType = dict(
+                     type='BN', momentum=0.03, eps=0.001),
+                 act_cfg: ConfigType = dict(type='SiLU', inplace=True),
+                 init_cfg: OptMultiConfig = None,
+                 use_einsum: bool = True) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            expand_ratio=expand_ratio,
+            num_blocks=num_blocks,
+            add_identity=add_identity,
+            conv_cfg=conv_cfg,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg,
+            init_cfg=init_cfg)
+        if self.attention is None:
+            return
+        self.final_conv = ConvModule(
+            (3 + num_blocks) * self.mid_channels,
+            out_channels,
+            1,
+            conv_cfg=conv_cfg,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg)
+        self.attn_block = self.attention(
+            self.mid_channels,
+            self.mid_channels,
+            guide_channels=guide_channels,
+            embed_channels=embed_channels,
+            num_heads=num_heads,
+            with_scale=with_scale,
+            conv_cfg=conv_cfg,
+            norm_cfg=norm_cfg)
+
+    def forward(self, x: Tensor, guide: Tensor = None) -> Tensor:
+        """(B, in_channels, H, W) -> (B, out_channels, H, W).
+
+        Args:
+            x (Tensor): Image features.
+            guide (Tensor, optional): Text embeddings, (B, N, D); used by
+                the text-conditioned attention alone.
+
+        Returns:
+            Tensor: Image features.
+        """
+        if self.attention is None:
+            return super().forward(x)
+        branches = list(self.main_conv(x).chunk(2, dim=1))
+        for block in self.blocks:
+            branches.append(block(branches[-1]))
+        branches.append(self.attn_block(branches[-1], guide))
+        return self.final_conv(torch.cat(branches, 1))
+
+
+@register(MODELS)
+class MaxSigmoidCSPLayerWithTwoConv(_GuidedCSPLayer):
+    """CSP layer with text-conditioned attention (T-CSPLayer, eq. 2)."""
+
+    attention = MaxSigmoidAttnBlock
+
+
+@register(MODELS)
+class RepConvMaxSigmoidCSPLayerWithTwoConv(_GuidedCSPLayer):
+    """CSP layer with the guides folded into convolutions."""
+
+    attention = RepConvMaxSigmoidAttnBlock
+
+
+@register(MODELS)
+class RepMaxSigmoidCSPLayerWithTwoConv(_GuidedCSPLayer):
+    """CSP layer with the guides folded into one matrix."""
+
+    attention = RepMatrixMaxSigmoidAttnBlock
+
+
+@register(MODELS)
+class EfficientCSPLayerWithTwoConv(_GuidedCSPLayer):
+    """YOLOv8's CSP layer under a neck that hands out guides: it uses none.
+
+    The layer of the efficient neck. It takes the arguments of its siblings,
+    and those of the attention are without effect.
+    """
+
+    attention = None

@@ -1,0 +1,172 @@
+"""Max-sigmoid attention: one class body, three sources of its guide."""
+from typing import List
+
+import torch
+import torch.nn as nn
+from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
+from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
+from mmengine.model import BaseModule
+from mmyolo.registry import MODELS
+from torch import Tensor
+
+from yolo_world_rep.registry import register
+from yolo_world_rep.reparam import folding
+
+from ..utils import require_text
+
+
+class _MaxSigmoidAttn(BaseModule):
+    """What the three forms share: everything but the guide.
+
+    ``y = project(x) · gate(embed(x), guide)``, head by head; see
+    :func:`yolo_world_rep.reparam.folding.max_sigmoid_gate` for the gate.
+
+    Args:
+        in_channels (int): Channels of the input.
+        out_channels (int): Channels of the output, a multiple of the heads.
+        guide_channels (int): Width of a text embedding in the
+            text-conditioned form, number of guides in the folded ones.
+        embed_channels (int): E, a multiple of ``num_heads``. The input is
+            embedded by a 1×1 convolution when it has another width.
+        kernel_size (int): Of the projection. Defaults to 3.
+        padding (int): Of the projection. Defaults to 1.
+        num_heads (int): M. Defaults to 1.
+        use_depthwise (bool): Whether the projection is depthwise separable.
+            Defaults to False.
+        with_scale (bool): Whether each head has a learnt factor γ.
+            Defaults to False.
+        conv_cfg (dict, optional): Convolution layers. Defaults to None.
+        norm_cfg (dict): Normalization layers.
+            Defaults to dict(type='BN', momentum=0.03, eps=0.001).
+        init_cfg (dict, optional): Initialization. Defaults to None.
+        use_einsum (bool): Accepted since public configs name it, without
+            effect: the product is always one batched matmul.
+
+    Raises:
+        ValueError: If ``num_heads`` divides one of the widths not.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 out_channels: int,
+                 guide_channels: int,
+                 embed_channels: int,
+                 kernel_size: int = 3,
+                 padding: int = 1,
+                 num_heads: int = 1,
+                 use_depthwise: bool = False,
+                 with_scale: bool = False,
+                 conv_cfg: OptConfigType = None,
+                 norm_cfg: ConfigType = dict(
+                     type='BN', momentum=0.03, eps=0.001),
+                 init_cfg: OptMultiConfig = None,
+                 use_einsum: bool = True) -> None:
+        super().__init__(init_cfg=init_cfg)
+        for name, value in (('out_channels', out_channels),
+                            ('embed_channels', embed_channels)):
+            if value % num_heads:
+                raise ValueError(
+                    f'{type(self).__name__}: {name}={value} must be a '
+                    f'multiple of num_heads={num_heads}; change one of them.')
+        self.num_heads = num_heads
+        self.embed_conv = ConvModule(
+            in_channels,
+            embed_channels,
+            1,
+            conv_cfg=conv_cfg,
+            norm_cfg=norm_cfg,
+            act_cfg=None) if embed_channels != in_channels else None
+        self.bias = nn.Parameter(torch.zeros(num_heads))
+        self.scale = nn.Parameter(torch.ones(
+            1, num_heads, 1, 1)) if with_scale else None
+        self._build_guide(guide_channels, embed_channels)
+        project = DepthwiseSeparableConvModule if use_depthwise else ConvModule
+        self.project_conv = project(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=1,
+            padding=padding,
+            conv_cfg=conv_cfg,
+            norm_cfg=norm_cfg,
+            act_cfg=None)
+
+    def _build_guide(self, guide_channels: int, embed_channels: int) -> None:
+        """Make the parameters that the guide comes from."""
+        raise NotImplementedError
+
+    def guide(self, text: Tensor = None) -> Tensor:
+        """The guide, (M, N, d) or (B, M, N, d)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, guide: Tensor = None) -> Tensor:
+        """Gate the projected features.
+
+        Args:
+            x (Tensor): (B, in_channels, H, W).
+            guide (Tensor, optional): Text embeddings, (B, N, D), for the
+                text-conditioned form; the folded ones take none.
+
+        Returns:
+            Tensor: (B, out_channels, H, W).
+        """
+        embed = x if self.embed_conv is None else self.embed_conv(x)
+        gate = folding.max_sigmoid_gate(embed, self.guide(guide), self.bias,
+                                        self.scale)
+        return folding.apply_gate(self.project_conv(x), gate)
+
+
+@register(MODELS)
+class MaxSigmoidAttnBlock(_MaxSigmoidAttn):
+    """Text-conditioned: the guide is a projection of each image's texts.
+
+    The arguments are those of the shared body; ``guide_channels`` is the
+    width D of a text embedding.
+    """
+
+    def _build_guide(self, guide_channels: int, embed_channels: int) -> None:
+        self.guide_fc = nn.Linear(guide_channels, embed_channels)
+
+    def guide(self, text: Tensor = None) -> Tensor:
+        text = require_text(self, text)
+        return folding.project_guide(text, self.guide_fc.weight,
+                                     self.guide_fc.bias, self.num_heads)
+
+
+@register(MODELS)
+class RepConvMaxSigmoidAttnBlock(_MaxSigmoidAttn):
+    """Folded: the guide is the weights of one d→N convolution a head.
+
+    The arguments are those of the shared body; ``guide_channels`` is the
+    number of guides N.
+    """
+
+    def _build_guide(self, guide_channels: int, embed_channels: int) -> None:
+        self.guide_convs = nn.ModuleList(
+            nn.Conv2d(
+                embed_channels // self.num_heads,
+                guide_channels,
+                kernel_size=1,
+                bias=False) for _ in range(self.num_heads))
+
+    def guide(self, text: Tensor = None) -> Tensor:
+        weights: List[Tensor] = [conv.weight for conv in self.guide_convs]
+        return folding.guide_from_convs(weights)
+
+
+@register(MODELS)
+class RepMatrixMaxSigmoidAttnBlock(_MaxSigmoidAttn):
+    """Folded: the guide is one parameter, (M, N, d).
+
+    The arguments are those of the shared body; ``guide_channels`` is the
+    number of guides N.
+    """
+
+    def _build_guide(self, guide_channels: int, embed_channels: int) -> None:
+        width = embed_channels // self.num_heads
+        self.guide_weight = nn.Parameter(
+            torch.empty(self.num_heads, guide_channels, width))
+        nn.init.normal_(self.guide_weight, std=width**-0.5)
+
+    def guide(self, text: Tensor = None) -> Tensor:
+        return self.guide_weight

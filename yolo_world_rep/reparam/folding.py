@@ -1,0 +1,138 @@
+"""The equations of YOLO-World's text conditioning, and how text folds.
+
+Everything that computes a logit or folds a text, in models, conversion and
+verification alike, calls this file. It needs torch alone and nothing is
+mutated. Source: YOLO-World, arXiv:2401.17270, section 3.2 (text contrastive
+head, eq. 1; text-guided CSP layer, eq. 2) and section 3.4
+(re-parameterization).
+
+Shape suffixes::
+
+    B images     N texts      D text width    S = H·W positions
+    M heads      d channels of a head         E = M·d embed channels
+"""
+from typing import List, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def normalize_text(text_ND: Tensor) -> Tensor:
+    """t / ‖t‖ along the last axis, what the head sees of a text."""
+    return F.normalize(text_ND, dim=-1)
+
+
+def normalize_feature(feature_BDHW: Tensor) -> Tensor:
+    """z / ‖z‖ along the channels, for the heads of v1."""
+    return F.normalize(feature_BDHW, dim=1)
+
+
+def contrast(feature_BDHW: Tensor, text_BND: Tensor, logit_scale: Tensor,
+             bias: Tensor) -> Tensor:
+    """Text-conditioned head: exp(s)·⟨z, t/‖t‖⟩ + b.
+
+    Args:
+        feature_BDHW (Tensor): Normalized image features z.
+        text_BND (Tensor): Text embeddings of each image, of any norm.
+        logit_scale (Tensor): s, scalar.
+        bias (Tensor): b, scalar.
+
+    Returns:
+        Tensor: Logits, (B, N, H, W).
+    """
+    height, width = feature_BDHW.shape[-2:]
+    logits_BNS = torch.matmul(
+        normalize_text(text_BND), feature_BDHW.flatten(2))
+    logits_BNS = logits_BNS * logit_scale.exp() + bias
+    return logits_BNS.unflatten(-1, (height, width))
+
+
+def fold_contrast(text_ND: Tensor, logit_scale: Tensor,
+                  bias: Tensor) -> Tuple[Tensor, Tensor]:
+    """Fold texts, scale and bias of a head into a 1×1 convolution.
+
+    ``weight_n = exp(s)·t_n/‖t_n‖``, ``bias_n = b``. What normalizes the
+    image feature (batch norm or L2) stays in front of it.
+
+    Args:
+        text_ND (Tensor): Text embeddings, of any norm but zero.
+        logit_scale (Tensor): s, scalar.
+        bias (Tensor): b, scalar.
+
+    Returns:
+        tuple[Tensor, Tensor]: Weight (N, D, 1, 1) and bias (N, ).
+    """
+    weight_ND = normalize_text(text_ND) * logit_scale.exp()
+    return (weight_ND[:, :, None, None].contiguous(),
+            bias.reshape(1).repeat(len(text_ND)))
+
+
+def split_heads(guide_NE: Tensor, num_heads: int) -> Tensor:
+    """(…, N, E) -> (…, M, N, d); head m owns channels m·d to m·d + d."""
+    return guide_NE.unflatten(-1, (num_heads, -1)).transpose(-3, -2)
+
+
+def project_guide(text_ND: Tensor, weight: Tensor, bias: Tensor,
+                  num_heads: int) -> Tensor:
+    """Guides of the neck from the raw text: g = W t + b, by heads.
+
+    The text is not normalized here; the head normalizes, the neck does not.
+
+    Args:
+        text_ND (Tensor): (…, N, D) text embeddings.
+        weight (Tensor): W, (E, D).
+        bias (Tensor): b, (E, ).
+        num_heads (int): M.
+
+    Returns:
+        Tensor: Guides, (…, M, N, d).
+    """
+    return split_heads(F.linear(text_ND, weight, bias), num_heads)
+
+
+def guide_to_convs(guide_MNd: Tensor) -> List[Tensor]:
+    """Guides as the weights of one d→N 1×1 convolution a head."""
+    return [weight[:, :, None, None].contiguous() for weight in guide_MNd]
+
+
+def guide_from_convs(weights: Sequence[Tensor]) -> Tensor:
+    """The inverse of :func:`guide_to_convs`, (M, N, d)."""
+    return torch.stack([weight.flatten(1) for weight in weights])
+
+
+def max_sigmoid_gate(embed_BEHW: Tensor,
+                     guide_MNd: Tensor,
+                     bias_M: Tensor,
+                     scale: Optional[Tensor] = None) -> Tensor:
+    """Attention of the neck: σ(max_n ⟨e_m, g_mn⟩ / √d + β_m) · γ_m.
+
+    d is the width of a head in the *embed* channels, the guide's last axis.
+
+    Args:
+        embed_BEHW (Tensor): Image embeddings e, E = M·d channels.
+        guide_MNd (Tensor): Guides, (M, N, d) or one set an image,
+            (B, M, N, d).
+        bias_M (Tensor): β, (M, ).
+        scale (Tensor, optional): γ, M values in any shape. Defaults to
+            None for 1.
+
+    Returns:
+        Tensor: Gates, (B, M, H, W).
+    """
+    height, width = embed_BEHW.shape[-2:]
+    num_heads, width_head = guide_MNd.shape[-3], guide_MNd.shape[-1]
+    embed_BMdS = embed_BEHW.flatten(2).unflatten(1, (num_heads, width_head))
+    # max returns indices as well, so that the backward pass need not keep
+    # the N-sized product as amax would.
+    peak_BMS = torch.matmul(guide_MNd, embed_BMdS).max(dim=-2)[0]
+    gate_BMS = (peak_BMS / width_head**0.5 + bias_M[:, None]).sigmoid()
+    if scale is not None:
+        gate_BMS = gate_BMS * scale.reshape(-1, 1)
+    return gate_BMS.unflatten(-1, (height, width))
+
+
+def apply_gate(feature_BCHW: Tensor, gate_BMHW: Tensor) -> Tensor:
+    """Multiply each head's share of the channels by its gate."""
+    heads = feature_BCHW.unflatten(1, (gate_BMHW.shape[1], -1))
+    return (heads * gate_BMHW[:, :, None]).flatten(1, 2)
