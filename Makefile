@@ -1,0 +1,49 @@
+# Everything here needs Python 3.9 to 3.12 and a package index, nothing else.
+#   PYTHON=python3.10   the interpreter that .venv is made of
+#   ARGS='-k folding'   further arguments of the tests or the demo
+
+PYTHON ?= python3
+ARGS ?=
+VENV_PYTHON := .venv/bin/python
+
+# What the caller's own environment is about must not reach into .venv.
+unexport PYTHONHOME PYTHONPATH
+# albumentations would otherwise ask a server for its newest version.
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.PHONY: help demo test lint venv clean distclean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo       set up, then the whole story on generated images'
+	@echo 'make test       set up, then the tests'
+	@echo 'make lint       set up, then ruff'
+	@echo 'make venv       set up only: .venv with the tested versions'
+	@echo 'make clean      remove what builds and tests leave behind'
+	@echo 'make distclean  remove .venv too'
+	@echo
+	@echo "PYTHON=...      another Python 3.9 to 3.12 (now: $(PYTHON))"
+	@echo "ARGS='...'      further arguments, such as ARGS='-k folding -x'"
+
+demo: venv
+	@$(VENV_PYTHON) tools/demo.py $(ARGS)
+
+test: venv
+	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+lint: venv
+	@$(VENV_PYTHON) -m ruff check .
+
+venv:
+	@command -v "$(PYTHON)" > /dev/null || { echo "error: there is no\
+	 '$(PYTHON)' here; name a Python 3.9 to 3.12: make PYTHON=..." >&2;\
+	 exit 2; }
+	@"$(PYTHON)" requirements/make_venv.py
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -type d -prune \
+		-exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv
