@@ -35,9 +35,11 @@ lint: venv
 	@$(VENV_PYTHON) -m ruff check .
 
 venv:
-	@command -v "$(PYTHON)" > /dev/null || { echo "error: there is no\
-	 '$(PYTHON)' here; name a Python 3.9 to 3.12: make PYTHON=..." >&2;\
-	 exit 2; }
+	@"$(PYTHON)" -c 'import sys; \
+		sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' \
+		> /dev/null 2>&1 || { echo "error: '$(PYTHON)' is not a working\
+	 Python 3.9 to 3.12; name one: make $(or $(MAKECMDGOALS),venv)\
+	 PYTHON=..." >&2; exit 2; }
 	@"$(PYTHON)" requirements/make_venv.py
 
 clean:

@@ -1,7 +1,7 @@
 """Build .venv from the tested pins, unless it is there and up to date.
 
-The Makefile runs it with the interpreter that .venv shall have. It needs
-the standard library only.
+The Makefile runs it with the interpreter that .venv shall have, after a
+look at its version. It needs the standard library only.
 """
 import hashlib
 import json
@@ -18,7 +18,6 @@ PINS = 'requirements/pins.txt'
 METADATA = ('setup.py', 'setup.cfg', 'pyproject.toml',
             'requirements/runtime.txt', 'requirements/tests.txt',
             'yolo_world_rep/version.py')
-OLDEST, NEWEST = (3, 9), (3, 12)
 # Settings of the caller that would make pip install somewhere else.
 FOREIGN = ('PYTHONHOME', 'PYTHONPATH', 'PIP_PREFIX', 'PIP_TARGET',
            'PIP_USER')
@@ -34,24 +33,21 @@ def base_interpreter() -> str:
         getattr(sys, '_base_executable', None) or sys.executable)
 
 
-def check_interpreter() -> None:
-    """Refuse an interpreter that cannot carry the environment.
+def check_venv_module() -> None:
+    """Refuse an interpreter that cannot make virtual environments.
 
     Raises:
-        SetupError: If it is too old, too new or has no ``venv``.
+        SetupError: If modules of the standard library are missing.
     """
-    name = f'{sys.executable} (Python {sys.version.split()[0]})'
-    if not OLDEST <= sys.version_info[:2] <= NEWEST:
-        raise SetupError(f'{name} does not fit; name a Python 3.9 to 3.12: '
-                         f'make PYTHON=...')
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
     except ImportError as error:
         raise SetupError(
-            f'{name} cannot make virtual environments ({error}); install '
-            f'its venv module (Debian, Ubuntu: apt install python3-venv) or '
-            f'name another: make PYTHON=...') from None
+            f'{sys.executable} cannot make virtual environments ({error}); '
+            f'install its venv module (Debian, Ubuntu: apt install '
+            f'python3-venv) or name another Python: make PYTHON=...'
+        ) from None
 
 
 def fingerprints(root: Path) -> Dict[str, str]:
@@ -134,7 +130,6 @@ def run(command: Sequence[str]) -> None:
 
 
 def main() -> None:
-    check_interpreter()
     stamp = Stamp(ROOT / '.venv')
     made_from, wanted = stamp.read(), fingerprints(ROOT)
     if made_from == wanted:
@@ -143,8 +138,9 @@ def main() -> None:
     # On a terminal pip shows its progress, in a log only what goes wrong.
     pip = [python, '-m', 'pip', 'install']
     if not sys.stdout.isatty():
-        pip.append('--quiet')
+        pip.append('-qq')
     if made_from.get('packages') != wanted['packages']:
+        check_venv_module()
         stamp.start_over()
         print(f'Making .venv of {base_interpreter()}', flush=True)
         run([base_interpreter(), '-m', 'venv', str(stamp.folder)])
