@@ -1,0 +1,115 @@
+"""Does a checkpoint fit a model? Pure functions on dicts of tensors."""
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+
+from torch import Tensor
+
+SHOWN = 6  # names or groups listed of each kind before "and N more"
+
+
+class Fit(NamedTuple):
+    """What keeps a checkpoint from fitting a model.
+
+    Args:
+        missing (tuple): Names that the model has and the checkpoint lacks.
+        unexpected (tuple): Names that only the checkpoint has.
+        misshapen (tuple): (name, shape in the checkpoint, shape in the
+            model).
+    """
+    missing: Tuple[str, ...]
+    unexpected: Tuple[str, ...]
+    misshapen: Tuple[Tuple[str, Tuple[int, ...], Tuple[int, ...]], ...]
+
+    def __bool__(self) -> bool:
+        """Whether everything fits."""
+        return not (self.missing or self.unexpected or self.misshapen)
+
+
+def under(name: str, prefixes: Iterable[str]) -> bool:
+    """Whether a tensor's name is one of ``prefixes`` or below one of them.
+
+    Args:
+        name (str): As in a state dict, ``'neck.top_down_layers.0.weight'``.
+        prefixes (Iterable[str]): Names of modules or tensors; a dot at the
+            end makes no difference.
+    """
+    prefixes = [prefix.rstrip('.') for prefix in prefixes]
+    return any(
+        name == prefix or name.startswith(prefix + '.') for prefix in prefixes)
+
+
+def without_wrapper(state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    """A copy of a state dict without the ``module.`` of wrappers."""
+    prefix = 'module.'
+    return {
+        name[len(prefix):] if name.startswith(prefix) else name: tensor
+        for name, tensor in state.items()
+    }
+
+
+def compare(checkpoint: Mapping[str, Tensor],
+            model: Mapping[str, Tensor]) -> Fit:
+    """Compare the names and shapes of two state dicts.
+
+    ``num_batches_tracked`` may be missing: early versions of torch had none,
+    and the momentum of a batch norm makes it idle.
+
+    Args:
+        checkpoint (Mapping[str, Tensor]): What a file holds.
+        model (Mapping[str, Tensor]): What it is to be loaded into.
+
+    Returns:
+        Fit: The differences.
+    """
+    missing = tuple(name for name in model if name not in checkpoint
+                    and not name.endswith('num_batches_tracked'))
+    unexpected = tuple(name for name in checkpoint if name not in model)
+    misshapen = tuple(
+        (name, tuple(checkpoint[name].shape), tuple(tensor.shape))
+        for name, tensor in model.items()
+        if name in checkpoint and checkpoint[name].shape != tensor.shape)
+    return Fit(missing, unexpected, misshapen)
+
+
+def _capped(items: Sequence[str]) -> str:
+    more = f' and {len(items) - SHOWN} more' if len(items) > SHOWN else ''
+    return ', '.join(items[:SHOWN]) + more
+
+
+def groups(names: Iterable[str], depth: int = 3) -> List[str]:
+    """Names gathered by their first parts, ``'neck.reduce_layers.* (4)'``.
+
+    Args:
+        names (Iterable[str]): Names of tensors.
+        depth (int): Parts that make a group.
+
+    Returns:
+        List[str]: One entry a group, in order of appearance.
+    """
+    gathered: Dict[str, List[str]] = {}
+    for name in names:
+        gathered.setdefault('.'.join(name.split('.')[:depth]),
+                            []).append(name)
+    return [
+        members[0] if len(members) == 1 else f'{group}.* ({len(members)})'
+        for group, members in gathered.items()
+    ]
+
+
+def describe(fit: Fit) -> List[str]:
+    """One sentence for each kind of difference, with a count and names."""
+    sentences = []
+    if fit.missing:
+        sentences.append(f'{len(fit.missing)} tensor(s) of the model are '
+                         f'missing in it: {_capped(groups(fit.missing))}.')
+    if fit.unexpected:
+        sentences.append(
+            f'{len(fit.unexpected)} tensor(s) in it are not in the model: '
+            f'{_capped(groups(fit.unexpected))}.')
+    if fit.misshapen:
+        shapes = [
+            f'{name} is {found} in it and {wanted} in the model'
+            for name, found, wanted in fit.misshapen
+        ]
+        sentences.append(f'{len(shapes)} tensor(s) have another shape: '
+                         f'{_capped(shapes)}.')
+    return sentences

@@ -1,0 +1,312 @@
+"""A checkpoint is loaded whole, or the run ends before its first step."""
+import copy
+import logging
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import torch.nn as nn
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+from mmyolo.registry import HOOKS
+
+from yolo_world_rep.registry import register
+
+from ..classes import Names, annotation_names, name_differences, names_of
+from ..fit import compare, describe, groups, under, without_wrapper
+
+META_KEY = 'yolo_world_rep'
+# The tensors of a reparameterized head that hold one row a class.
+CLASS_TENSORS = 'bbox_head.head_module.cls_contrasts'
+OPTION = 'default_hooks=dict(checkpoint_guard=dict({}))'
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The detector inside the wrappers for processes and augmentation."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
+
+
+def _data_sets(runner: Runner) -> Iterator[Tuple[str, Any]]:
+    """(name, data set) of the loops that were built for this run."""
+    for name in ('train', 'val', 'test'):
+        loop = getattr(runner, f'_{name}_loop', None)
+        if isinstance(loop, BaseLoop):
+            yield name, loop.dataloader.dataset
+
+
+def _prefixes(name: str, value: Sequence[str]) -> Tuple[str, ...]:
+    if isinstance(value, str) or not all(
+            isinstance(prefix, str) and prefix for prefix in value):
+        raise ValueError(f'CheckpointGuardHook: {name}={value!r}: expected a '
+                         f'list of names of modules or tensors')
+    return tuple(value)
+
+
+@register(HOOKS)
+class CheckpointGuardHook(Hook):
+    """Refuse checkpoints and data sets that do not fit the model.
+
+    mmengine loads a checkpoint with ``strict=False``: what does not fit is
+    logged and stays random. This hook compares names and shapes of all
+    tensors, the class names and the class counts before anything is loaded.
+
+    Args:
+        fresh (Sequence[str]): Names of modules or tensors of the model that
+            start a training from their initialization, whatever the
+            checkpoint holds for them. Resuming and testing load them.
+        unused (Sequence[str]): Names of modules or tensors in the checkpoint
+            that the model does without.
+        class_names (str): ``'match'`` or ``'ignore'``: whether the
+            checkpoint's class names must be those of the data. They need not
+            be when the rows of the head that stand for them are ``fresh``.
+        from_scratch (bool): Whether a reparameterized model may train or
+            test without a checkpoint.
+
+    Raises:
+        ValueError: From the hook points, before the first step: with the
+            differences and what to set.
+    """
+
+    # Before EMAHook (49), which loads the checkpoint into its own copy.
+    priority = 40
+
+    def __init__(self,
+                 fresh: Sequence[str] = (),
+                 unused: Sequence[str] = (),
+                 class_names: str = 'match',
+                 from_scratch: bool = False) -> None:
+        if class_names not in ('match', 'ignore'):
+            raise ValueError(f'CheckpointGuardHook: class_names='
+                             f'{class_names!r}: expected \'match\' or '
+                             f'\'ignore\'')
+        self.fresh = _prefixes('fresh', fresh)
+        self.unused = _prefixes('unused', unused)
+        self.class_names = class_names
+        self.from_scratch = from_scratch
+        self._loaded = False
+        self._folded: Optional[Dict[str, Any]] = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Check the data sets against each other and against the head.
+
+        Gives the model the names of its classes on the way, so that its
+        predictions carry them.
+        """
+        model = unwrapped(runner.model)
+        count = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)
+        problems: List[str] = []
+        checked: Dict[Names, List[int]] = {}
+        for loop, dataset in reversed(list(_data_sets(runner))):
+            names = names_of(getattr(dataset, 'metainfo', None))
+            if names is None:
+                continue
+            model.dataset_meta = dict(
+                getattr(model, 'dataset_meta', None) or {}, classes=names)
+            if getattr(model, 'reparameterized', False) and (
+                    count is not None and count != len(names)):
+                problems.append(
+                    f'The {loop} data set has {len(names)} class(es) and the '
+                    f'head num_classes={count}: set num_classes={len(names)} '
+                    f'in the config, or metainfo=dict(classes=...) of the '
+                    f'data set.')
+            # Reading the names takes long for a large annotation file, and
+            # the same ids as in a file already read mean the same names.
+            ids = getattr(dataset, 'cat_ids', None)
+            if ids is None or checked.get(names) == ids:
+                continue
+            real = annotation_names(dataset)
+            difference = name_differences(real or names, names)
+            if difference:
+                problems.append(
+                    f'The annotation file {dataset.ann_file} of the {loop} '
+                    f'data set and its metainfo classes disagree, so labels '
+                    f'would stand for other names: {difference}. Set '
+                    f'metainfo=dict(classes=...) (class_names in our '
+                    f'configs) to names of the file, in its order.')
+            checked[names] = list(ids)
+        if problems:
+            raise ValueError(' '.join(problems))
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check a checkpoint and leave in it only what will be loaded."""
+        model = unwrapped(runner.model)
+        training = isinstance(getattr(runner, '_train_loop', None), BaseLoop)
+        resuming = training and bool(getattr(runner, '_resume', False))
+        source = f'Checkpoint {runner._load_from or ""}'.rstrip()
+        meta = checkpoint.get('meta') or {}
+        if 'state_dict' not in checkpoint:
+            # mmengine takes such a file for a bare state dict.
+            checkpoint['state_dict'] = {
+                name: checkpoint.pop(name)
+                for name in list(checkpoint) if hasattr(
+                    checkpoint[name], 'shape')
+            }
+        if resuming:
+            absent = [
+                name for name in ('optimizer', 'message_hub')
+                if name not in checkpoint
+            ] + [f'meta.{name}' for name in ('epoch', 'iter')
+                 if name not in meta]
+            if absent:
+                raise ValueError(
+                    f'{source} has no {", ".join(absent)}: it is not of a '
+                    f'training that can be resumed. To start a training '
+                    f'from it set load_from, without --resume.')
+
+        fresh = self.fresh if training and not resuming else ()
+        problems = self._select(checkpoint, model, fresh, source)
+        if resuming and 'ema_state_dict' in checkpoint:
+            averaged = without_wrapper(checkpoint['ema_state_dict'])
+            averaged.pop('steps', None)
+            fit = compare(averaged, model.state_dict())
+            if not fit:
+                problems.append(f'{source} does not fit in its EMA copy: '
+                                f'{" ".join(describe(fit))}')
+        problems += self._compare_classes(runner, model, meta, fresh, source)
+        if problems:
+            raise ValueError(' '.join(problems))
+        folded = meta.get(META_KEY)
+        self._folded = copy.deepcopy(folded) if folded else None
+        self._loaded = True
+
+    def before_save_checkpoint(self, runner: Runner,
+                               checkpoint: dict) -> None:
+        """Carry the origin of a folded model on, with its present classes."""
+        if self._folded is None:
+            return
+        model = unwrapped(runner.model)
+        folded = copy.deepcopy(self._folded)
+        names = names_of(getattr(model, 'dataset_meta', None))
+        if names is not None:
+            folded.update(classes=names, num_classes=len(names))
+        checkpoint.setdefault('meta', {})[META_KEY] = folded
+
+    def before_train(self, runner: Runner) -> None:
+        """A reparameterized model does not train from random weights."""
+        self._require_loaded(runner, 'training')
+
+    def before_val(self, runner: Runner) -> None:
+        """A reparameterized model is not evaluated with random weights."""
+        self._require_loaded(runner, 'validation')
+
+    def before_test(self, runner: Runner) -> None:
+        """A reparameterized model is not tested with random weights."""
+        self._require_loaded(runner, 'test')
+
+    def _require_loaded(self, runner: Runner, what: str) -> None:
+        model = unwrapped(runner.model)
+        if (self._loaded or self.from_scratch
+                or not getattr(model, 'reparameterized', False)):
+            return
+        raise ValueError(
+            f'No checkpoint was loaded: the {what} of a reparameterized '
+            f'model would start from random weights. Set '
+            f'load_from=\'..._rep_conv.pth\', a file that '
+            f'tools/reparameterize_yoloworld.py wrote, or, if random '
+            f'weights are meant, {OPTION.format("from_scratch=True")}.')
+
+    def _select(self, checkpoint: dict, model: nn.Module,
+                fresh: Sequence[str], source: str) -> List[str]:
+        """Reduce ``checkpoint['state_dict']`` to what may be loaded."""
+        state = without_wrapper(checkpoint['state_dict'])
+        wanted = model.state_dict()
+        problems = []
+        idle = [p for p in fresh if not any(under(n, [p]) for n in wanted)]
+        if idle:
+            problems.append(
+                f'fresh={list(idle)!r} names nothing in the model: expected '
+                f'names as in its state dict, such as {CLASS_TENSORS!r}.')
+
+        allowances = getattr(model, 'checkpoint_allowances', dict)()
+        may_miss = tuple(allowances.get('missing', ())) + tuple(fresh)
+        may_bring = tuple(allowances.get('unexpected', ())) + self.unused
+        dropped = [
+            name for name in state
+            if under(name, fresh) or (name not in wanted
+                                      and under(name, may_bring))
+        ]
+        state = {name: t for name, t in state.items() if name not in dropped}
+        fit = compare(state, {
+            name: tensor
+            for name, tensor in wanted.items()
+            if name in state or not under(name, may_miss)
+        })
+        # mmengine and EMAHook load what is left here.
+        checkpoint['state_dict'] = state
+        for title, names in (
+            ('Not taken from the checkpoint', dropped),
+            ('Left at their initialization',
+             [n for n in wanted if under(n, fresh)])):
+            if names:
+                print_log(f'{title}: {", ".join(groups(names))}', 'current',
+                          logging.INFO)
+        if not fit:
+            problems.append(f'{source} does not fit the model. '
+                            f'{" ".join(describe(fit))}')
+            problems += self._remedies(fit, model, state)
+        return problems
+
+    @staticmethod
+    def _remedies(fit: Any, model: nn.Module, state: dict) -> List[str]:
+        if getattr(model, 'reparameterized', False) and any(
+                name.endswith('guide_fc.weight') for name in state):
+            return [
+                'The file is a text-conditioned YOLO-World and the model is '
+                'reparameterized: fold the text first with '
+                'tools/reparameterize_yoloworld.py, then set load_from to '
+                'the file it writes.'
+            ]
+        remedies = []
+        absent = [*fit.missing, *(name for name, _, _ in fit.misshapen)]
+        if absent:
+            prefixes = sorted({'.'.join(name.split('.')[:3])
+                               for name in absent})
+            option = OPTION.format(f'fresh={prefixes[:3]!r}')
+            remedies.append(f'Set load_from to a file that fits or the '
+                            f'config to what it holds; to train parts from '
+                            f'their initialization, name them: {option}.')
+        if fit.unexpected:
+            prefixes = sorted({'.'.join(name.split('.')[:2])
+                               for name in fit.unexpected})
+            option = OPTION.format(f'unused={prefixes[:3]!r}')
+            remedies.append(f'To leave parts of the file out, name them: '
+                            f'{option}.')
+        return remedies
+
+    def _compare_classes(self, runner: Runner, model: nn.Module, meta: dict,
+                         fresh: Sequence[str], source: str) -> List[str]:
+        """Class names and count of a folded checkpoint against the data."""
+        folded = meta.get(META_KEY) or {}
+        speaks = folded or (getattr(model, 'reparameterized', False)
+                            and meta.get('dataset_meta'))
+        rows = [n for n in model.state_dict() if under(n, [CLASS_TENSORS])]
+        if (not speaks or self.class_names == 'ignore'
+                or (rows and all(under(n, fresh) for n in rows))):
+            return []
+        names = names_of(folded) or names_of(meta.get('dataset_meta'))
+        remedy = (
+            'Set num_classes, class_names and load_from to what belongs '
+            'together, or fold the checkpoint with embeddings of your '
+            'classes. If they may differ: ' +
+            OPTION.format(f'fresh=[{CLASS_TENSORS!r}]') + ' trains new rows '
+            'of the head, ' + OPTION.format('class_names=\'ignore\'') +
+            ' keeps the rows.')
+        problems = []
+        count = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)
+        stated = folded.get('num_classes')
+        if stated is None and names is not None:
+            stated = len(names)
+        if None not in (stated, count) and stated != count:
+            problems.append(f'{source} has {stated} class(es) and the head '
+                            f'num_classes={count}.')
+        for loop, dataset in _data_sets(runner):
+            wanted = names_of(getattr(dataset, 'metainfo', None))
+            if names is None or wanted is None:
+                continue
+            difference = name_differences(names, wanted)
+            if difference:
+                problems.append(f'{source} and the {loop} data set have '
+                                f'other classes: {difference}.')
+        return problems + [remedy] if problems else []
