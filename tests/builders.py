@@ -1,6 +1,9 @@
-"""Detectors as the tests want them: YOLOv8's with the widths given."""
+"""Detectors and golden models as the tests want them."""
+import json
+from pathlib import Path
 from typing import Optional
 
+import numpy as np
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
@@ -10,9 +13,34 @@ from torch import Tensor, nn
 NORM_CFG = dict(type='BN', momentum=0.03, eps=0.001)
 CHANNELS = [256, 512, 1024]
 BLOCKS = dict(
+    text_neck='MaxSigmoidCSPLayerWithTwoConv',
     text='MaxSigmoidCSPLayerWithTwoConv',
     rep_conv='RepConvMaxSigmoidCSPLayerWithTwoConv',
     rep_linear='RepMaxSigmoidCSPLayerWithTwoConv')
+
+GOLDEN = ('v2_bn', 'v2_bn_unnormalized', 'v1_l2norm', 'v1_dual_l2norm')
+
+
+class Golden:
+    """One golden model: how it is built, its weights, text and outputs."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        self.config = json.loads((folder / f'{name}.json').read_text())
+        self.path = folder / f'{name}.pth'
+        self.text_path = folder / f'{name}_text.npy'
+        self.state_dict = torch.load(
+            self.path, weights_only=True)['state_dict']
+        self.text = torch.from_numpy(np.load(self.text_path))
+        self.io = {
+            key: torch.from_numpy(value)
+            for key, value in np.load(folder / f'{name}_io.npz').items()
+        }
+
+    @property
+    def outputs(self):
+        """The expected outputs, by name."""
+        return {k: v for k, v in self.io.items() if k != 'image'}
 
 
 def detector_cfg(form: str = 'text',
@@ -30,14 +58,15 @@ def detector_cfg(form: str = 'text',
     """Config of a detector in one of its forms.
 
     Args:
-        form (str): 'text', 'rep_conv' or 'rep_linear'.
+        form (str): 'text', 'rep_conv', 'rep_linear', or 'text_neck' for
+            a folded head under a text-conditioned neck.
         dual (dict, optional): The dual neck's text enhancer.
         block (dict, optional): More arguments of the CSP layers.
     """
     folded = form != 'text'
     channels = [*CHANNELS[:2], last_stage_out_channels]
     scale = dict(deepen_factor=deepen_factor, widen_factor=widen_factor)
-    guide_channels = num_classes if folded else embed_dims
+    guide_channels = num_classes if 'rep' in form else embed_dims
     neck = dict(
         type='YOLOWorldPAFPN',
         in_channels=channels,

@@ -1,6 +1,12 @@
 """What a config can name under ``model``."""
-from . import (backbones, data_preprocessors, dense_heads, detectors, layers,
-               necks)
+from . import (
+               backbones,
+               data_preprocessors,
+               dense_heads,
+               detectors,
+               layers,
+               necks,
+)
 
 __all__ = [
     'backbones', 'data_preprocessors', 'dense_heads', 'detectors', 'layers',

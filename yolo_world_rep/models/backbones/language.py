@@ -63,8 +63,11 @@ class HuggingCLIPLanguageBackbone(BaseModule):
                  init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg=init_cfg)
         try:
-            from transformers import (AutoTokenizer, CLIPTextConfig,
-                                      CLIPTextModelWithProjection)
+            from transformers import (
+                AutoTokenizer,
+                CLIPTextConfig,
+                CLIPTextModelWithProjection,
+            )
         except ImportError as error:
             raise ImportError(
                 'HuggingCLIPLanguageBackbone needs transformers: '

@@ -12,8 +12,12 @@ from torch import Tensor
 from yolo_world_rep.registry import register
 
 from ..utils import freeze
-from .contrastive import (BNContrastiveHead, ContrastiveHead,
-                          RepBNContrastiveHead, RepContrastiveHead)
+from .contrastive import (
+    BNContrastiveHead,
+    ContrastiveHead,
+    RepBNContrastiveHead,
+    RepContrastiveHead,
+)
 
 # The vocabulary a batch of the public models was trained with.
 PRETRAIN_CLASSES = 80

@@ -15,6 +15,8 @@ from yolo_world_rep.registry import register
 from yolo_world_rep.text import load_embeddings
 
 from ..dense_heads.yolo_world_head import YOLOWorldHead
+from ..layers import MaxSigmoidAttnBlock
+from ..necks import YOLOWorldPAFPN
 
 Texts = List[List[str]]
 ImageFeatures = Tuple[Tensor, ...]
@@ -40,7 +42,15 @@ class _YOLOWorld(YOLODetector):
                  num_test_classes: int = 80,
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        if mm_neck and not isinstance(self.neck, YOLOWorldPAFPN):
+            raise ValueError(
+                f'{type(self).__name__}: mm_neck=True, but '
+                f'{type(self.neck).__name__} takes no texts. Set '
+                f'mm_neck=False, or use YOLOWorldPAFPN.')
         self.mm_neck = mm_neck
+        self.neck_takes_text = mm_neck and any(
+            isinstance(module, MaxSigmoidAttnBlock)
+            for module in self.neck.modules())
         self.num_train_classes = num_train_classes
         self.num_test_classes = num_test_classes
         # mmdet's convention: who loads a checkpoint or builds a dataset
@@ -74,12 +84,12 @@ class _YOLOWorld(YOLODetector):
             texts (B, N, D) for a text-conditioned head.
         """
         img_feats = self.backbone.forward_image(batch_inputs)
-        if not self.text_conditioned:
-            return self.neck(img_feats)
-        txt_feats = self.encode_texts(batch_inputs, batch_data_samples)
+        txt_feats = None
+        if self.text_conditioned or self.neck_takes_text:
+            txt_feats = self.encode_texts(batch_inputs, batch_data_samples)
         img_feats = self.neck(img_feats, txt_feats) if self.mm_neck else (
             self.neck(img_feats))
-        return img_feats, txt_feats
+        return (img_feats, txt_feats) if self.text_conditioned else img_feats
 
     def loss(self, batch_inputs: Tensor,
              batch_data_samples: Union[dict, SampleList]) -> dict:
@@ -224,7 +234,9 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
         embedding_path (str): ``.npy`` of N×D embeddings to start from;
             random unit rows when empty. Defaults to ''.
         reparameterized (bool): Whether the texts are in the weights of
-            neck and head; there are no prompts then. Defaults to False.
+            the head and of the neck; there are no prompts then. A neck
+            whose layers are text-conditioned (a checkpoint converted with
+            --head-only) has its texts as prompts. Defaults to False.
         freeze_prompt (bool): Whether the prompts do not train.
             Defaults to False.
         use_mlp_adapter (bool): Whether a residual MLP of two layers
@@ -265,12 +277,12 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
                 f'{reparameterized} does not go with {head}. A '
                 f'reparameterized model has mmyolo\'s YOLOv8Head around '
                 f'RepYOLOWorldHeadModule, any other a YOLOWorldHead.')
-        if reparameterized:
+        if reparameterized and not self.neck_takes_text:
             return
         self.embeddings = nn.Parameter(
             self._initial_prompts(embedding_path, num_prompts, prompt_dim),
             requires_grad=not freeze_prompt)
-        if use_mlp_adapter:
+        if use_mlp_adapter and not reparameterized:
             self.adapter = nn.Sequential(
                 nn.Linear(prompt_dim, prompt_dim * 2), nn.ReLU(True),
                 nn.Linear(prompt_dim * 2, prompt_dim))
@@ -291,8 +303,14 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
         return vectors
 
     def prompts(self) -> Tensor:
-        """The texts as neck and head take them: adapted, unit rows (N, D)."""
+        """The texts as neck and head take them, (N, D).
+
+        Adapted and of unit norm; but as they were folded into the head
+        where the neck alone takes them.
+        """
         embeddings = self.embeddings
+        if self.reparameterized:
+            return embeddings
         if self.adapter is not None:
             embeddings = embeddings + self.adapter(embeddings)
         return F.normalize(embeddings, dim=-1)
@@ -306,8 +324,6 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
         allowances = super().checkpoint_allowances()
         if self.embedding_path:
             allowances['missing'].append('embeddings')
-        if self.reparameterized:
-            return allowances
         if self.adapter is not None:
             # New in prompt tuning: no checkpoint of the pre-training has it.
             allowances['missing'].append('adapter.')

@@ -1,10 +1,16 @@
 """Layers of the neck."""
-from .csp import (EfficientCSPLayerWithTwoConv, MaxSigmoidCSPLayerWithTwoConv,
+from .csp import (
+                  EfficientCSPLayerWithTwoConv,
+                  MaxSigmoidCSPLayerWithTwoConv,
                   RepConvMaxSigmoidCSPLayerWithTwoConv,
-                  RepMaxSigmoidCSPLayerWithTwoConv)
+                  RepMaxSigmoidCSPLayerWithTwoConv,
+)
 from .image_pooling import ImagePoolingAttentionModule
-from .max_sigmoid import (MaxSigmoidAttnBlock, RepConvMaxSigmoidAttnBlock,
-                          RepMatrixMaxSigmoidAttnBlock)
+from .max_sigmoid import (
+                  MaxSigmoidAttnBlock,
+                  RepConvMaxSigmoidAttnBlock,
+                  RepMatrixMaxSigmoidAttnBlock,
+)
 
 __all__ = [
     'EfficientCSPLayerWithTwoConv', 'ImagePoolingAttentionModule',

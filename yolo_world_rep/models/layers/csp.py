@@ -10,8 +10,12 @@ from torch import Tensor
 
 from yolo_world_rep.registry import register
 
-from .max_sigmoid import (MaxSigmoidAttnBlock, RepConvMaxSigmoidAttnBlock,
-                          RepMatrixMaxSigmoidAttnBlock, _MaxSigmoidAttn)
+from .max_sigmoid import (
+    MaxSigmoidAttnBlock,
+    RepConvMaxSigmoidAttnBlock,
+    RepMatrixMaxSigmoidAttnBlock,
+    _MaxSigmoidAttn,
+)
 
 
 class _GuidedCSPLayer(CSPLayerWithTwoConv):

@@ -1,0 +1,80 @@
+"""Fold text embeddings into a YOLO-World checkpoint."""
+import argparse
+
+from rich.console import Console
+from rich.table import Table
+
+from yolo_world_rep.reparam import Conversion, convert_checkpoint
+from yolo_world_rep.utils import cli
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        '--model', required=True, help='text-conditioned checkpoint (.pth)')
+    parser.add_argument(
+        '--out-dir', required=True, help='folder for the converted file')
+    parser.add_argument(
+        '--text-embed', required=True, help='N×D text embeddings (.npy)')
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        '--conv-neck',
+        dest='neck_form',
+        action='store_const',
+        const='rep_conv',
+        help='guides as convolutions (default: as one matrix)')
+    form.add_argument(
+        '--head-only',
+        dest='neck_form',
+        action='store_const',
+        const='text',
+        help='fold the head alone; the neck keeps its texts (dual necks)')
+    parser.add_argument(
+        '--texts', help='JSON of class texts, for the class names')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace an older result')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='let code in the checkpoint run while it is loaded')
+    return parser.parse_args()
+
+
+def show(conversion: Conversion) -> None:
+    """Print the check of each layer, what to know, and the path."""
+    table = Table(
+        title='largest relative error, folded against text-conditioned')
+    for column in ('layer', 'kind', 'N', 'float64', 'as stored'):
+        table.add_column(column, overflow='fold')
+    for check in conversion.checks:
+        table.add_row(
+            check.name.replace('bbox_head.head_module.', ''), check.kind,
+            str(check.num_texts), f'{check.exact:.1e}', f'{check.stored:.1e}')
+    console = Console()
+    console.print(table)
+    for note in conversion.notes:
+        console.print(f'note: {note}', markup=False, soft_wrap=True)
+    console.print(
+        f'wrote {conversion.path}',
+        markup=False,
+        highlight=False,
+        soft_wrap=True)
+
+
+def main() -> None:
+    """Convert one checkpoint."""
+    args = parse_args()
+    show(
+        convert_checkpoint(
+            args.model,
+            args.text_embed,
+            args.out_dir,
+            neck_form=args.neck_form or 'rep_linear',
+            texts=args.texts,
+            overwrite=args.overwrite,
+            trust=args.trust_checkpoint))
+
+
+if __name__ == '__main__':
+    cli.run(main)

@@ -1,0 +1,289 @@
+"""Conversion of a state dict: text-conditioned layers become folded ones.
+
+Levels, heads and widths are discovered from the keys. Pure functions:
+nothing of the caller's is changed, and tensors that need no conversion are
+shared with the input, not copied.
+"""
+import re
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Tuple
+
+from torch import Tensor
+
+from . import folding
+
+StateDict = Mapping[str, Tensor]
+
+# The form of the neck's guides after conversion.
+NECK_FORMS = ('rep_conv', 'rep_linear', 'text')
+
+GUIDED_LAYER = re.compile(r'^(?P<name>.+)\.guide_fc\.weight$')
+CONTRAST_LAYER = re.compile(
+    r'^(?P<name>.+\.cls_contrasts\.\d+)\.logit_scale$')
+FOLDED_LAYER = re.compile(r'^(?P<name>.+)\.('
+                          r'guide_convs\.\d+\.weight|guide_weight|'
+                          r'cls_contrasts\.\d+\.conv\.weight)$')
+
+# Kept, and left behind. Anything else is not of a YOLO-World detector.
+KEPT = ('backbone.image_model.', 'neck.', 'bbox_head.')
+DROPPED = ('backbone.text_model.', 'embeddings', 'adapter.')
+
+
+@dataclass(frozen=True)
+class GuidedLayer:
+    """A max-sigmoid attention of the neck.
+
+    Args:
+        name (str): Prefix of its keys, without the last dot.
+        num_heads (int): M.
+        embed_channels (int): E.
+        text_channels (int): D.
+    """
+    name: str
+    num_heads: int
+    embed_channels: int
+    text_channels: int
+
+
+@dataclass(frozen=True)
+class ContrastLayer:
+    """A contrastive head.
+
+    Args:
+        name (str): Prefix of its keys, without the last dot.
+        kind (str): 'bn' (v2) or 'l2' (v1).
+        text_channels (int): D.
+    """
+    name: str
+    kind: str
+    text_channels: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What text conditioning a checkpoint has.
+
+    Args:
+        guided (tuple[GuidedLayer]): The neck's, in the order of the keys.
+        contrasts (tuple[ContrastLayer]): The head's, likewise.
+        dual (bool): Whether the neck updates its guides from the image.
+    """
+    guided: Tuple[GuidedLayer, ...]
+    contrasts: Tuple[ContrastLayer, ...]
+    dual: bool
+
+    @property
+    def head_kind(self) -> str:
+        """'bn' or 'l2'."""
+        return self.contrasts[0].kind
+
+    @property
+    def text_channels(self) -> int:
+        """D, the same in every layer."""
+        return self.contrasts[0].text_channels
+
+
+def strip_wrapper(state_dict: StateDict) -> Dict[str, Tensor]:
+    """Keys without the ``module.`` that a distributed wrapper puts first."""
+    return {
+        key[len('module.'):] if key.startswith('module.') else key: value
+        for key, value in state_dict.items()
+    }
+
+
+def _some(names: List[str], limit: int = 4) -> str:
+    """The first few of many names."""
+    more = f' and {len(names) - limit} more' if len(names) > limit else ''
+    return ', '.join(names[:limit]) + more
+
+
+def _require(state_dict: StateDict, key: str) -> Tensor:
+    if key not in state_dict:
+        raise ValueError(
+            f'The checkpoint lacks {key}, which belongs to a YOLO-World '
+            f'layer it has: it is incomplete or of an unknown kind.')
+    return state_dict[key]
+
+
+def inspect_layout(state_dict: StateDict) -> Layout:
+    """Find the layers that text enters.
+
+    Args:
+        state_dict (Mapping): Of a text-conditioned checkpoint.
+
+    Returns:
+        Layout: The layers.
+
+    Raises:
+        ValueError: If the checkpoint is reparameterized already, has no
+            YOLO-World layers, has keys of something else, or lacks keys.
+    """
+    folded = sorted({
+        match['name']
+        for match in map(FOLDED_LAYER.match, state_dict) if match
+    })
+    if folded:
+        raise ValueError(
+            f'The checkpoint is reparameterized already ({_some(folded)}). '
+            f'Fine-tune it as it is with a rep config, or convert the '
+            f'text-conditioned checkpoint it came from again.')
+    guided = []
+    for name in _names(GUIDED_LAYER, state_dict):
+        weight = _require(state_dict, f'{name}.guide_fc.weight')
+        _require(state_dict, f'{name}.guide_fc.bias')
+        guided.append(
+            GuidedLayer(name, len(_require(state_dict, f'{name}.bias')),
+                        *weight.shape))
+    contrasts = []
+    for name in _names(CONTRAST_LAYER, state_dict):
+        _require(state_dict, f'{name}.bias')
+        kind = 'bn' if f'{name}.norm.weight' in state_dict else 'l2'
+        # What feeds the head puts out as many channels as a text has.
+        feeder = name.replace('cls_contrasts', 'cls_preds') + '.2.bias'
+        width = len(_require(state_dict, feeder))
+        contrasts.append(ContrastLayer(name, kind, width))
+    if not contrasts:
+        raise ValueError(
+            'The checkpoint has no YOLO-World layers: no key matches '
+            'bbox_head.head_module.cls_contrasts.*.logit_scale. Give the '
+            'checkpoint of a text-conditioned YOLO-World for mmyolo.')
+    foreign = [
+        key for key in state_dict if not key.startswith(KEPT + DROPPED)
+    ]
+    if foreign:
+        raise ValueError(
+            f'The checkpoint has keys that belong to no part of a '
+            f'YOLO-World detector: {_some(foreign)}. Remove them if they '
+            f'are of no use.')
+    layers = [*guided, *contrasts]
+    widths = {layer.text_channels for layer in layers}
+    if len(widths) > 1:
+        raise ValueError(
+            'The layers take texts of different widths: ' + ', '.join(
+                f'{layer.name} {layer.text_channels}' for layer in layers))
+    return Layout(
+        tuple(guided), tuple(contrasts),
+        any('.text_enhancer.' in key for key in state_dict))
+
+
+def _names(pattern: 're.Pattern[str]', state_dict: StateDict) -> List[str]:
+    return [
+        match['name'] for match in map(pattern.match, state_dict) if match
+    ]
+
+
+def check_text(layout: Layout, text_ND: Tensor) -> None:
+    """Whether texts fit the layers they are to be folded into.
+
+    Raises:
+        ValueError: If they are no finite (N, D) of the layers' D, or a row
+            is zero.
+    """
+    if text_ND.dim() != 2 or not text_ND.numel():
+        raise ValueError(
+            f'Text embeddings of shape {tuple(text_ND.shape)}; expected '
+            f'(N, {layout.text_channels}) with N at least 1.')
+    if text_ND.shape[1] != layout.text_channels:
+        raise ValueError(
+            f'Text embeddings of width {text_ND.shape[1]}, but the '
+            f'checkpoint\'s layers take {layout.text_channels}. Encode the '
+            f'texts with the encoder that the checkpoint was trained with.')
+    if not text_ND.isfinite().all():
+        raise ValueError(
+            'Text embeddings with NaN or infinite values; encode the texts '
+            'again.')
+    zero = (text_ND.norm(dim=1) == 0).nonzero().flatten().tolist()
+    if zero:
+        raise ValueError(
+            f'Text embeddings with rows of zeros ({zero[:5]}), which have '
+            f'no direction to compare with; encode these texts again.')
+
+
+def fold_guided_layer(layer: GuidedLayer, state_dict: StateDict,
+                      text_ND: Tensor, neck_form: str) -> Dict[str, Tensor]:
+    """The tensors that take the place of a layer's text projection."""
+    weight = state_dict[f'{layer.name}.guide_fc.weight']
+    bias = state_dict[f'{layer.name}.guide_fc.bias']
+    guide = folding.project_guide(text_ND.double(), weight.double(),
+                                  bias.double(), layer.num_heads)
+    guide = guide.to(weight.dtype).contiguous()
+    if neck_form == 'rep_linear':
+        return {f'{layer.name}.guide_weight': guide}
+    return {
+        f'{layer.name}.guide_convs.{head}.weight': conv
+        for head, conv in enumerate(folding.guide_to_convs(guide))
+    }
+
+
+def fold_contrast_layer(layer: ContrastLayer, state_dict: StateDict,
+                        text_ND: Tensor) -> Dict[str, Tensor]:
+    """The tensors that take the place of a head's scale and bias."""
+    scale = state_dict[f'{layer.name}.logit_scale']
+    bias = state_dict[f'{layer.name}.bias']
+    weight, bias = folding.fold_contrast(text_ND.double(), scale.double(),
+                                         bias.double())
+    return {
+        f'{layer.name}.conv.weight': weight.to(scale.dtype),
+        f'{layer.name}.conv.bias': bias.to(scale.dtype)
+    }
+
+
+def reparameterize_state_dict(state_dict: StateDict,
+                              text: Tensor,
+                              neck_form: str = 'rep_conv'
+                              ) -> Dict[str, Tensor]:
+    """Fold texts into a text-conditioned detector's weights.
+
+    Products are computed in float64 and rounded once, to the precision of
+    the layer. The text encoder and tuned prompts are left behind.
+
+    Args:
+        state_dict (Mapping): Of a text-conditioned YOLO-World.
+        text (Tensor): Text embeddings, (N, D), of any norm: the head
+            normalizes them, the neck takes them as they are.
+        neck_form (str): 'rep_conv' (a convolution a head), 'rep_linear'
+            (one matrix), or 'text': the head alone is folded and the texts
+            stay with the model, under ``embeddings``, for the neck.
+            Defaults to 'rep_conv'.
+
+    Returns:
+        dict: The state dict of the reparameterized detector.
+
+    Raises:
+        ValueError: If the checkpoint or the texts do not fit, see
+            :func:`inspect_layout` and :func:`check_text`; or the neck is
+            a dual one, whose guides depend on the image, and ``neck_form``
+            is not 'text'.
+    """
+    if neck_form not in NECK_FORMS:
+        raise ValueError(
+            f'neck_form={neck_form!r}; expected one of {NECK_FORMS}.')
+    state_dict = strip_wrapper(state_dict)
+    layout = inspect_layout(state_dict)
+    check_text(layout, text)
+    if layout.dual and neck_form != 'text':
+        raise ValueError(
+            'The checkpoint has a dual neck (YOLOWorldDualPAFPN of v1), '
+            'whose bottom-up guides are computed from each image and do '
+            'not fold. Fold the head alone: --head-only '
+            '(neck_form=\'text\').')
+    replaced: Dict[str, Dict[str, Tensor]] = {}
+    if neck_form != 'text':
+        for guided in layout.guided:
+            replaced[f'{guided.name}.guide_fc.weight'] = fold_guided_layer(
+                guided, state_dict, text, neck_form)
+            replaced[f'{guided.name}.guide_fc.bias'] = {}
+    for contrast in layout.contrasts:
+        replaced[f'{contrast.name}.logit_scale'] = fold_contrast_layer(
+            contrast, state_dict, text)
+        replaced[f'{contrast.name}.bias'] = {}
+    converted: Dict[str, Tensor] = {}
+    for key, tensor in state_dict.items():
+        if key in replaced:
+            converted.update(replaced[key])
+        elif not key.startswith(DROPPED):
+            converted[key] = tensor
+    if neck_form == 'text' and layout.guided:
+        dtype = state_dict[f'{layout.guided[0].name}.guide_fc.weight'].dtype
+        converted['embeddings'] = text.to(dtype)
+    return converted

@@ -1,0 +1,208 @@
+"""A conversion proves itself: layer by layer, in float64, on random maps.
+
+The references below follow the definitions of the paper literally, with
+loops over texts and heads, and share no code with what they check.
+"""
+from dataclasses import dataclass
+from typing import Iterable, List
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .state_dict import (
+    ContrastLayer,
+    GuidedLayer,
+    StateDict,
+    fold_contrast_layer,
+    fold_guided_layer,
+    inspect_layout,
+    strip_wrapper,
+)
+
+# Folding is exact but for float64's rounding.
+EXACT = 1e-10
+# What rounding the folded weights to the checkpoint's type may cost, of
+# the range of the outputs.
+ROUNDED = {torch.float64: 1e-10, torch.float32: 1e-4}
+ROUNDED_HALF = 2e-2
+# A feature map that is not square.
+HEIGHT, WIDTH = 5, 7
+
+
+@dataclass(frozen=True)
+class LayerCheck:
+    """How far a folded layer is from the text-conditioned one.
+
+    Args:
+        name (str): Prefix of the layer's keys.
+        kind (str): What the layer has become.
+        num_texts (int): N.
+        exact (float): Relative error of the fold itself, in float64.
+        stored (float): The same with the weights as they are stored.
+        tolerance (float): What ``stored`` may be.
+    """
+    name: str
+    kind: str
+    num_texts: int
+    exact: float
+    stored: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether both errors are within their tolerance; NaN is not."""
+        return self.exact <= EXACT and self.stored <= self.tolerance
+
+
+def _error(found: Tensor, expected: Tensor) -> float:
+    """Largest difference over the largest value expected."""
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def _gate_by_definition(embed: Tensor, text: Tensor, layer: GuidedLayer,
+                        state_dict: StateDict) -> Tensor:
+    """σ(max_n ⟨e_m, (W t_n + b)_m⟩ / √d + β_m) · γ_m, one head at a time."""
+    weight = state_dict[f'{layer.name}.guide_fc.weight'].double()
+    bias = state_dict[f'{layer.name}.guide_fc.bias'].double()
+    beta = state_dict[f'{layer.name}.bias'].double()
+    guide = text @ weight.t() + bias
+    width = layer.embed_channels // layer.num_heads
+    gates = []
+    for head in range(layer.num_heads):
+        own = slice(head * width, (head + 1) * width)
+        products = torch.einsum('nc,bchw->bnhw', guide[:, own], embed[:, own])
+        gates.append((products.amax(1) / width**0.5 + beta[head]).sigmoid())
+    return torch.stack(gates, 1) * _scale(layer, state_dict)
+
+
+def _scale(layer: GuidedLayer, state_dict: StateDict) -> Tensor:
+    """γ as (M, 1, 1), ones when the layer has none."""
+    scale = state_dict.get(f'{layer.name}.scale')
+    if scale is None:
+        return torch.ones((), dtype=torch.float64)
+    return scale.double().reshape(-1, 1, 1)
+
+
+def _folded_gate(embed: Tensor, layer: GuidedLayer,
+                 folded: StateDict) -> Tensor:
+    """The gate of a converted layer, by convolutions as it is stored."""
+    matrix = folded.get(f'{layer.name}.guide_weight')
+    beta = folded[f'{layer.name}.bias'].double()
+    gates = []
+    for head, share in enumerate(embed.chunk(layer.num_heads, 1)):
+        if matrix is None:
+            weight = folded[f'{layer.name}.guide_convs.{head}.weight']
+        else:
+            weight = matrix[head][:, :, None, None]
+        logits = F.conv2d(share, weight.double()) / share.shape[1]**0.5
+        gates.append((logits.amax(1) + beta[head]).sigmoid())
+    return torch.stack(gates, 1) * _scale(layer, folded)
+
+
+def _logits_by_definition(feature: Tensor, text: Tensor,
+                          layer: ContrastLayer,
+                          state_dict: StateDict) -> Tensor:
+    """exp(s)·⟨z, t_n/‖t_n‖⟩ + b."""
+    scale = state_dict[f'{layer.name}.logit_scale'].double()
+    bias = state_dict[f'{layer.name}.bias'].double()
+    direction = text / text.pow(2).sum(1, keepdim=True).sqrt()
+    products = torch.einsum('bdhw,nd->bnhw', feature, direction)
+    return products * scale.exp() + bias
+
+
+def _folded_logits(feature: Tensor, layer: ContrastLayer,
+                   folded: StateDict) -> Tensor:
+    """The logits of a converted head."""
+    return F.conv2d(feature, folded[f'{layer.name}.conv.weight'].double(),
+                    folded[f'{layer.name}.conv.bias'].double())
+
+
+def _double(state_dict: StateDict, prefix: str) -> StateDict:
+    """One layer's tensors in float64."""
+    return {
+        key: tensor.double()
+        for key, tensor in state_dict.items() if key.startswith(prefix + '.')
+    }
+
+
+def check_conversion(source: StateDict,
+                     converted: StateDict,
+                     text: Tensor,
+                     seed: int = 0) -> List[LayerCheck]:
+    """Compare every folded layer with the text-conditioned one.
+
+    Args:
+        source (Mapping): State dict before the conversion.
+        converted (Mapping): State dict after it.
+        text (Tensor): The texts folded, (N, D).
+        seed (int): Of the random feature maps. Defaults to 0.
+
+    Returns:
+        list[LayerCheck]: One entry a layer, neck first.
+    """
+    source = strip_wrapper(source)
+    layout = inspect_layout(source)
+    text = text.double()
+    generator = torch.Generator().manual_seed(seed)
+    checks = []
+
+    def features(channels: int) -> Tensor:
+        return torch.randn(
+            2,
+            channels,
+            HEIGHT,
+            WIDTH,
+            dtype=torch.float64,
+            generator=generator)
+
+    def add(layer, kind: str, expected: Tensor, exact: Tensor,
+            stored: Tensor, dtype: torch.dtype) -> None:
+        checks.append(
+            LayerCheck(layer.name, kind, len(text), _error(exact, expected),
+                       _error(stored, expected),
+                       ROUNDED.get(dtype, ROUNDED_HALF)))
+
+    for layer in layout.guided:
+        matrix = f'{layer.name}.guide_weight' in converted
+        if not matrix and f'{layer.name}.guide_convs.0.weight' not in (
+                converted):
+            continue  # the head alone was folded
+        form = 'rep_linear' if matrix else 'rep_conv'
+        embed = features(layer.embed_channels)
+        own = _double(source, layer.name)
+        exact = {**own, **fold_guided_layer(layer, own, text, form)}
+        add(layer, form, _gate_by_definition(embed, text, layer, source),
+            _folded_gate(embed, layer, exact),
+            _folded_gate(embed, layer, converted),
+            source[f'{layer.name}.guide_fc.weight'].dtype)
+    for layer in layout.contrasts:
+        feature = features(layer.text_channels)
+        if layer.kind == 'l2':
+            feature = feature / feature.norm(dim=1, keepdim=True)
+        own = _double(source, layer.name)
+        exact = fold_contrast_layer(layer, own, text)
+        add(layer, f'rep_{layer.kind}',
+            _logits_by_definition(feature, text, layer, source),
+            _folded_logits(feature, layer, exact),
+            _folded_logits(feature, layer, converted),
+            source[f'{layer.name}.logit_scale'].dtype)
+    return checks
+
+
+def require_exact(checks: Iterable[LayerCheck]) -> None:
+    """Refuse a conversion that is not what it should be.
+
+    Raises:
+        ValueError: If a layer is further off than its tolerance; it names
+            them with their errors.
+    """
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        raise ValueError(
+            'The folded model does not compute what the text-conditioned '
+            'one does, so nothing was written: ' + ', '.join(
+                f'{check.name} (error {check.exact:.1e} in float64, '
+                f'{check.stored:.1e} as stored; allowed {EXACT:.0e} and '
+                f'{check.tolerance:.0e})' for check in failed) +
+            '. Please report this with the checkpoint\'s name.')
