@@ -29,8 +29,9 @@ class BuildPyWithMim(build_py):
     """build_py, and a copy of MIM_CONTENT in ``yolo_world_rep/.mim``.
 
     The copies go into the build folder only: the source tree stays as it
-    is. An editable install gets none, because copies would go stale there:
-    its configs and tools are those of the checkout.
+    is. An editable install gets none. Its configs and tools are those of
+    the checkout, and mim would not see them anyway: it looks in
+    site-packages, where an editable install has only a pointer.
     """
 
     def _mim_targets(self) -> Dict[str, str]:
