@@ -1,7 +1,9 @@
 """Training and testing: hooks, optimizer constructor, launching."""
 from .hooks import CheckpointGuardHook, EpochSeedHook
 from .optimizers import YOLOWv5OptimizerConstructor
+from .variables import check_config, resolve_variables
 
 __all__ = [
-    'CheckpointGuardHook', 'EpochSeedHook', 'YOLOWv5OptimizerConstructor'
+    'CheckpointGuardHook', 'EpochSeedHook', 'YOLOWv5OptimizerConstructor',
+    'check_config', 'resolve_variables'
 ]

@@ -14,6 +14,7 @@ from yolo_world_rep.registry import register
 
 from ..classes import Names, annotation_names, name_differences, names_of
 from ..fit import compare, describe, groups, under, without_wrapper
+from ..variables import unresolved_message
 
 META_KEY = 'yolo_world_rep'
 # The tensors of a reparameterized head that hold one row a class.
@@ -96,7 +97,8 @@ class CheckpointGuardHook(Hook):
         """
         model = unwrapped(runner.model)
         count = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)
-        problems: List[str] = []
+        stale = unresolved_message(runner.cfg)
+        problems = [stale] if stale else []
         checked: Dict[Names, List[int]] = {}
         for loop, dataset in reversed(list(_data_sets(runner))):
             names = names_of(getattr(dataset, 'metainfo', None))

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Tests in several processes: one a GPU, or any number of them on CPUs.
+# On several machines set NNODES, NODE_RANK, MASTER_ADDR and PORT.
+set -eu
+
+if [ "$#" -lt 3 ]; then
+    echo "usage: $0 CONFIG CHECKPOINT PROCESSES [arguments of test.py]" >&2
+    exit 2
+fi
+tools=$(cd "$(dirname "$0")" && pwd)
+
+PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}" \
+exec "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$3" \
+    "$tools/test.py" "$1" "$2" --launcher pytorch "${@:4}"

@@ -1,0 +1,58 @@
+#!/usr/bin/env python
+"""Train a detector from a config file."""
+import argparse
+import os
+
+# albumentations looks for updates on the network when it is imported.
+os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
+
+from mmengine.config import Config, DictAction  # noqa: E402
+
+from yolo_world_rep.engine import launch  # noqa: E402
+from yolo_world_rep.utils import cli  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints')
+    parser.add_argument(
+        '--amp', action='store_true', help='train in mixed precision (GPU)')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CKPT',
+        help='go on from a checkpoint, or from the last one in the work-dir')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings to override, key=value; lists as key="[a,b]"')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes were started')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = launch.config_for_training(
+        Config.fromfile(args.config),
+        args.config,
+        work_dir=args.work_dir,
+        amp=args.amp,
+        resume=args.resume,
+        cfg_options=args.cfg_options,
+        launcher=args.launcher)
+    launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
+    launch.build_runner(cfg).train()
+
+
+if __name__ == '__main__':
+    cli.run(main)
