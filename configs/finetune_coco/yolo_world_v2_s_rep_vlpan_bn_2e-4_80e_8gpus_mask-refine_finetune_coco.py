@@ -44,7 +44,7 @@ model = dict(
             use_bn_head=True)),
     train_cfg=dict(assigner=dict(num_classes=num_classes)))
 
-metainfo = dict(classes=class_names) if class_names else None
+metainfo = dict(classes=class_names) if class_names else dict()
 train_dataloader = dict(
     dataset=dict(
         data_root=data_root,

@@ -54,7 +54,7 @@ def _switch_epoch(v: Mapping[str, Any]) -> int:
 
 def _metainfo(v: Mapping[str, Any]) -> Any:
     names = v['class_names']
-    return dict(classes=tuple(names)) if names else None
+    return dict(classes=tuple(names)) if names else dict()
 
 
 def _data_bindings(part: str, loader: str) -> List[Binding]:
