@@ -1,0 +1,22 @@
+"""The gate for the packages below us."""
+import pytest
+
+from yolo_world_rep.compat import check_versions, versions
+
+
+@pytest.mark.parametrize(('found', 'message'), [
+    (None, r'needs mmyolo>=0.6.0,<0.7.0, and it is not installed'),
+    ('0.5.0', r'0.5.0 is installed.*pip install "mmyolo>=0.6.0,<0.7.0"'),
+    ('0.7.0', '0.7.0 is installed'),
+])
+def test_what_does_not_fit_is_named(monkeypatch, found, message):
+    right = versions.installed_version
+    monkeypatch.setattr(
+        versions, 'installed_version', lambda names: found
+        if names == ('mmyolo', ) else right(names))
+    with pytest.raises(ImportError, match=message):
+        check_versions()
+
+
+def test_what_is_installed_fits():
+    check_versions()

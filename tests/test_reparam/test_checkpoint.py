@@ -1,0 +1,280 @@
+"""Checkpoint files: what is read, refused and written."""
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from builders import build_detector, randomize
+from mmengine.logging import HistoryBuffer
+
+from yolo_world_rep.reparam import (
+    META_KEY,
+    convert_checkpoint,
+    load_checkpoint,
+)
+from yolo_world_rep.reparam import checkpoint as checkpoint_module
+from yolo_world_rep.text import save_embeddings
+
+NUM_TEXTS, WIDTH = 5, 64
+NAMES = ['cat', 'dog', 'red circle', 'Zürich', '消火栓']
+
+
+@pytest.fixture(scope='module')
+def state_dict():
+    model = randomize(build_detector('text'))
+    return {k: v for k, v in model.state_dict().items() if k != 'embeddings'}
+
+
+@pytest.fixture
+def model(tmp_path, state_dict):
+    path = tmp_path / 'tiny.pth'
+    torch.save(dict(state_dict=state_dict, meta=dict(epoch=3, iter=9)), path)
+    return path
+
+
+@pytest.fixture
+def vectors():
+    rows = np.random.default_rng(0).normal(size=(NUM_TEXTS, WIDTH))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(
+        np.float32)
+
+
+@pytest.fixture
+def text_embed(tmp_path, vectors):
+    path = tmp_path / 'texts.npy'
+    np.save(path, vectors)
+    return path
+
+
+@pytest.fixture
+def out_dir(tmp_path):
+    return tmp_path / 'out'
+
+
+def test_convert(model, text_embed, vectors, out_dir, state_dict):
+    before = model.read_bytes()
+    conversion = convert_checkpoint(model, text_embed, out_dir, 'rep_conv')
+    assert conversion.path == out_dir / 'tiny_rep_conv.pth'
+    assert os.listdir(out_dir) == ['tiny_rep_conv.pth']
+    assert model.read_bytes() == before
+    # A bare, safe load is enough for the result.
+    content = torch.load(conversion.path, weights_only=True)
+    assert content.keys() == {'state_dict', 'meta'}
+    build_detector(
+        'rep_conv',
+        num_classes=NUM_TEXTS).load_state_dict(content['state_dict'])
+    meta = content['meta'][META_KEY]
+    assert meta['format'] == 'rep_conv'
+    assert meta['head'] == 'bn'
+    assert meta['num_classes'] == meta['num_guide'] == NUM_TEXTS
+    assert meta['embed_dims'] == WIDTH
+    assert meta['source']['file'] == 'tiny.pth'
+    assert meta['source']['epoch'] == 3
+    assert len(meta['source']['sha256']) == 64
+    assert len(meta['embeddings']['sha256']) == 64
+    assert meta['classes'] is None
+    assert any('no names' in note for note in conversion.notes)
+
+
+def test_names_of_the_sidecar(model, tmp_path, vectors, out_dir):
+    path = tmp_path / 'named.npy'
+    save_embeddings(path, vectors, NAMES)
+    meta = convert_checkpoint(model, path, out_dir, 'rep_conv').meta
+    assert meta['dataset_meta']['classes'] == tuple(NAMES)
+    assert meta[META_KEY]['classes'] == tuple(NAMES)
+
+
+def test_names_of_a_texts_file(model, text_embed, tmp_path, out_dir):
+    texts = tmp_path / 'classes.json'
+    texts.write_text(json.dumps([[name, 'synonym'] for name in NAMES]))
+    meta = convert_checkpoint(
+        model, text_embed, out_dir, 'rep_conv', texts=texts).meta
+    assert meta['dataset_meta']['classes'] == tuple(NAMES)
+    texts.write_text(json.dumps(NAMES[:-1]))
+    with pytest.raises(ValueError, match='names 4 classes.*5 rows'):
+        convert_checkpoint(
+            model, text_embed, out_dir, 'rep_linear', texts=texts)
+
+
+def test_training_checkpoint(state_dict, text_embed, tmp_path, out_dir):
+    """mmengine's objects in the file are no obstacle and do not travel."""
+    history = HistoryBuffer()
+    history.update(1.5)
+    path = tmp_path / 'epoch_3.pth'
+    parameter = torch.nn.Parameter(torch.zeros(3))
+    optimizer = torch.optim.AdamW([parameter])
+    parameter.sum().backward()
+    optimizer.step()
+    torch.save(
+        dict(
+            state_dict=state_dict,
+            ema_state_dict={k: v.clone() for k, v in state_dict.items()},
+            optimizer=optimizer.state_dict(),
+            message_hub=dict(log_scalars={'train/loss': history}),
+            meta=dict(epoch=3, time=np.float64(2.0), hook=history)), path)
+    with pytest.raises(Exception, match='[Ww]eights'):
+        torch.load(path, weights_only=True)
+    conversion = convert_checkpoint(path, text_embed, out_dir, 'rep_conv')
+    content = torch.load(conversion.path, weights_only=True)
+    assert content.keys() == {'state_dict', 'meta'}
+    assert content['meta'][META_KEY]['source']['epoch'] == 3
+    assert conversion.path.stat().st_size < path.stat().st_size * 0.6
+
+
+class Hostile:
+    """Unpickles by running a command."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker), )
+
+
+def test_code_in_a_checkpoint_does_not_run(state_dict, tmp_path, text_embed,
+                                           out_dir):
+    marker = tmp_path / 'it ran'
+    path = tmp_path / 'hostile.pth'
+    torch.save(dict(state_dict=state_dict, meta=Hostile(marker)), path)
+    convert_checkpoint(path, text_embed, out_dir, 'rep_conv')
+    assert not marker.exists()
+    load_checkpoint(path, trust=True)
+    assert marker.exists(), 'the file would have run code'
+
+
+def test_legacy_format(state_dict, tmp_path):
+    """Files of before torch 1.6 are read by the same rules."""
+    marker = tmp_path / 'it ran'
+    path = tmp_path / 'old.pth'
+    torch.save(
+        dict(state_dict=state_dict, meta=Hostile(marker)),
+        path,
+        _use_new_zipfile_serialization=False)
+    loaded = load_checkpoint(path).state_dict
+    assert all(torch.equal(loaded[k], v) for k, v in state_dict.items())
+    assert not marker.exists()
+
+
+def test_bare_state_dict(state_dict, tmp_path, text_embed, out_dir):
+    path = tmp_path / 'bare.pth'
+    torch.save(state_dict, path)
+    convert_checkpoint(path, text_embed, out_dir, 'rep_linear')
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def damage(path):
+    data = bytearray(path.read_bytes())
+    data[40:200] = bytes(160)
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'message'),
+    [(truncate, 'truncated or of another kind'),
+     (damage, 'truncated or of another kind'),
+     (lambda path: path.write_bytes(b''), 'truncated or of another kind'),
+     (lambda path: path.write_text('hello'), 'truncated or of another kind'),
+     (lambda path: path.unlink(), 'not a file'),
+     (lambda path: torch.save([1, 2], path), 'holds a list'),
+     (lambda path: torch.save({}, path), 'no tensors'),
+     (lambda path: torch.save(dict(model=[1]), path), 'no tensors: .*model'),
+     (lambda path: torch.jit.script(torch.nn.ReLU()).save(str(path)),
+      'TorchScript')])
+def test_not_a_checkpoint(model, text_embed, out_dir, spoil, message):
+    spoil(model)
+    with pytest.raises(ValueError, match=message):
+        convert_checkpoint(model, text_embed, out_dir)
+    assert not out_dir.exists()
+
+
+@pytest.mark.parametrize('dtype', [np.float16, np.float64])
+def test_embeddings_are_cast(model, vectors, tmp_path, out_dir, dtype):
+    path = tmp_path / 'cast.npy'
+    np.save(path, vectors.astype(dtype))
+    conversion = convert_checkpoint(model, path, out_dir)
+    state_dict = torch.load(conversion.path, weights_only=True)['state_dict']
+    assert {
+        value.dtype
+        for value in state_dict.values()
+    } == {torch.float32, torch.int64}
+
+
+@pytest.mark.parametrize('array', [
+    np.zeros((0, WIDTH), np.float32),
+    np.zeros(WIDTH, np.float32),
+    np.full((2, WIDTH), np.nan, np.float32),
+    np.ones((2, WIDTH + 1), np.float32),
+    np.array([['a', 'b']]),
+    np.array([[None]], dtype=object),
+])
+def test_embeddings_that_are_refused(model, tmp_path, out_dir, array):
+    path = tmp_path / 'bad.npy'
+    np.save(path, array, allow_pickle=True)
+    with pytest.raises(ValueError, match='[Tt]ext embeddings'):
+        convert_checkpoint(model, path, out_dir)
+    assert not out_dir.exists()
+
+
+def test_unusual_norms_are_reported(model, vectors, tmp_path, out_dir):
+    path = tmp_path / 'long.npy'
+    np.save(path, vectors * np.linspace(1, 9, NUM_TEXTS)[:, None])
+    notes = convert_checkpoint(model, path, out_dir).notes
+    assert any('norms of 1 to 9' in note for note in notes)
+
+
+def test_tuned_prompts_are_not_passed_over_silently(state_dict, vectors,
+                                                    text_embed, tmp_path,
+                                                    out_dir):
+    path = tmp_path / 'tuned.pth'
+    torch.save(
+        dict(
+            state_dict={
+                **state_dict, 'embeddings': torch.from_numpy(vectors)
+            }), path)
+    notes = convert_checkpoint(path, text_embed, out_dir).notes
+    assert any('tuned prompts' in note for note in notes)
+
+
+def test_no_overwriting_unless_told(model, text_embed, out_dir):
+    first = convert_checkpoint(model, text_embed, out_dir).path
+    content = first.read_bytes()
+    with pytest.raises(ValueError, match='exists.*--overwrite'):
+        convert_checkpoint(model, text_embed, out_dir)
+    assert first.read_bytes() == content
+    convert_checkpoint(model, text_embed, out_dir, overwrite=True)
+
+
+def test_a_failed_write_leaves_nothing(model, text_embed, out_dir,
+                                       monkeypatch):
+    """Neither half a file nor a temporary one, and the old one is whole."""
+    path = convert_checkpoint(model, text_embed, out_dir).path
+    content = path.read_bytes()
+
+    def full_disk(obj, file):
+        file.write_bytes(b'half')
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(checkpoint_module.torch, 'save', full_disk)
+    with pytest.raises(OSError, match='No space'):
+        convert_checkpoint(model, text_embed, out_dir, overwrite=True)
+    assert os.listdir(out_dir) == [path.name]
+    assert path.read_bytes() == content
+
+
+def test_a_failed_check_writes_nothing(model, text_embed, out_dir,
+                                       monkeypatch):
+    right = checkpoint_module.reparameterize_state_dict
+
+    def wrong(*args):
+        converted = right(*args)
+        key = 'bbox_head.head_module.cls_contrasts.2.conv.weight'
+        return {**converted, key: converted[key] * 1.01}
+
+    monkeypatch.setattr(checkpoint_module, 'reparameterize_state_dict', wrong)
+    with pytest.raises(ValueError, match=r'cls_contrasts\.2.*as stored'):
+        convert_checkpoint(model, text_embed, out_dir)
+    assert not out_dir.exists()
