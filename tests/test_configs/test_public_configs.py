@@ -188,7 +188,8 @@ model = dict(
     train_cfg=dict(assigner=dict(num_classes=num_training_classes)))
 """
 
-V1_DUAL = PROMPT_TUNING.replace('YOLOWorldPAFPN', 'YOLOWorldDualPAFPN').replace(
+V1_DUAL = PROMPT_TUNING.replace(
+    'YOLOWorldPAFPN', 'YOLOWorldDualPAFPN').replace(
     "block_cfg=dict(type='MaxSigmoidCSPLayerWithTwoConv')",
     "block_cfg=dict(type='MaxSigmoidCSPLayerWithTwoConv'),\n"
     "        text_enhancder=dict(type='ImagePoolingAttentionModule',\n"
