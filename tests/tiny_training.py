@@ -87,6 +87,7 @@ def options(root: Path, **more: Any) -> Dict[str, Any]:
         **width,
         'model.neck.num_heads': [16, 16, 32],
         'default_hooks.logger.interval': 1,
+        'log_processor.window_size': 1,
         'default_hooks.checkpoint.max_keep_ckpts': -1,
         'default_hooks.param_scheduler.warmup_mim_iter': 2,
         'default_hooks.param_scheduler.warmup_epochs': 1,

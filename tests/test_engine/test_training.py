@@ -5,8 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from tiny_training import (CONFIG, NAMES, build_model, checkpoint_of, losses,
-                           options, read_config, write_images)
+from tiny_training import (
+    CONFIG,
+    NAMES,
+    build_model,
+    checkpoint_of,
+    losses,
+    options,
+    read_config,
+    write_images,
+)
 
 from yolo_world_rep.engine import launch
 
@@ -18,7 +26,11 @@ def tiny_config(root: Path, work_dir: Path, resume=None, **more) -> Config:
         work_dir=str(work_dir),
         resume=resume,
         # mmengine finds a visualizer of the same name in the process again.
-        cfg_options=options(root, **{'visualizer.name': str(work_dir), **more}),
+        cfg_options=options(
+            root, **{
+                'visualizer.name': str(work_dir),
+                **more
+            }),
         cuda=False)
 
 

@@ -231,6 +231,9 @@ def resolve_variables(cfg: Config) -> Tuple[Config, List[str]]:
             if (_plain(container[key]) == before
                     and _plain(after) != before):
                 container[key] = copy.deepcopy(after)
+                if isinstance(after, Mapping):
+                    # Of the file it was written in, not of where it goes.
+                    container[key].pop('_scope_', None)
                 touched.append(path)
     notes = [
         f'{name}={_plain(tree[name])!r}, was {_plain(old[name])!r}'
