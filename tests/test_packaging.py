@@ -274,8 +274,14 @@ class TestMakeVenv:
 @pytest.mark.skipif(shutil.which('make') is None, reason='no make here')
 def test_make_refuses_an_interpreter_in_one_line(tmp_path):
     shutil.copy(ROOT / 'Makefile', tmp_path)
+    # The tests may be run by make themselves.
+    environment = {
+        name: value
+        for name, value in os.environ.items() if 'MAKE' not in name
+    }
     result = subprocess.run(['make', 'test', 'PYTHON=no-such-python'],
                             cwd=tmp_path,
+                            env=environment,
                             capture_output=True,
                             text=True)
     assert result.returncode == 2
