@@ -3,6 +3,7 @@ import os
 
 import numpy as np
 import pytest
+
 from yolo_world_rep.text import load_embeddings, save_embeddings
 
 

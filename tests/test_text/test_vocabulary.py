@@ -1,4 +1,5 @@
 import pytest
+
 from yolo_world_rep.text import class_names, load_class_texts
 
 

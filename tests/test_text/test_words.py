@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from yolo_world_rep.text import WordEncoder
 
 TEXTS = ['red circle', 'red square', 'blue circle', 'green star']

@@ -1,13 +1,21 @@
 """Vocabularies: class texts, embeddings files, an encoder of words.
 
-Nothing in here needs torch or mmyolo, so that a checkpoint can be
-converted without them.
+Nothing but CLIP's encoder needs torch, and nothing needs mmyolo, so that a
+checkpoint can be converted without it.
 """
 from .embeddings import TextEmbeddings, load_embeddings, save_embeddings
+from .encoders import (
+    PADDING,
+    CLIPEncoder,
+    check_vocabulary,
+    embed_vocabulary,
+    make_encoder,
+)
 from .vocabulary import class_names, load_class_texts
 from .words import WordEncoder
 
 __all__ = [
-    'TextEmbeddings', 'WordEncoder', 'class_names', 'load_class_texts',
-    'load_embeddings', 'save_embeddings'
+    'PADDING', 'CLIPEncoder', 'TextEmbeddings', 'WordEncoder',
+    'check_vocabulary', 'class_names', 'embed_vocabulary',
+    'load_class_texts', 'load_embeddings', 'make_encoder', 'save_embeddings'
 ]

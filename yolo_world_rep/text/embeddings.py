@@ -198,3 +198,9 @@ def _sidecar_names(path: str, count: int,
         raise ValueError(f'{what}: they were written for another array '
                          f'(sha256 differs); {remedy}')
     return _check_names(names, count, what)
+
+
+def padded_path(path: Path) -> str:
+    """The file of the same embeddings with the padding prompt added."""
+    stem, suffix = os.path.splitext(os.fspath(path))
+    return f'{stem}_padded{suffix}'

@@ -7,9 +7,10 @@ from typing import List, Sequence, Tuple, Union
 def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
     """Read a vocabulary file.
 
-    The file is JSON in the form of YOLO-World, one list of synonyms a
-    class (``[["person"], ["sofa", "couch"]]``), or simply one string a
-    class (``["person", "sofa"]``).
+    One of: JSON in the form of YOLO-World, a list of synonyms for each class
+    (``[["person"], ["sofa", "couch"]]``), or simply one string each
+    (``["person", "sofa"]``); a COCO annotation file, whose categories count
+    in the order of the file; a ``.txt`` with a class a line.
 
     Args:
         path (str | os.PathLike): The file.
@@ -18,20 +19,36 @@ def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
         List[List[str]]: The synonyms of each class, at least one.
 
     Raises:
-        ValueError: If the file cannot be read or is not such a list.
+        ValueError: If the file cannot be read or is none of these.
     """
     path = os.fspath(path)
+    name = f'class texts {path!r}'
     try:
         with open(path, encoding='utf-8') as file:
-            entries = json.load(file)
+            content = file.read()
     except OSError as error:
-        raise ValueError(f'class texts {path!r} cannot be read '
+        raise ValueError(f'{name} cannot be read '
                          f'({error.strerror}); give the path of a JSON '
                          f'list of class names') from None
-    except ValueError as error:  # malformed JSON or not UTF-8
-        raise ValueError(f'class texts {path!r} are not valid JSON: '
-                         f'{error}') from None
-    return check_class_texts(entries, f'class texts {path!r}')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{name} are not UTF-8: {error}') from None
+    if path.endswith('.txt'):
+        entries = [line.strip() for line in content.splitlines()]
+        # An empty line at the end is none.
+        while entries and not entries[-1]:
+            entries.pop()
+        return check_class_texts(entries, name)
+    try:
+        entries = json.loads(content)
+    except ValueError as error:
+        raise ValueError(f'{name} are not valid JSON: {error}') from None
+    if isinstance(entries, dict) and isinstance(
+            entries.get('categories'), list):
+        entries = [
+            category.get('name') if isinstance(category, dict) else category
+            for category in entries['categories']
+        ]
+    return check_class_texts(entries, name)
 
 
 def check_class_texts(entries: object, name: str) -> List[List[str]]:

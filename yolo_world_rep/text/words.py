@@ -35,6 +35,7 @@ class WordEncoder:
                 f'dim={dim}: the width of a word vector must be positive')
         self.dim = dim
         self.seed = seed
+        self.name = f'words:{dim}:{seed}'
 
     def words(self, text: str) -> List[str]:
         """The words of a text, in lower case.

@@ -1,0 +1,256 @@
+"""From a vocabulary to unit vectors: encoders, prompts, synonyms."""
+import logging
+import os
+from typing import Iterator, List, Optional, Sequence, Union
+
+import numpy as np
+from mmengine.logging import print_log
+
+from .words import WordEncoder
+
+# What CLIP's text models read of a text, start and end tokens included.
+CLIP_LENGTH = 77
+# The text that public YOLO-World models pad their vocabularies with.
+PADDING = ' '
+SYNONYMS = ('first', 'mean')
+
+
+class CLIPEncoder:
+    """CLIP's text encoder through transformers, in batches.
+
+    Args:
+        model (str): A local folder, which is read offline, or a hub name.
+        device (str): 'cpu', 'cuda', …, or 'auto' for a GPU where there is
+            one. Defaults to 'auto'.
+        batch_size (int): Texts encoded at once. Defaults to 64.
+
+    Raises:
+        ImportError: If transformers is not installed.
+        ValueError: If the model cannot be loaded or the device is absent.
+    """
+
+    def __init__(self,
+                 model: str,
+                 device: str = 'auto',
+                 batch_size: int = 64) -> None:
+        if batch_size < 1:
+            raise ValueError(
+                f'batch_size={batch_size}: expected at least 1 text.')
+        import torch
+        try:
+            from transformers import (
+                AutoTokenizer,
+                CLIPTextModelWithProjection,
+            )
+        except ImportError as error:
+            raise ImportError(
+                'CLIP needs transformers: pip install '
+                '"yolo-world-rep[clip]"') from error
+        if device == 'auto':
+            device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        local = os.path.isdir(model)
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(
+                model, local_files_only=local)
+            self.model = CLIPTextModelWithProjection.from_pretrained(
+                model, local_files_only=local).eval().to(device)
+        except (OSError, ValueError, RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0] if str(error) else ''
+            raise ValueError(
+                f'model={model!r} on device={device!r} cannot be used: '
+                f'{reason} Give the folder or the hub name of a CLIP text '
+                f'model, and a device that exists.') from error
+        self.name = f'clip:{os.path.basename(os.path.normpath(model))}'
+        self.batch_size = batch_size
+        self.dim = self.model.config.projection_dim
+
+    def too_long(self, texts: Sequence[str]) -> List[str]:
+        """The texts of which the model reads the beginning only."""
+        counts = self.tokenizer(list(texts))['input_ids']
+        return [
+            text for text, tokens in zip(texts, counts)
+            if len(tokens) > CLIP_LENGTH
+        ]
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Embed texts.
+
+        Args:
+            texts (Sequence[str]): N texts; the ends of those that are too
+                long are left out.
+
+        Returns:
+            np.ndarray: Unit rows, float32, shape (N, dim).
+        """
+        import torch
+        rows = np.empty((len(texts), self.dim), np.float32)
+        for start in range(0, len(texts), self.batch_size):
+            batch = list(texts[start:start + self.batch_size])
+            tokens = self.tokenizer(
+                batch,
+                padding=True,
+                truncation=True,
+                max_length=CLIP_LENGTH,
+                return_tensors='pt').to(self.model.device)
+            with torch.inference_mode():
+                vectors = self.model(**tokens).text_embeds.double()
+                vectors = torch.nn.functional.normalize(vectors, dim=-1)
+            rows[start:start + len(batch)] = vectors.cpu().numpy()
+        return rows
+
+
+Encoder = Union[CLIPEncoder, WordEncoder]
+
+
+def check_vocabulary(texts: Sequence[Sequence[str]], name: str) -> None:
+    """Whether every class has texts of its own.
+
+    Args:
+        texts (Sequence[Sequence[str]]): Synonyms of each class.
+        name (str): What to call the vocabulary in an error.
+
+    Raises:
+        ValueError: If a text is empty, or a class's name occurs twice.
+    """
+    seen = {}
+    for index, synonyms in enumerate(texts):
+        if not all(text.strip() for text in synonyms):
+            raise ValueError(
+                f'{name}: entry {index} has an empty text ({synonyms!r}); '
+                f'every class needs a name (--pad adds the padding).')
+        first = seen.setdefault(synonyms[0], index)
+        if first != index:
+            raise ValueError(
+                f'{name}: {synonyms[0]!r} names two classes, entries '
+                f'{first} and {index}; give each class a name of its own.')
+
+
+def prompts_of(synonyms: Sequence[str], formats: Sequence[str],
+               use: str) -> List[str]:
+    """The texts that stand for one class.
+
+    Args:
+        synonyms (Sequence[str]): Names of the class.
+        formats (Sequence[str]): Templates with one ``{}``.
+        use (str): 'first' synonym, or 'mean' of all.
+
+    Returns:
+        list[str]: Every chosen synonym in every template.
+    """
+    chosen = synonyms[:1] if use == 'first' else synonyms
+    return [template.format(text) for text in chosen for template in formats]
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Whether each template has one place for a class's name.
+
+    Raises:
+        ValueError: If one has not.
+    """
+    for template in formats:
+        try:
+            whole = template.format('\0').count('\0') == 1
+        except (IndexError, KeyError, ValueError):
+            whole = False
+        if not whole:
+            raise ValueError(
+                f'prompt_format={template!r}: expected a text with one {{}} '
+                f'for the name of the class, such as "a photo of a {{}}".')
+
+
+def _chunks(texts: Sequence[Sequence[str]],
+            size: int) -> Iterator[Sequence[Sequence[str]]]:
+    for start in range(0, len(texts), size):
+        yield texts[start:start + size]
+
+
+def embed_vocabulary(encoder: 'Encoder',
+                     texts: Sequence[Sequence[str]],
+                     formats: Sequence[str] = ('{}', ),
+                     synonyms: str = 'first',
+                     progress: bool = False) -> np.ndarray:
+    """One unit vector a class.
+
+    A class of several prompts gets the mean of their unit vectors, brought
+    back to unit norm. Prompts are encoded a few classes at a time, so that
+    memory does not grow with their number beyond the result's.
+
+    Args:
+        encoder (CLIPEncoder | WordEncoder): Has ``encode`` and ``dim``.
+        texts (Sequence[Sequence[str]]): Synonyms of each of N classes.
+        formats (Sequence[str]): Prompt templates. Defaults to ('{}', ).
+        synonyms (str): 'first' or 'mean'. Defaults to 'first'.
+        progress (bool): Whether to show a bar after a second.
+            Defaults to False.
+
+    Returns:
+        np.ndarray: Unit rows, float32, shape (N, dim).
+
+    Raises:
+        ValueError: If a template or ``synonyms`` is not as above, or the
+            prompts of a class cancel out.
+    """
+    if synonyms not in SYNONYMS:
+        raise ValueError(f'synonyms={synonyms!r}: expected one of {SYNONYMS}')
+    check_formats(formats)
+    from tqdm import tqdm
+    rows = np.empty((len(texts), encoder.dim), np.float32)
+    long: List[str] = []
+    done = 0
+    with tqdm(
+            total=len(texts), delay=1, unit='class',
+            disable=not progress) as bar:
+        for chunk in _chunks(texts, getattr(encoder, 'batch_size', 256)):
+            groups = [prompts_of(each, formats, synonyms) for each in chunk]
+            flat = [prompt for group in groups for prompt in group]
+            if hasattr(encoder, 'too_long'):
+                long += encoder.too_long(flat)
+            vectors = encoder.encode(flat).astype(np.float64)
+            ends = np.cumsum([len(group) for group in groups])
+            for own in np.split(vectors, ends[:-1]):
+                rows[done] = _unit_mean(own, texts[done][0])
+                done += 1
+            bar.update(len(chunk))
+    if long:
+        print_log(
+            f'{len(long)} texts are longer than {CLIP_LENGTH} tokens and '
+            f'were cut off: {[text[:60] for text in long[:5]]}', 'current',
+            logging.WARNING)
+    return rows
+
+
+def _unit_mean(vectors: np.ndarray, name: str) -> np.ndarray:
+    mean = vectors.mean(axis=0)
+    norm = np.linalg.norm(mean)
+    if norm < 1e-6:
+        raise ValueError(
+            f'The prompts of {name!r} cancel each other out; use fewer '
+            f'synonyms or templates.')
+    return mean / norm
+
+
+def make_encoder(kind: str,
+                 model: Optional[str] = None,
+                 device: str = 'auto',
+                 batch_size: int = 64,
+                 dim: int = 512) -> 'Encoder':
+    """The encoder of a command line.
+
+    Args:
+        kind (str): 'clip' or 'words'.
+        model (str, optional): Of CLIP.
+        device (str): Of CLIP. Defaults to 'auto'.
+        batch_size (int): Of CLIP. Defaults to 64.
+        dim (int): Of the encoder of words. Defaults to 512.
+
+    Raises:
+        ValueError: If CLIP has no model.
+    """
+    if kind == 'words':
+        return WordEncoder(dim=dim)
+    if not model:
+        raise ValueError(
+            'model is missing: give the folder or hub name of a CLIP text '
+            'model (such as openai/clip-vit-base-patch32), or use '
+            '--encoder words.')
+    return CLIPEncoder(model, device, batch_size)
