@@ -1,9 +1,9 @@
 """Datasets, transforms and collate functions."""
-from . import transforms
+from . import shapes, transforms
 from .collate import yolow_collate
 from .mm_dataset import MultiModalDataset, MultiModalMixedDataset
 
 __all__ = [
-    'MultiModalDataset', 'MultiModalMixedDataset', 'transforms',
+    'MultiModalDataset', 'MultiModalMixedDataset', 'shapes', 'transforms',
     'yolow_collate'
 ]

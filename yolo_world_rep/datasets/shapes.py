@@ -1,0 +1,330 @@
+"""A world of coloured shapes, made on the fly.
+
+Its classes are pairs of words, 'red circle' or 'blue star'. A model that
+has seen every colour and every shape, but not every pair of them, can be
+asked for the pairs that it has never seen.
+"""
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+from mmyolo.datasets import YOLOv5CocoDataset
+from mmyolo.registry import DATASETS
+
+from ..registry import register
+from ..utils.files import PathLike
+
+# RGB; far enough apart that the light on a shape does not turn one into
+# another.
+COLOURS: Dict[str, Tuple[int, int, int]] = dict(
+    red=(215, 40, 40),
+    yellow=(235, 215, 50),
+    green=(50, 165, 65),
+    cyan=(70, 205, 220),
+    blue=(50, 80, 205),
+    pink=(240, 130, 190))
+SHAPES = ('circle', 'square', 'triangle', 'star', 'cross', 'ring')
+
+ANNOTATION_FILE = 'annotations.json'
+TEXT_FILE = 'texts.json'
+#: Greatest share of the smaller box that two boxes have in common.
+MAX_OVERLAP = 0.15
+_DESCRIPTION = 'shapes world of yolo_world_rep'
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image and what is in it.
+
+    Args:
+        image (np.ndarray): BGR, uint8, shape (size, size, 3).
+        boxes (np.ndarray): x1, y1, x2, y2 of each object in pixels, int,
+            shape (K, 4); x2 and y2 are one past the last pixel.
+        names (Tuple[str, ...]): The pair of words of each object.
+    """
+    image: np.ndarray
+    boxes: np.ndarray
+    names: Tuple[str, ...]
+
+
+def all_pairs() -> Tuple[str, ...]:
+    """Every colour with every shape."""
+    return tuple(f'{colour} {shape}' for colour in COLOURS
+                 for shape in SHAPES)
+
+
+def unseen_pairs() -> Tuple[str, ...]:
+    """The pairs to keep out of training.
+
+    Two for each colour and two for each shape, so that every word is still
+    seen, in four other pairs.
+    """
+    return tuple(
+        f'{colour} {shape}' for i, colour in enumerate(COLOURS)
+        for j, shape in enumerate(SHAPES) if (i - j) % len(SHAPES) in (0, 2))
+
+
+def seen_pairs() -> Tuple[str, ...]:
+    """The pairs to train with: all the others."""
+    unseen = set(unseen_pairs())
+    return tuple(name for name in all_pairs() if name not in unseen)
+
+
+def outline(shape: str) -> List[np.ndarray]:
+    """Contours of a shape in the unit circle; a second one is a hole.
+
+    Args:
+        shape (str): One of :data:`SHAPES`.
+
+    Returns:
+        List[np.ndarray]: Points (x, y), each array of shape (P, 2).
+    """
+
+    def regular(radii: Sequence[float], turn: float = 0.25) -> np.ndarray:
+        angles = (np.arange(len(radii)) / len(radii) - turn) * 2 * np.pi
+        return np.stack([np.cos(angles), np.sin(angles)], 1) * np.reshape(
+            radii, (-1, 1))
+
+    if shape == 'cross':
+        arm = 0.32
+        corner = np.array([[arm, 1], [arm, arm], [1, arm]]) * 0.94
+        turns = [(1, 1), (1, -1), (-1, -1), (-1, 1)]
+        quarters = [corner * turn for turn in turns]
+        # Every other quarter is walked the other way round.
+        return [np.concatenate([q[::1 - 2 * (i % 2)]
+                                for i, q in enumerate(quarters)])]
+    return {
+        'circle': lambda: [regular([1.] * 64)],
+        'ring': lambda: [regular([1.] * 64), regular([0.55] * 64)],
+        'square': lambda: [regular([1.] * 4, turn=0.125)],
+        'triangle': lambda: [regular([1.] * 3)],
+        'star': lambda: [regular([1., 0.45] * 5)],
+    }[shape]()
+
+
+def stencil(shape: str, diameter: float, angle: float) -> np.ndarray:
+    """How much of each pixel a shape covers, cropped to the shape.
+
+    Args:
+        shape (str): One of :data:`SHAPES`.
+        diameter (float): Of the circle around the shape, in pixels.
+        angle (float): Rotation in radians.
+
+    Returns:
+        np.ndarray: Coverage from 0 to 1, float32; each border row and
+        column has a pixel that is covered by half or more.
+    """
+    fine = 8  # pixels are drawn this much finer and averaged
+    side = int(np.ceil(diameter)) + 4
+    turn = np.array([[np.cos(angle), np.sin(angle)],
+                     [-np.sin(angle), np.cos(angle)]])
+    contours = [
+        np.round((points @ turn * diameter / 2 + side / 2) * fine).astype(
+            np.int32) for points in outline(shape)
+    ]
+    canvas = np.zeros((side * fine, side * fine), np.uint8)
+    cv2.fillPoly(canvas, contours, 255)
+    alpha = canvas.reshape(side, fine, side, fine).mean((1, 3)) / 255
+    rows, columns = (np.flatnonzero((alpha >= 0.5).any(axis))
+                     for axis in (1, 0))
+    return alpha[rows[0]:rows[-1] + 1,
+                 columns[0]:columns[-1] + 1].astype(np.float32)
+
+
+def background(rng: np.random.RandomState, size: int) -> np.ndarray:
+    """Uneven, dull and noisy, float32, shape (size, size, 3)."""
+    image = np.full((size, size, 3), rng.uniform(60, 190), np.float32)
+    for cells, light, tint in ((3, 25, 6), (12, 14, 4)):
+        grid = rng.normal(0, light, (cells, cells, 1)) + rng.normal(
+            0, tint, (cells, cells, 3))
+        image += cv2.resize(
+            grid.astype(np.float32), (size, size),
+            interpolation=cv2.INTER_CUBIC)
+    return image + rng.normal(0, 6, image.shape).astype(np.float32)
+
+
+def make_scene(names: Sequence[str],
+               seed: Sequence[int],
+               size: int = 160,
+               count: Tuple[int, int] = (3, 8)) -> Scene:
+    """Make an image with a few shapes on it.
+
+    Args:
+        names (Sequence[str]): Pairs of words to choose from.
+        seed (Sequence[int]): The same seed gives the same scene.
+        size (int): Height and width in pixels. Defaults to 160.
+        count (Tuple[int, int]): Least and greatest number of objects. If
+            there is no room left, there are fewer. Defaults to (3, 8).
+
+    Returns:
+        Scene: The image, its boxes and their names.
+    """
+    # RandomState and not Generator: its numbers are frozen for ever.
+    rng = np.random.RandomState(list(seed))
+    image = background(rng, size)
+    boxes, chosen = np.zeros((0, 4), int), []
+    for _ in range(rng.randint(count[0], count[1] + 1)):
+        name = names[rng.randint(len(names))]
+        colour, shape = name.split()
+        diameter = size * np.exp(rng.uniform(np.log(0.12), np.log(0.42)))
+        alpha = stencil(shape, diameter, rng.uniform(-0.5, 0.5))
+        box = _free_place(rng, alpha.shape, size, boxes)
+        if box is None:
+            continue
+        light = rng.uniform(0.8, 1.08)
+        paint = np.array(COLOURS[colour][::-1]) * light + rng.normal(0, 6, 3)
+        texture = rng.normal(0, 7, alpha.shape + (1, ))
+        x1, y1, x2, y2 = box
+        patch = image[y1:y2, x1:x2]
+        patch += alpha[..., None] * (paint + texture - patch)
+        boxes = np.vstack([boxes, box])
+        chosen.append(name)
+    image = np.clip(np.round(image), 0, 255).astype(np.uint8)
+    return Scene(image, boxes, tuple(chosen))
+
+
+def _free_place(rng: np.random.RandomState, shape: Tuple[int, int],
+                size: int, boxes: np.ndarray) -> Optional[np.ndarray]:
+    """A place where an object hides (nearly) nothing, None without one."""
+    height, width = shape
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    smaller = np.minimum(areas, height * width)
+    for _ in range(30):
+        corner = np.array([
+            rng.randint(size - width + 1), rng.randint(size - height + 1)])
+        box = np.concatenate([corner, corner + (width, height)])
+        common = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(
+            boxes[:, :2], box[:2])
+        if (common.clip(0).prod(1) <= MAX_OVERLAP * smaller).all():
+            return box
+    return None
+
+
+def write_dataset(folder: PathLike,
+                  count: int,
+                  names: Sequence[str],
+                  seed: Sequence[int],
+                  classes: Optional[Sequence[str]] = None,
+                  size: int = 160,
+                  on_image: Callable[[], None] = lambda: None) -> Path:
+    """Write images, their annotations in the format of COCO, and texts.
+
+    Image ``i`` depends on the names, the seed, the size and ``i`` alone.
+    The folder appears when it is complete, in the place of an older one.
+
+    Args:
+        folder (PathLike): Where to: the images, ``annotations.json`` and
+            ``texts.json``, the classes in the form of YOLO-World.
+        count (int): Number of images.
+        names (Sequence[str]): Pairs of words that occur in them.
+        seed (Sequence[int]): Seed of the dataset.
+        classes (Sequence[str], optional): The categories, in this order.
+            Defaults to None, which stands for ``names``.
+        size (int): Height and width in pixels. Defaults to 160.
+        on_image (Callable): Called after each image, to show progress.
+
+    Returns:
+        Path: The folder.
+
+    Raises:
+        ValueError: If there is something else at ``folder``, or a name is
+            not among the classes.
+    """
+    folder = Path(folder).absolute()
+    classes = list(names if classes is None else classes)
+    foreign = sorted(set(names) - set(classes))
+    if foreign:
+        raise ValueError(f'classes: {foreign} are not among them, but are '
+                         f'to occur in the images; add them to classes')
+    _check_replaceable(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(
+        tempfile.mkdtemp(prefix=f'.{folder.name}.', dir=folder.parent))
+    try:
+        images, annotations = [], []
+        for index in range(count):
+            scene = make_scene(names, [*seed, index], size)
+            file_name = f'{index:05d}.jpg'
+            written = cv2.imwrite(
+                str(temporary / file_name), scene.image,
+                [cv2.IMWRITE_JPEG_QUALITY, 95])
+            if not written:
+                raise OSError(f'cannot write {temporary / file_name}')
+            images.append(
+                dict(
+                    id=index, file_name=file_name, height=size, width=size))
+            for box, name in zip(scene.boxes.tolist(), scene.names):
+                x1, y1, x2, y2 = box
+                annotations.append(
+                    dict(
+                        id=len(annotations) + 1,
+                        image_id=index,
+                        category_id=classes.index(name) + 1,
+                        bbox=[x1, y1, x2 - x1, y2 - y1],
+                        area=(x2 - x1) * (y2 - y1),
+                        iscrowd=0))
+            on_image()
+        coco = dict(
+            info=dict(description=_DESCRIPTION, seed=list(seed)),
+            images=images,
+            annotations=annotations,
+            categories=[
+                dict(id=i, name=name) for i, name in enumerate(classes, 1)
+            ])
+        (temporary / ANNOTATION_FILE).write_text(json.dumps(coco))
+        (temporary / TEXT_FILE).write_text(
+            json.dumps([[name] for name in classes]))
+        temporary.chmod(0o755)  # mkdtemp makes it private
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Only an empty folder or a world of ours may be replaced."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        coco = json.loads((folder / ANNOTATION_FILE).read_text())
+        if coco['info']['description'] == _DESCRIPTION:
+            return
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise ValueError(f'folder={str(folder)!r} holds something else than '
+                     f'generated shapes; name another folder or remove it')
+
+
+@register(DATASETS)
+class ShapesDataset(YOLOv5CocoDataset):
+    """What :func:`write_dataset` wrote; its classes are the file's.
+
+    Args:
+        data_root (str): The folder.
+        **kwargs: As mmyolo's YOLOv5CocoDataset.
+
+    Raises:
+        ValueError: If the folder has no annotation file of ours.
+    """
+
+    def __init__(self, data_root: str, **kwargs) -> None:
+        path = Path(data_root) / ANNOTATION_FILE
+        try:
+            categories = json.loads(path.read_text())['categories']
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f'data_root={data_root!r} holds no generated shapes '
+                f'({error}); make them with tools/demo.py') from None
+        super().__init__(
+            data_root=data_root,
+            ann_file=ANNOTATION_FILE,
+            data_prefix=dict(img=''),
+            metainfo=dict(classes=tuple(c['name'] for c in categories)),
+            **kwargs)
