@@ -85,6 +85,9 @@ def test_a_change_of_one_variable_reaches_everything(shipped):
     ])
     assert '640' not in pipelines
     assert '(-160, -128)' in pipelines
+    # mmyolo's transforms insist on tuples.
+    assert isinstance(
+        cfg.train_dataloader.dataset.pipeline[2].img_scale, tuple)
     assert any('num_classes=3, was 80' in note for note in notes)
     assert resolve_variables(cfg)[1] == []
 

@@ -230,7 +230,11 @@ def resolve_variables(cfg: Config) -> Tuple[Config, List[str]]:
         for container, key, path in find(tree, binding.where.split('.')):
             if (_plain(container[key]) == before
                     and _plain(after) != before):
-                container[key] = copy.deepcopy(after)
+                # A list, as of --cfg-options, where transforms insist on a
+                # tuple, becomes one.
+                kind = type(container[key])
+                container[key] = copy.deepcopy(
+                    tuple(after) if kind is tuple else after)
                 if isinstance(after, Mapping):
                     # Of the file it was written in, not of where it goes.
                     container[key].pop('_scope_', None)

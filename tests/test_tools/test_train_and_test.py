@@ -1,0 +1,162 @@
+"""tools/train.py and tools/test.py as a user starts them."""
+import json
+import os
+import pickle
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_training import (
+    CONFIG,
+    NAMES,
+    build_model,
+    checkpoint_of,
+    options,
+    read_config,
+    write_images,
+)
+
+from yolo_world_rep.engine import resolve_variables
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TOOLS = REPOSITORY / 'tools'
+
+
+def arguments(root, **more):
+    """``--cfg-options`` as words of a command line."""
+    words = ['--cfg-options']
+    for key, value in options(root, **more).items():
+        if isinstance(value, (list, tuple)):
+            value = f'[{",".join(map(str, value))}]'
+        words.append(f'{key}={value}')
+    return words
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('data')
+    write_images(root)
+    cfg = read_config()
+    cfg.merge_from_dict(options(root))
+    model = build_model(resolve_variables(cfg)[0])
+    torch.save(checkpoint_of(model), root / 'rep_conv.pth')
+    return root
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command in this process: exit status and standard error."""
+
+    # It formats the config with yapf for a second, again and again.
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode',
+                        lambda text, **_: (text, True))
+
+    def run_tool(name, *words):
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(TOOLS / name), run_name='__main__')
+        return ended.value.code, capsys.readouterr().err
+
+    return run_tool
+
+
+def last_line_is_one_error(err: str) -> str:
+    lines = [line for line in err.splitlines() if line.startswith('error: ')]
+    assert len(lines) == 1
+    assert 'Traceback' not in err
+    return lines[0]
+
+
+@pytest.mark.parametrize(('words', 'expected'), [
+    (['--amp'], '--amp needs a GPU'),
+    (['--launcher', 'mpi'], 'mpi needs GPUs'),
+    (['--resume', 'gone.pth'], 'gone.pth: no such checkpoint'),
+    ([], 'data/coco/annotations/instances_train2017.json'),
+    (['--cfg-options', 'train_cfg.max_epochs=3'], 'param_scheduler'),
+    (['--cfg-options', 'num_classes=3', 'class_names=a,b'],
+     '2 name(s) and the model num_classes=3'),
+])
+def test_mistakes_end_with_one_line_and_status_2(run, monkeypatch, tmp_path,
+                                                 words, expected):
+    if torch.cuda.is_available():
+        pytest.skip('about machines without a GPU')
+    monkeypatch.chdir(tmp_path)
+    status, err = run('train.py', CONFIG, *words)
+    assert status == 2
+    assert expected in last_line_is_one_error(err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_then_test(run, data, tmp_path):
+    work_dir = tmp_path / 'train'
+    status, _ = run('train.py', CONFIG, '--work-dir', work_dir,
+                    *arguments(data, max_epochs=1))
+    assert status == 0
+    checkpoint = work_dir / 'epoch_1.pth'
+    dumped = read_config().fromfile(work_dir / CONFIG.name)
+    assert dumped.model.bbox_head.head_module.num_classes == 3
+
+    status, _ = run('test.py', CONFIG, checkpoint, '--work-dir',
+                    tmp_path / 'test', '--out', tmp_path / 'boxes.pkl',
+                    '--show-dir', 'drawn',
+                    *arguments(data, **{'visualizer.name': 'drawing'}))
+    assert status == 0
+    with open(tmp_path / 'boxes.pkl', 'rb') as file:
+        results = pickle.load(file)
+    assert len(results) == 4
+    found = results[0]['pred_instances']
+    assert [NAMES[i] for i in found['labels']] == list(found['label_names'])
+    assert len(list((tmp_path / 'test').glob('*/drawn/*.png'))) == 4
+
+    status, _ = run('test.py', CONFIG, checkpoint, '--work-dir',
+                    tmp_path / 'json', '--json-prefix', tmp_path / 'boxes',
+                    *arguments(data))
+    assert status == 0
+    boxes = json.loads((tmp_path / 'boxes.bbox.json').read_text())
+    assert {box['category_id'] for box in boxes} <= {1, 2, 3}
+
+
+def test_test_averages_over_augmentations(run, data, tmp_path):
+    status, _ = run('test.py', CONFIG, data / 'rep_conv.pth', '--work-dir',
+                    tmp_path, '--tta', *arguments(data))
+    assert status == 0
+
+
+def test_test_refuses_other_results_than_pickles(run, data):
+    status, err = run('test.py', CONFIG, data / 'rep_conv.pth', '--out',
+                      'boxes.json')
+    assert status == 2
+    assert '.pkl' in last_line_is_one_error(err)
+
+
+@pytest.mark.parametrize('name', ['dist_train.sh', 'dist_test.sh'])
+def test_shell_commands_say_how_they_are_used(name):
+    done = subprocess.run([TOOLS / name], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert 'usage' in done.stderr
+
+
+@pytest.mark.slow
+def test_shell_commands_train_and_test_in_two_processes(data, tmp_path):
+    environment = {
+        **os.environ, 'PYTHON': sys.executable,
+        'PORT': '29617',
+        'OMP_NUM_THREADS': '1'
+    }
+
+    def shell(name, *words):
+        done = subprocess.run([TOOLS / name, *map(str, words)],
+                              env=environment, cwd=tmp_path, text=True,
+                              capture_output=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout + done.stderr
+
+    shell('dist_train.sh', CONFIG, 2, '--work-dir', tmp_path,
+          *arguments(data, max_epochs=1))
+    text = shell('dist_test.sh', CONFIG, tmp_path / 'epoch_1.pth', 2,
+                 '--work-dir', tmp_path / 'test', *arguments(data))
+    assert 'GPU number: 2' in text
+    assert 'bbox_mAP' in text
