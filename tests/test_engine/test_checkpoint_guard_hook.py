@@ -236,6 +236,15 @@ def test_labels_must_stand_for_the_names(tmp_path):
     runner._train_loop = Loop(('dog', 'cat', 'cow'), ann_file='not read',
                               cat_ids=[0, 1, 2])
     CheckpointGuardHook().before_run(runner)
+    # A name that the file lacks moves all labels after it.
+    runner._val_loop = Loop(('dog', 'yak', 'cow'), ann_file=str(path),
+                            cat_ids=[0, 2])
+    with pytest.raises(ValueError, match='only the latter has \'yak\''):
+        CheckpointGuardHook().before_run(runner)
+    # Not by names: the data set numbers its classes by itself.
+    runner._val_loop = Loop(('x', 'y', 'z'), ann_file=str(path),
+                            cat_ids=[0, 1, 2])
+    CheckpointGuardHook().before_run(runner)
 
 
 def test_variables_that_were_not_carried_on_end_the_run():

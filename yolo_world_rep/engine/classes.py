@@ -1,6 +1,7 @@
 """The class names of data sets, heads and checkpoints."""
-import json
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
+
+from mmengine.fileio import load
 
 from .fit import SHOWN
 
@@ -33,8 +34,9 @@ def annotation_names(dataset: Any) -> Optional[Names]:
     path = getattr(dataset, 'ann_file', None)
     if cat_ids is None or not str(path).endswith('.json'):
         return None
-    with open(path, encoding='utf-8') as file:
-        categories = json.load(file).get('categories', [])
+    content = load(
+        path, backend_args=getattr(dataset, 'backend_args', None))
+    categories = content.get('categories', ())
     names = {category['id']: category['name'] for category in categories}
     return tuple(names.get(number, f'id {number}') for number in cat_ids)
 

@@ -118,9 +118,11 @@ class CheckpointGuardHook(Hook):
             ids = getattr(dataset, 'cat_ids', None)
             if ids is None or checked.get(names) == ids:
                 continue
-            real = annotation_names(dataset)
-            difference = name_differences(real or names, names)
-            if difference:
+            real = annotation_names(dataset) or ()
+            difference = name_differences(real, names)
+            # Data sets such as LVIS number their classes by themselves,
+            # whatever the file calls them.
+            if difference and real and set(real) <= set(names):
                 problems.append(
                     f'The annotation file {dataset.ann_file} of the {loop} '
                     f'data set and its metainfo classes disagree, so labels '
