@@ -54,7 +54,8 @@ def detector_cfg(form: str = 'text',
                  embed_channels=(128, 256, 512),
                  num_heads=(16, 16, 32),
                  pretrain_classes: int = 80,
-                 block: Optional[dict] = None) -> dict:
+                 block: Optional[dict] = None,
+                 **detector) -> dict:
     """Config of a detector in one of its forms.
 
     Args:
@@ -62,6 +63,7 @@ def detector_cfg(form: str = 'text',
             a folded head under a text-conditioned neck.
         dual (dict, optional): The dual neck's text enhancer.
         block (dict, optional): More arguments of the CSP layers.
+        **detector: More arguments of the detector.
     """
     folded = form != 'text'
     channels = [*CHANNELS[:2], last_stage_out_channels]
@@ -126,6 +128,7 @@ def detector_cfg(form: str = 'text',
             score_thr=0.001,
             nms=dict(type='nms', iou_threshold=0.7),
             max_per_img=300))
+    cfg.update(detector)
     return cfg
 
 

@@ -16,7 +16,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out-dir', required=True, help='folder for the converted file')
     parser.add_argument(
-        '--text-embed', required=True, help='N×D text embeddings (.npy)')
+        '--text-embed',
+        required=True,
+        help='N×D text embeddings (.npy), or "checkpoint" for the texts '
+        'that prompt tuning left in it')
+    neck = parser.add_mutually_exclusive_group()
+    neck.add_argument(
+        '--neck-text-embed', help='another vocabulary for the neck (.npy)')
+    neck.add_argument(
+        '--pad',
+        action='store_true',
+        help='add the padding prompt to the neck, from the _padded.npy '
+        'beside the embeddings')
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         '--conv-neck',
@@ -72,6 +83,8 @@ def main() -> None:
             args.out_dir,
             neck_form=args.neck_form or 'rep_linear',
             texts=args.texts,
+            neck_text_embed=args.neck_text_embed,
+            pad=args.pad,
             overwrite=args.overwrite,
             trust=args.trust_checkpoint))
 

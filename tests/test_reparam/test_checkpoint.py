@@ -239,6 +239,67 @@ def test_tuned_prompts_are_not_passed_over_silently(state_dict, vectors,
     assert any('tuned prompts' in note for note in notes)
 
 
+@pytest.mark.parametrize('adapter', [False, True])
+def test_own_texts_of_a_tuned_checkpoint(tmp_path, out_dir, adapter):
+    """--text-embed checkpoint folds what prompt tuning has learnt."""
+    model = randomize(
+        build_detector(
+            'text', num_classes=NUM_TEXTS, use_mlp_adapter=adapter))
+    path = tmp_path / 'prompts.pth'
+    torch.save(
+        dict(
+            state_dict=model.state_dict(),
+            meta=dict(dataset_meta=dict(classes=NAMES))), path)
+    conversion = convert_checkpoint(path, 'checkpoint', out_dir, 'rep_conv')
+    assert conversion.meta[META_KEY]['classes'] == tuple(NAMES)
+    assert not any('tuned prompts' in note for note in conversion.notes)
+    folded = build_detector('rep_conv', num_classes=NUM_TEXTS)
+    folded.load_state_dict(
+        torch.load(conversion.path, weights_only=True)['state_dict'])
+    image = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        expected = model(image, mode='tensor')[0]
+        found = folded(image, mode='tensor')[0]
+    for level, value in enumerate(expected):
+        torch.testing.assert_close(found[level], value, rtol=1e-4, atol=1e-4)
+
+
+def test_no_own_texts(model, out_dir):
+    with pytest.raises(ValueError, match='no prompts of its own'):
+        convert_checkpoint(model, 'checkpoint', out_dir)
+
+
+def test_padding_is_the_necks_alone(model, vectors, tmp_path, out_dir):
+    """N+1 guides, N classes; the padding shifts the neck as a text does."""
+    path = tmp_path / 'texts.npy'
+    save_embeddings(path, vectors, NAMES)
+    padding = np.full((1, WIDTH), WIDTH**-0.5, np.float32)
+    with pytest.raises(ValueError, match='texts_padded.npy does not exist'):
+        convert_checkpoint(model, path, out_dir, pad=True)
+    padded = tmp_path / 'texts_padded.npy'
+    save_embeddings(padded, np.concatenate([vectors, padding]),
+                    [*NAMES, ' '])
+    conversion = convert_checkpoint(
+        model, path, out_dir, 'rep_conv', pad=True)
+    meta = conversion.meta[META_KEY]
+    assert (meta['num_classes'], meta['num_guide']) == (5, 6)
+    assert meta['neck_vocabulary'] == 'padded'
+    state_dict = torch.load(conversion.path, weights_only=True)['state_dict']
+    key = 'neck.top_down_layers.0.attn_block.guide_convs.0.weight'
+    assert len(state_dict[key]) == 6
+    head = 'bbox_head.head_module.cls_contrasts.0.conv.weight'
+    assert len(state_dict[head]) == 5
+    own = convert_checkpoint(
+        model, path, tmp_path / 'own', 'rep_conv', neck_text_embed=padded)
+    same = torch.load(own.path, weights_only=True)['state_dict']
+    assert torch.equal(state_dict[key], same[key])
+    assert own.meta[META_KEY]['neck_vocabulary'] == 'own'
+    save_embeddings(padded, np.concatenate([vectors[::-1], padding]),
+                    [*NAMES, ' '])
+    with pytest.raises(ValueError, match='does not begin with the rows'):
+        convert_checkpoint(model, path, out_dir, pad=True)
+
+
 def test_no_overwriting_unless_told(model, text_embed, out_dir):
     first = convert_checkpoint(model, text_embed, out_dir).path
     content = first.read_bytes()

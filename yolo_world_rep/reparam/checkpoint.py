@@ -1,10 +1,12 @@
 """Checkpoint files: read safely, converted, checked, written whole."""
+import hashlib
 import pickle
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from yolo_world_rep.text import (
     load_class_texts,
     load_embeddings,
 )
+from yolo_world_rep.text.embeddings import padded_path
 from yolo_world_rep.utils.files import PathLike, atomic_path, sha256_of_file
 from yolo_world_rep.version import __version__
 
@@ -22,14 +25,18 @@ from .state_dict import (
     inspect_layout,
     reparameterize_state_dict,
     strip_wrapper,
+    text_layers,
+    tuned_prompts,
 )
-from .unpickling import load_plain, plain
+from .unpickling import Inert, load_plain, plain
 from .verification import LayerCheck, check_conversion, require_exact
 
 # Under this name a converted file's meta says what it is.
 META_KEY = 'yolo_world_rep'
 SUFFIXES = dict(
     rep_conv='_rep_conv', rep_linear='_rep_linear', text='_rep_head')
+# In the place of an embeddings file: the texts that are in the checkpoint.
+OWN_TEXTS = 'checkpoint'
 # Norms further from 1 than this are reported.
 NORM_TOLERANCE = 1e-2
 
@@ -66,20 +73,20 @@ class Conversion:
     notes: List[str] = field(default_factory=list)
 
 
-def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
-    """Read tensors and plain values of a checkpoint file.
+def read_content(path: PathLike, trust: bool = False) -> Dict[str, Any]:
+    """Read the dict that a checkpoint file is.
 
     Args:
-        path (str | Path): A ``.pth`` with a ``state_dict``, or a bare
-            state dict.
+        path (str | Path): The file.
         trust (bool): Whether code in the file may run, as a usual load
             does. Defaults to False.
 
     Returns:
-        Checkpoint: Its content, on the CPU.
+        dict: Its content, on the CPU, see
+        :func:`~.unpickling.load_plain`.
 
     Raises:
-        ValueError: If the file is not such a checkpoint.
+        ValueError: If the file cannot be read or holds no dict.
     """
     path = Path(path)
     if not path.is_file():
@@ -108,6 +115,32 @@ def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
         raise ValueError(
             f'{path} holds a {type(content).__name__}; expected a dict '
             f'with a state_dict.')
+    return content
+
+
+def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
+    """Read tensors and plain values of a checkpoint file.
+
+    Args:
+        path (str | Path): A ``.pth`` with a ``state_dict``, or a bare
+            state dict.
+        trust (bool): See :func:`read_content`. Defaults to False.
+
+    Returns:
+        Checkpoint: Its content, on the CPU.
+
+    Raises:
+        ValueError: If the file is not such a checkpoint.
+    """
+    path = Path(path)
+    content = read_content(path, trust)
+    if any(
+            isinstance(value, Inert)
+            and value.origin.startswith('ultralytics.')
+            for value in content.values()):
+        raise ValueError(
+            f'{path} is a file of Ultralytics, whose layers have other '
+            f'names. Convert it first: tools/convert_ultralytics.py.')
     state_dict = content.get('state_dict', content)
     if not isinstance(state_dict, dict) or not state_dict:
         raise ValueError(f'{path} has no tensors under state_dict.')
@@ -140,7 +173,7 @@ def save_checkpoint(path: PathLike, state_dict: StateDict,
 
 def class_names_of(embeddings: TextEmbeddings,
                    texts: Optional[PathLike]) -> Optional[Tuple[str, ...]]:
-    """Names of the classes: of the texts file, else of the sidecar.
+    """Names of the classes: of the texts file, else of the embeddings.
 
     Raises:
         ValueError: If there are not as many as embeddings.
@@ -154,6 +187,52 @@ def class_names_of(embeddings: TextEmbeddings,
             f'has {len(embeddings.vectors)} rows; they must be the same '
             f'list in the same order.')
     return names
+
+
+def texts_of_checkpoint(source: Checkpoint) -> TextEmbeddings:
+    """The texts that prompt tuning left in a checkpoint, with their names.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    vectors = tuned_prompts(source.state_dict).float().numpy()
+    names = (source.meta.get('dataset_meta') or {}).get('classes')
+    if names is None or len(names) != len(vectors):
+        names = None
+    return TextEmbeddings(
+        vectors, None if names is None else tuple(names),
+        hashlib.sha256(vectors.tobytes()).hexdigest(), OWN_TEXTS)
+
+
+def load_neck_texts(text_embed: PathLike, embeddings: TextEmbeddings,
+                    neck_text_embed: Optional[PathLike],
+                    pad: bool) -> TextEmbeddings:
+    """The neck's vocabulary: the head's, another, or the head's padded.
+
+    Raises:
+        ValueError: If there is no padded file or it is of other texts.
+    """
+    if neck_text_embed is not None:
+        return load_embeddings(neck_text_embed)
+    if not pad:
+        return embeddings
+    if text_embed == OWN_TEXTS:
+        raise ValueError(
+            'pad needs an embeddings file: it takes the padding prompt '
+            'from the FILE_padded.npy beside it. Give the neck its texts '
+            'with --neck-text-embed.')
+    path = padded_path(text_embed)
+    if not Path(path).is_file():
+        raise ValueError(
+            f'pad: {path} does not exist. Make it together with '
+            f'{text_embed}: tools/generate_text_prompts.py --pad.')
+    padded = load_embeddings(path)
+    count = len(embeddings.vectors)
+    if not np.array_equal(padded.vectors[:count], embeddings.vectors):
+        raise ValueError(
+            f'pad: {path} does not begin with the rows of {text_embed}. '
+            f'Make both anew: tools/generate_text_prompts.py --pad.')
+    return padded
 
 
 def notes_on(embeddings: TextEmbeddings, names: Optional[Sequence[str]],
@@ -173,10 +252,11 @@ def notes_on(embeddings: TextEmbeddings, names: Optional[Sequence[str]],
     elif len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         notes.append(f'class names that occur twice: {twice[:5]}')
-    if 'embeddings' in state_dict:
+    if 'embeddings' in state_dict and embeddings.path != OWN_TEXTS:
         notes.append(
             'the checkpoint holds tuned prompts, which are not used: the '
-            'texts are those of the embeddings file')
+            'texts are those of the embeddings file. To fold its own: '
+            '--text-embed checkpoint')
     return notes
 
 
@@ -185,20 +265,28 @@ def convert_checkpoint(model: PathLike,
                        out_dir: PathLike,
                        neck_form: str = 'rep_linear',
                        texts: Optional[PathLike] = None,
+                       neck_text_embed: Optional[PathLike] = None,
+                       pad: bool = False,
                        overwrite: bool = False,
                        trust: bool = False) -> Conversion:
     """Fold texts into a checkpoint file, check it, and write the result.
 
     Args:
         model (str | Path): Checkpoint of a text-conditioned YOLO-World.
-        text_embed (str | Path): ``.npy`` of N×D text embeddings.
+        text_embed (str | Path): ``.npy`` of N×D text embeddings, or
+            'checkpoint' for the texts that prompt tuning left in it.
         out_dir (str | Path): Folder of the result; it is named after the
             checkpoint and the form.
         neck_form (str): See
             :func:`~.state_dict.reparameterize_state_dict`.
             Defaults to 'rep_linear'.
         texts (str | Path, optional): JSON of class texts, for the names.
-            Defaults to None for the embeddings' sidecar, if there is one.
+            Defaults to None for the names that come with the embeddings.
+        neck_text_embed (str | Path, optional): ``.npy`` of another
+            vocabulary for the neck. Defaults to None.
+        pad (bool): Whether the neck gets the padding prompt as well, from
+            the file that ``generate_text_prompts.py --pad`` wrote beside
+            ``text_embed``. Defaults to False.
         overwrite (bool): Whether an existing result is replaced.
             Defaults to False.
         trust (bool): See :func:`load_checkpoint`. Defaults to False.
@@ -215,29 +303,46 @@ def convert_checkpoint(model: PathLike,
         raise ValueError(
             f'{path} exists; remove it, choose another --out-dir, or say '
             f'--overwrite.')
-    embeddings = load_embeddings(text_embed)
+    if text_embed == OWN_TEXTS:
+        source = load_checkpoint(model, trust=trust)
+        embeddings = texts_of_checkpoint(source)
+    else:
+        embeddings = load_embeddings(text_embed)
+        source = load_checkpoint(model, trust=trust)
+    neck_texts = load_neck_texts(text_embed, embeddings, neck_text_embed, pad)
     names = class_names_of(embeddings, texts)
-    source = load_checkpoint(model, trust=trust)
-    vectors = torch.from_numpy(embeddings.vectors)
+    vectors, neck_vectors = (
+        torch.from_numpy(each.vectors) for each in (embeddings, neck_texts))
     converted = reparameterize_state_dict(source.state_dict, vectors,
-                                          neck_form)
-    checks = check_conversion(source.state_dict, converted, vectors)
+                                          neck_form, neck_vectors)
+    checks = check_conversion(source.state_dict, converted, vectors,
+                              neck_vectors)
     require_exact(checks)
-    meta = conversion_meta(source, embeddings, names, neck_form)
+    kind = 'padded' if pad else 'own' if neck_text_embed else 'same'
+    meta = conversion_meta(source, embeddings, neck_texts, names, neck_form,
+                           kind)
     save_checkpoint(path, converted, meta)
     return Conversion(path, checks, meta,
                       notes_on(embeddings, names, source.state_dict))
 
 
-def conversion_meta(source: Checkpoint, embeddings: TextEmbeddings,
-                    names: Optional[Sequence[str]],
-                    neck_form: str) -> Dict[str, Any]:
-    """The meta of a converted file: plain values that say what it is.
+def origin_of(embeddings: TextEmbeddings) -> Dict[str, Any]:
+    """Where embeddings came from, as a meta says it."""
+    return dict(file=Path(embeddings.path).name, sha256=embeddings.sha256)
 
-    Class names stand where mmdet's inference looks for them as well.
+
+def conversion_meta(source: Checkpoint, embeddings: TextEmbeddings,
+                    neck_texts: TextEmbeddings,
+                    names: Optional[Sequence[str]], neck_form: str,
+                    neck_vocabulary: str) -> Dict[str, Any]:
+    """The meta of a converted file: what it is, and how to change it.
+
+    Class names stand where mmdet's inference looks for them as well; the
+    layers that texts fold through stay, so that another text can be folded
+    later. ``neck_vocabulary`` says how the neck's texts go with the head's:
+    'same', 'padded' (the head's come first) or its 'own'.
     """
     layout = inspect_layout(strip_wrapper(source.state_dict))
-    num_texts = len(embeddings.vectors)
     classes = None if names is None else tuple(names)
     meta: Dict[str, Any] = {
         META_KEY:
@@ -245,8 +350,8 @@ def conversion_meta(source: Checkpoint, embeddings: TextEmbeddings,
             version=__version__,
             format='rep_head' if neck_form == 'text' else neck_form,
             head=layout.head_kind,
-            num_classes=num_texts,
-            num_guide=num_texts if layout.guided else 0,
+            num_classes=len(embeddings.vectors),
+            num_guide=len(neck_texts.vectors) if layout.guided else 0,
             embed_dims=layout.text_channels,
             classes=classes,
             source=dict(
@@ -254,8 +359,11 @@ def conversion_meta(source: Checkpoint, embeddings: TextEmbeddings,
                 sha256=source.sha256,
                 epoch=source.meta.get('epoch'),
                 iter=source.meta.get('iter')),
-            embeddings=dict(
-                file=Path(embeddings.path).name, sha256=embeddings.sha256))
+            embeddings=origin_of(embeddings),
+            neck_embeddings=origin_of(neck_texts),
+            neck_vocabulary=neck_vocabulary,
+            text_layers=text_layers(source.state_dict),
+            history=[])
     }
     if classes is not None:
         meta['dataset_meta'] = dict(classes=classes)

@@ -68,6 +68,26 @@ def fold_contrast(text_ND: Tensor, logit_scale: Tensor,
             bias.reshape(1).repeat(len(text_ND)))
 
 
+def adapt_prompts(
+        prompts_ND: Tensor,
+        adapter: Optional[Sequence[Tensor]] = None) -> Tensor:
+    """Tuned prompts as neck and head take them: unit rows.
+
+    Args:
+        prompts_ND (Tensor): The prompts.
+        adapter (Sequence[Tensor], optional): Weight and bias of the first
+            and of the second layer of a residual MLP. Defaults to None.
+
+    Returns:
+        Tensor: (t + MLP(t)) / ‖t + MLP(t)‖, (N, D).
+    """
+    if adapter is not None:
+        weight_in, bias_in, weight_out, bias_out = adapter
+        hidden = F.linear(prompts_ND, weight_in, bias_in).relu()
+        prompts_ND = prompts_ND + F.linear(hidden, weight_out, bias_out)
+    return normalize_text(prompts_ND)
+
+
 def split_heads(guide_NE: Tensor, num_heads: int) -> Tensor:
     """(…, N, E) -> (…, M, N, d); head m owns channels m·d to m·d + d."""
     return guide_NE.unflatten(-1, (num_heads, -1)).transpose(-3, -2)

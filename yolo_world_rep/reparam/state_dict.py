@@ -6,7 +6,7 @@ shared with the input, not copied.
 """
 import re
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 from torch import Tensor
 
@@ -228,9 +228,53 @@ def fold_contrast_layer(layer: ContrastLayer, state_dict: StateDict,
     }
 
 
+def text_layers(state_dict: StateDict) -> Dict[str, Tensor]:
+    """What folding takes from a checkpoint, and what it takes to fold again.
+
+    Args:
+        state_dict (Mapping): Of a text-conditioned checkpoint.
+
+    Returns:
+        dict: Guide projections, scales and biases under their own names;
+        some megabytes.
+    """
+    state_dict = strip_wrapper(state_dict)
+    layout = inspect_layout(state_dict)
+    names = [f'{layer.name}.guide_fc.{part}' for layer in layout.guided
+             for part in ('weight', 'bias')]
+    names += [f'{layer.name}.{part}' for layer in layout.contrasts
+              for part in ('logit_scale', 'bias')]
+    return {name: state_dict[name].clone() for name in names}
+
+
+def tuned_prompts(state_dict: StateDict) -> Tensor:
+    """The texts of a checkpoint that was tuned by prompts, unit rows (N, D).
+
+    Args:
+        state_dict (Mapping): With ``embeddings`` and maybe ``adapter``.
+
+    Raises:
+        ValueError: If there are no such texts.
+    """
+    state_dict = strip_wrapper(state_dict)
+    if 'embeddings' not in state_dict:
+        raise ValueError(
+            'The checkpoint has no prompts of its own (no tensor named '
+            '"embeddings"), as prompt tuning makes them. Give the texts '
+            'as a file: --text-embed FILE.npy.')
+    adapter = [
+        state_dict.get(f'adapter.{layer}.{part}') for layer in (0, 2)
+        for part in ('weight', 'bias')
+    ]
+    return folding.adapt_prompts(
+        state_dict['embeddings'].double(),
+        None if adapter[0] is None else [part.double() for part in adapter])
+
+
 def reparameterize_state_dict(state_dict: StateDict,
                               text: Tensor,
-                              neck_form: str = 'rep_conv'
+                              neck_form: str = 'rep_conv',
+                              neck_text: Optional[Tensor] = None
                               ) -> Dict[str, Tensor]:
     """Fold texts into a text-conditioned detector's weights.
 
@@ -245,6 +289,9 @@ def reparameterize_state_dict(state_dict: StateDict,
             (one matrix), or 'text': the head alone is folded and the texts
             stay with the model, under ``embeddings``, for the neck.
             Defaults to 'rep_conv'.
+        neck_text (Tensor, optional): Another vocabulary for the neck, such
+            as the same texts and the padding prompt. Defaults to None for
+            ``text``.
 
     Returns:
         dict: The state dict of the reparameterized detector.
@@ -261,6 +308,9 @@ def reparameterize_state_dict(state_dict: StateDict,
     state_dict = strip_wrapper(state_dict)
     layout = inspect_layout(state_dict)
     check_text(layout, text)
+    if neck_text is None:
+        neck_text = text
+    check_text(layout, neck_text)
     if layout.dual and neck_form != 'text':
         raise ValueError(
             'The checkpoint has a dual neck (YOLOWorldDualPAFPN of v1), '
@@ -271,7 +321,7 @@ def reparameterize_state_dict(state_dict: StateDict,
     if neck_form != 'text':
         for guided in layout.guided:
             replaced[f'{guided.name}.guide_fc.weight'] = fold_guided_layer(
-                guided, state_dict, text, neck_form)
+                guided, state_dict, neck_text, neck_form)
             replaced[f'{guided.name}.guide_fc.bias'] = {}
     for contrast in layout.contrasts:
         replaced[f'{contrast.name}.logit_scale'] = fold_contrast_layer(
@@ -285,5 +335,5 @@ def reparameterize_state_dict(state_dict: StateDict,
             converted[key] = tensor
     if neck_form == 'text' and layout.guided:
         dtype = state_dict[f'{layout.guided[0].name}.guide_fc.weight'].dtype
-        converted['embeddings'] = text.to(dtype)
+        converted['embeddings'] = neck_text.to(dtype)
     return converted

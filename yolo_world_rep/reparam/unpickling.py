@@ -5,13 +5,16 @@ checkpoints moreover hold objects of mmengine, which torch's own safe loader
 refuses whole. A conversion wants tensors and plain values, so here a
 handful of constructors is allowed and every other name in the file becomes
 an inert stand-in: it can be called, filled and copied, and does nothing.
+Where a file holds a whole torch module instead of a state dict, the tensors
+are picked out of the stand-ins.
 """
 import pickle
 from collections import OrderedDict
 from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
 
 import torch
+from torch import Tensor
 
 # (module, name) of what tensors and plain values are made of.
 ALLOWED = {
@@ -25,7 +28,14 @@ ALLOWED = {
 
 
 class Inert:
-    """Whatever the file named that is neither a tensor nor a plain value."""
+    """Whatever the file named that is neither a tensor nor a plain value.
+
+    What it would have been filled with is kept, to be looked at.
+    """
+
+    # The name in the file, with its module's.
+    origin = ''
+    state: Any = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> 'Inert':
         return object.__new__(cls)
@@ -37,7 +47,7 @@ class Inert:
         return self
 
     def __setstate__(self, state: Any) -> None:
-        pass
+        self.state = state
 
     def __setitem__(self, key: Any, value: Any) -> None:
         pass
@@ -68,7 +78,7 @@ class PlainUnpickler(pickle.Unpickler):
             if isinstance(value, torch.dtype) or (
                     isinstance(value, type) and name.endswith('Storage')):
                 return value
-        return Inert
+        return type(name, (Inert, ), dict(origin=f'{module}.{name}'))
 
 
 def _load(file: BinaryIO, **kwargs: Any) -> Any:
@@ -94,18 +104,18 @@ def load_plain(path: str) -> Any:
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """The part of a value that is made of plain values alone.
+    """The part of a value that is made of tensors and plain values alone.
 
     Args:
         value (Any): Anything loaded.
 
     Returns:
-        Any: Numbers, strings, booleans, None and lists, tuples and dicts
-        of them; what is none of these becomes None.
+        Any: Numbers, strings, booleans, None, tensors, and lists, tuples
+        and dicts of them; what is none of these becomes None.
     """
     if depth > 20:
         return None
-    if type(value) in (bool, int, float, str, type(None)):
+    if type(value) in (bool, int, float, str, type(None), torch.Tensor):
         return value
     if isinstance(value, (list, tuple)):
         return type(value)(plain(item, depth + 1) for item in value)
@@ -115,3 +125,56 @@ def plain(value: Any, depth: int = 0) -> Any:
             for key, item in value.items() if isinstance(key, (str, int))
         }
     return None
+
+
+# Far more than any detector has; a file can nest modules without end.
+MAX_MODULES = 10000
+
+
+def _part(module: Inert, name: str) -> Dict[str, Any]:
+    """A dict among what a stand-in was filled with, empty if none."""
+    state = module.state if isinstance(module.state, dict) else {}
+    part = state.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def named_modules(root: Inert) -> Iterator[Tuple[str, Inert]]:
+    """A pickled torch module and all modules below it.
+
+    Args:
+        root (Inert): What :func:`load_plain` made of the module.
+
+    Yields:
+        tuple: Name, as torch would give it ('' for the root), and stand-in.
+
+    Raises:
+        ValueError: If there is no end of modules.
+    """
+    found: List[Tuple[str, Inert]] = [('', root)]
+    for name, module in found:
+        yield name, module
+        found.extend((f'{name}.{key}'.lstrip('.'), child)
+                     for key, child in _part(module, '_modules').items()
+                     if isinstance(child, Inert))
+        if len(found) > MAX_MODULES:
+            raise ValueError(
+                f'The pickled module has more than {MAX_MODULES} modules '
+                f'in it; expected a detector. Do not use this file.')
+
+
+def module_tensors(root: Inert) -> Dict[str, Tensor]:
+    """Parameters and buffers of a pickled torch module, by name.
+
+    Args:
+        root (Inert): What :func:`load_plain` made of the module.
+
+    Returns:
+        dict: Its state dict.
+    """
+    return {
+        f'{name}.{key}'.lstrip('.'): value
+        for name, module in named_modules(root)
+        for part in ('_parameters', '_buffers')
+        for key, value in _part(module, part).items()
+        if isinstance(value, Tensor)
+    }

@@ -4,7 +4,7 @@ The references below follow the definitions of the paper literally, with
 loops over texts and heads, and share no code with what they check.
 """
 from dataclasses import dataclass
-from typing import Iterable, List
+from typing import Iterable, List, Optional
 
 import torch
 import torch.nn.functional as F
@@ -129,6 +129,7 @@ def _double(state_dict: StateDict, prefix: str) -> StateDict:
 def check_conversion(source: StateDict,
                      converted: StateDict,
                      text: Tensor,
+                     neck_text: Optional[Tensor] = None,
                      seed: int = 0) -> List[LayerCheck]:
     """Compare every folded layer with the text-conditioned one.
 
@@ -136,6 +137,8 @@ def check_conversion(source: StateDict,
         source (Mapping): State dict before the conversion.
         converted (Mapping): State dict after it.
         text (Tensor): The texts folded, (N, D).
+        neck_text (Tensor, optional): Those of the neck where they are
+            others. Defaults to None.
         seed (int): Of the random feature maps. Defaults to 0.
 
     Returns:
@@ -144,6 +147,7 @@ def check_conversion(source: StateDict,
     source = strip_wrapper(source)
     layout = inspect_layout(source)
     text = text.double()
+    neck_text = text if neck_text is None else neck_text.double()
     generator = torch.Generator().manual_seed(seed)
     checks = []
 
@@ -156,10 +160,10 @@ def check_conversion(source: StateDict,
             dtype=torch.float64,
             generator=generator)
 
-    def add(layer, kind: str, expected: Tensor, exact: Tensor,
+    def add(layer, kind: str, texts: Tensor, expected: Tensor, exact: Tensor,
             stored: Tensor, dtype: torch.dtype) -> None:
         checks.append(
-            LayerCheck(layer.name, kind, len(text), _error(exact, expected),
+            LayerCheck(layer.name, kind, len(texts), _error(exact, expected),
                        _error(stored, expected),
                        ROUNDED.get(dtype, ROUNDED_HALF)))
 
@@ -171,8 +175,9 @@ def check_conversion(source: StateDict,
         form = 'rep_linear' if matrix else 'rep_conv'
         embed = features(layer.embed_channels)
         own = _double(source, layer.name)
-        exact = {**own, **fold_guided_layer(layer, own, text, form)}
-        add(layer, form, _gate_by_definition(embed, text, layer, source),
+        exact = {**own, **fold_guided_layer(layer, own, neck_text, form)}
+        add(layer, form, neck_text,
+            _gate_by_definition(embed, neck_text, layer, source),
             _folded_gate(embed, layer, exact),
             _folded_gate(embed, layer, converted),
             source[f'{layer.name}.guide_fc.weight'].dtype)
@@ -182,7 +187,7 @@ def check_conversion(source: StateDict,
             feature = feature / feature.norm(dim=1, keepdim=True)
         own = _double(source, layer.name)
         exact = fold_contrast_layer(layer, own, text)
-        add(layer, f'rep_{layer.kind}',
+        add(layer, f'rep_{layer.kind}', text,
             _logits_by_definition(feature, text, layer, source),
             _folded_logits(feature, layer, exact),
             _folded_logits(feature, layer, converted),

@@ -12,6 +12,7 @@ from mmyolo.registry import MODELS
 from torch import Tensor
 
 from yolo_world_rep.registry import register
+from yolo_world_rep.reparam import folding
 from yolo_world_rep.text import load_embeddings
 
 from ..dense_heads.yolo_world_head import YOLOWorldHead
@@ -308,12 +309,13 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
         Adapted and of unit norm; but as they were folded into the head
         where the neck alone takes them.
         """
-        embeddings = self.embeddings
         if self.reparameterized:
-            return embeddings
+            return self.embeddings
+        adapter = None
         if self.adapter is not None:
-            embeddings = embeddings + self.adapter(embeddings)
-        return F.normalize(embeddings, dim=-1)
+            first, _, second = self.adapter
+            adapter = (first.weight, first.bias, second.weight, second.bias)
+        return folding.adapt_prompts(self.embeddings, adapter)
 
     def encode_texts(self, batch_inputs: Tensor,
                      samples: Union[None, dict, SampleList]) -> Tensor:
