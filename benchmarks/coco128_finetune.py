@@ -215,7 +215,8 @@ def part_overfit(root: Path, data: Path, checkpoint: Path) -> None:
         val_ann_file=subset,
         val_data_prefix='train2017/',
         max_epochs=80,
-        close_mosaic_epochs=60,
+        close_mosaic_epochs=80,
+        img_scale='(256,256)',
         save_epoch_intervals=20,
         val_interval_stage2=20,
         train_batch_size_per_gpu=2,
@@ -223,7 +224,11 @@ def part_overfit(root: Path, data: Path, checkpoint: Path) -> None:
         mixup_prob=0.0,
         copypaste_prob=0.0,
         # The default of 0.03 leaves the statistics stale in short runs.
-        **{'norm_cfg.momentum': 0.2})
+        **{
+            'norm_cfg.momentum': 0.2,
+            # By heart: the images as they are, but for flips and colours.
+            'custom_hooks.1.switch_pipeline.4.scaling_ratio_range': '(1,1)'
+        })
     losses = epoch_losses(root / 'overfit')
     print('mean loss of each tenth epoch:',
           {k: round(v, 2) for k, v in losses.items() if k % 10 in (0, 1)})

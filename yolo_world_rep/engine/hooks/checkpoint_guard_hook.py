@@ -19,6 +19,20 @@ from ..variables import unresolved_message
 META_KEY = 'yolo_world_rep'
 # The tensors of a reparameterized head that hold one row a class.
 CLASS_TENSORS = 'bbox_head.head_module.cls_contrasts'
+# What only another folded form has in its file, and what to set for it.
+FORMS = (
+    ('.attn_block.guide_weight', 'The neck of the file holds its guides as '
+     'matrices: set model.neck.block_cfg.type='
+     '\'RepMaxSigmoidCSPLayerWithTwoConv\'.'),
+    ('.attn_block.guide_convs.0.weight', 'The neck of the file holds its '
+     'guides as convolutions: set model.neck.block_cfg.type='
+     '\'RepConvMaxSigmoidCSPLayerWithTwoConv\'.'),
+    ('.cls_contrasts.0.norm.weight', 'The head of the file is of the '
+     'batch-norm form (v2): set '
+     'model.bbox_head.head_module.use_bn_head=True.'),
+)
+L2_HEAD = ('The head of the file is of the L2 form (v1): set '
+           'model.bbox_head.head_module.use_bn_head=False.')
 OPTION = 'default_hooks=dict(checkpoint_guard=dict({}))'
 
 
@@ -263,6 +277,17 @@ class CheckpointGuardHook(Hook):
                 'the file it writes.'
             ]
         remedies = []
+        if getattr(model, 'reparameterized', False):
+            remedies += [
+                remedy for sign, remedy in FORMS
+                if any(name.endswith(sign) for name in fit.unexpected)
+            ]
+            rows, norm = (f'{CLASS_TENSORS}.0.{part}.weight'
+                          for part in ('conv', 'norm'))
+            if rows in state and norm in fit.missing:
+                remedies.append(L2_HEAD)
+        if remedies:
+            return remedies
         absent = [*fit.missing, *(name for name, _, _ in fit.misshapen)]
         if absent:
             prefixes = sorted({'.'.join(name.split('.')[:3])
