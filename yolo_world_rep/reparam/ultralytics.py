@@ -1,0 +1,514 @@
+"""Ultralytics' YOLO-World-v2 files: the same tensors under other names.
+
+A ``yolov8{s,m,l,x}-worldv2.pt`` holds a pickled module, a list of 23
+layers. Each of them with weights has its place in a text-conditioned
+YOLO-World-v2 detector of this package, tensor by tensor, and computes the
+same there (``benchmarks/verify_ultralytics.py`` measures it). Only names and
+the layout are known here: nothing of the file is run.
+"""
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from yolo_world_rep.utils.files import PathLike, sha256_of_file
+from yolo_world_rep.version import __version__
+
+from .checkpoint import META_KEY, read_content, save_checkpoint
+from .state_dict import StateDict
+from .unpickling import Inert, module_tensors, named_modules
+
+# The layers in their order: class, and the layers its input comes from.
+LAYERS = (
+    ('Conv', -1),
+    ('Conv', -1),
+    ('C2f', -1),
+    ('Conv', -1),
+    ('C2f', -1),
+    ('Conv', -1),
+    ('C2f', -1),
+    ('Conv', -1),
+    ('C2f', -1),
+    ('SPPF', -1),
+    ('Upsample', -1),
+    ('Concat', [-1, 6]),
+    ('C2fAttn', -1),
+    ('Upsample', -1),
+    ('Concat', [-1, 4]),
+    ('C2fAttn', -1),
+    ('Conv', 15),
+    ('Concat', [-1, 12]),
+    ('C2fAttn', -1),
+    ('Conv', -1),
+    ('Concat', [-1, 9]),
+    ('C2fAttn', -1),
+    ('WorldDetect', [15, 18, 21]),
+)
+# Where they are in our detector.
+PLACES = {
+    0: 'backbone.image_model.stem',
+    1: 'backbone.image_model.stage1.0',
+    2: 'backbone.image_model.stage1.1',
+    3: 'backbone.image_model.stage2.0',
+    4: 'backbone.image_model.stage2.1',
+    5: 'backbone.image_model.stage3.0',
+    6: 'backbone.image_model.stage3.1',
+    7: 'backbone.image_model.stage4.0',
+    8: 'backbone.image_model.stage4.1',
+    9: 'backbone.image_model.stage4.2',
+    12: 'neck.top_down_layers.0',
+    15: 'neck.top_down_layers.1',
+    16: 'neck.downsample_layers.0',
+    18: 'neck.bottom_up_layers.0',
+    19: 'neck.downsample_layers.1',
+    21: 'neck.bottom_up_layers.1',
+    22: 'bbox_head.head_module',
+}
+HEAD = f'model.{len(LAYERS) - 1}'
+NUM_LEVELS = 3
+# The 0, 1, 2, ... that distributions of box sides are weighted with; a
+# constant in both detectors, and no tensor of ours.
+BINS = f'{HEAD}.dfl.conv.weight'
+DROPPED = ('clip_model.', )
+
+NORM = ('weight', 'bias', 'running_mean', 'running_var',
+        'num_batches_tracked')
+NORM_EPS = 1e-3
+
+# Of the public sizes: stem's channels, blocks of the first stage, channels
+# of the last.
+SIZES = {
+    (32, 1, 512): 's',
+    (48, 2, 576): 'm',
+    (64, 3, 512): 'l',
+    (80, 3, 640): 'x',
+}
+
+
+@dataclass(frozen=True)
+class UltralyticsModel:
+    """What is taken from a file of Ultralytics.
+
+    Args:
+        state_dict (dict): Tensors by Ultralytics' names, from
+            ``model.0.conv.weight`` on.
+        checked (bool): Whether the file told how layers are built, and they
+            are built as they are here; a bare state dict does not.
+    """
+    state_dict: Dict[str, Tensor]
+    checked: bool
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What became of a file of Ultralytics.
+
+    Args:
+        path (Path): The file written.
+        size (str, optional): 's', 'm', 'l' or 'x'; None for another.
+        num_tensors (int): How many were taken over.
+        notes (list[str]): What the user should know.
+    """
+    path: Path
+    size: Optional[str]
+    num_tensors: int
+    notes: List[str] = field(default_factory=list)
+
+
+def _layers(*classes: str) -> List[int]:
+    """Indices of the layers of some classes."""
+    return [i for i, (name, _) in enumerate(LAYERS) if name in classes]
+
+
+def _convolutions(blocks: Mapping[int, int]) -> Iterator[Tuple[str, str]]:
+    """Names of all convolutions with a batch norm, theirs and ours."""
+    for index, place in PLACES.items():
+        parts: List[Tuple[str, str]] = []
+        kind = LAYERS[index][0]
+        if kind == 'Conv':
+            yield f'model.{index}', place
+        elif kind == 'SPPF':
+            parts = [('cv1', 'conv1'), ('cv2', 'conv2')]
+        elif kind in ('C2f', 'C2fAttn'):
+            parts = [('cv1', 'main_conv'), ('cv2', 'final_conv')]
+            parts += [(f'm.{block}.cv{conv}', f'blocks.{block}.conv{conv}')
+                      for block in range(blocks[index]) for conv in (1, 2)]
+            if kind == 'C2fAttn':
+                parts.append(('attn.proj_conv', 'attn_block.project_conv'))
+        elif kind == 'WorldDetect':
+            parts = [(f'{theirs}.{level}.{conv}', f'{ours}.{level}.{conv}')
+                     for theirs, ours in (('cv2', 'reg_preds'),
+                                          ('cv3', 'cls_preds'))
+                     for level in range(NUM_LEVELS) for conv in (0, 1)]
+        for theirs, ours in parts:
+            yield f'model.{index}.{theirs}', f'{place}.{ours}'
+
+
+def name_map(blocks: Mapping[int, int]) -> Dict[str, str]:
+    """Ultralytics' names of all tensors, and ours.
+
+    Args:
+        blocks (Mapping): Number of bottlenecks of each C2f and C2fAttn, by
+            the layer's index.
+
+    Returns:
+        dict: Our name by theirs; no two are the same.
+    """
+    names = {}
+    for theirs, ours in _convolutions(blocks):
+        names[f'{theirs}.conv.weight'] = f'{ours}.conv.weight'
+        names.update(
+            {f'{theirs}.bn.{part}': f'{ours}.bn.{part}' for part in NORM})
+    for index in _layers('C2fAttn'):
+        theirs = f'model.{index}.attn'
+        ours = f'{PLACES[index]}.attn_block'
+        names[f'{theirs}.gl.weight'] = f'{ours}.guide_fc.weight'
+        names[f'{theirs}.gl.bias'] = f'{ours}.guide_fc.bias'
+        names[f'{theirs}.bias'] = f'{ours}.bias'
+    head = PLACES[len(LAYERS) - 1]
+    for level in range(NUM_LEVELS):
+        for branch, ours in (('cv2', 'reg_preds'), ('cv3', 'cls_preds')):
+            for part in ('weight', 'bias'):
+                names[f'{HEAD}.{branch}.{level}.2.{part}'] = (
+                    f'{head}.{ours}.{level}.2.{part}')
+        for part in ('bias', 'logit_scale', *(f'norm.{n}' for n in NORM)):
+            names[f'{HEAD}.cv4.{level}.{part}'] = (
+                f'{head}.cls_contrasts.{level}.{part}')
+    return names
+
+
+def count_blocks(state_dict: StateDict) -> Dict[int, int]:
+    """Number of bottlenecks of each CSP layer.
+
+    It is read off the width of the layer's last convolution, not counted,
+    so that a missing block is noticed.
+
+    Args:
+        state_dict (Mapping): By Ultralytics' names.
+
+    Returns:
+        dict: Number by the layer's index.
+
+    Raises:
+        ValueError: If a layer is missing or has other widths.
+    """
+    blocks = {}
+    for index in _layers('C2f', 'C2fAttn'):
+        names = [f'model.{index}.cv{i}.conv.weight' for i in (1, 2)]
+        missing = [name for name in names if name not in state_dict]
+        if missing:
+            raise ValueError(_lacks(missing))
+        first, last = (state_dict[name] for name in names)
+        branches = 2 + (LAYERS[index][0] == 'C2fAttn')
+        count, rest = divmod(last.shape[1], max(len(first) // 2, 1))
+        if rest or len(first) % 2 or count < branches:
+            raise ValueError(
+                f'{names[1]} of shape {tuple(last.shape)} does not fit '
+                f'{names[0]} of {tuple(first.shape)}: the layer is no '
+                f'{LAYERS[index][0]} of Ultralytics and has no exact map.')
+        blocks[index] = count - branches
+    return blocks
+
+
+def _some(names: List[str], limit: int = 4) -> str:
+    more = f' and {len(names) - limit} more' if len(names) > limit else ''
+    return ', '.join(names[:limit]) + more
+
+
+def _lacks(names: List[str]) -> str:
+    return (f'The model lacks {_some(names)}: the file is incomplete, or of '
+            f'another model than yolov8[smlx]-worldv2.pt.')
+
+
+def require_world_v2(state_dict: StateDict) -> None:
+    """Refuse other models of Ultralytics by their names.
+
+    Args:
+        state_dict (Mapping): By Ultralytics' names.
+
+    Raises:
+        ValueError: If it is not the state dict of a YOLO-World-v2.
+    """
+
+    def has(pattern: str) -> bool:
+        return any(re.match(rf'model\.\d+\.{pattern}', key)
+                   for key in state_dict)
+
+    wanted = 'Expected a yolov8[smlx]-worldv2.pt.'
+    if not has('conv.weight'):
+        raise ValueError(
+            'No tensor is named model.0.conv.weight or the like: this is '
+            f'no detector of Ultralytics. {wanted}')
+    if has('proto.'):
+        raise ValueError(
+            'The model is for segmentation (it has model.*.proto), which '
+            f'YOLO-World here does not do. {wanted}')
+    if not has(r'attn\.gl\.'):
+        raise ValueError(
+            'The model is not a YOLO-World: no layer takes a text (none has '
+            f'model.*.attn.gl.weight). {wanted}')
+    if has(r'projections\.'):
+        raise ValueError(
+            'The model is YOLO-World v1 (yolov8*-world.pt): its '
+            'ImagePoolingAttn changes the texts by what is in each image, '
+            'so that they do not fold into the neck, and it is not '
+            f'mapped. {wanted}')
+    if has(r'conv\.bias'):
+        raise ValueError(
+            'The model is fused: its batch norms are in the convolutions '
+            '(model.0.conv.bias) and cannot be taken out again. Give the '
+            'file from before fuse().')
+    if not has(r'cv4\.0\.norm\.'):
+        raise ValueError(
+            'The model\'s contrastive heads have no batch norm '
+            '(model.*.cv4.0.norm), which v2 has and v1 has not: there is no '
+            f'exact map. {wanted}')
+
+
+def check_shapes(state_dict: StateDict) -> None:
+    """What must hold for the layers to compute the same as ours.
+
+    Args:
+        state_dict (Mapping): By Ultralytics' names, complete.
+
+    Raises:
+        ValueError: If an attention's embedding has another width than its
+            output, whose width Ultralytics' heads are cut by, or the bins
+            are not 0, 1, 2, ...
+    """
+    for index in _layers('C2fAttn'):
+        name = f'model.{index}.attn'
+        embed, heads, width = (
+            len(state_dict[f'{name}.{part}'])
+            for part in ('gl.weight', 'bias', 'proj_conv.conv.weight'))
+        if embed != width or width % heads:
+            raise ValueError(
+                f'{name} embeds texts in {embed} channels and puts out '
+                f'{width}, in {heads} heads: it has no exact map. Expected '
+                f'the same multiple of the heads.')
+    bins = state_dict[BINS].flatten().double()
+    if not torch.equal(bins, torch.arange(len(bins)).double()):
+        raise ValueError(
+            f'{BINS} is not 0, 1, 2, ...: distances of boxes are not what '
+            f'they are here, there is no exact map.')
+    for level in range(NUM_LEVELS):
+        name = f'{HEAD}.cv2.{level}.2.bias'
+        if len(state_dict[name]) != 4 * len(bins):
+            raise ValueError(
+                f'{name} has {len(state_dict[name])} channels; expected '
+                f'4·{len(bins)}, a distribution for each side of a box.')
+
+
+def _check_attribute(name: str, attribute: str, found: Any,
+                     expected: Any) -> None:
+    if found != expected:
+        raise ValueError(
+            f'{name} has {attribute} {found!r}; a layer of '
+            f'yolov8[smlx]-worldv2.pt has {expected!r}, and with another '
+            f'there is no exact map.')
+
+
+def check_modules(root: Inert) -> None:
+    """Compare how a pickled model is built with how ours is.
+
+    Looks at what the names and shapes of tensors do not tell: the layers'
+    classes and inputs, activations, shortcuts, and the norms' epsilon.
+
+    Args:
+        root (Inert): The model.
+
+    Raises:
+        ValueError: If anything differs.
+    """
+    modules = dict(named_modules(root))
+
+    def class_of(name: str) -> str:
+        module = modules.get(name)
+        return '' if module is None else module.origin.rpartition('.')[2]
+
+    def value_of(name: str, attribute: str) -> Any:
+        state = modules[name].state
+        return state.get(attribute) if isinstance(state, dict) else None
+
+    for index, (kind, source) in enumerate(LAYERS):
+        name = f'model.{index}'
+        _check_attribute(name, 'the class', class_of(name), kind)
+        _check_attribute(name, 'input from', value_of(name, 'f'), source)
+    for name in modules:
+        kind = class_of(name)
+        if kind == 'BatchNorm2d':
+            _check_attribute(name, 'eps', value_of(name, 'eps'), NORM_EPS)
+        elif kind == 'Conv':
+            plain = name.endswith('.attn.proj_conv')
+            _check_attribute(name, 'the activation', class_of(f'{name}.act'),
+                             'Identity' if plain else 'SiLU')
+        elif kind == 'Bottleneck':
+            layer = LAYERS[int(name.split('.')[1])][0]
+            _check_attribute(name, 'shortcut', value_of(name, 'add'),
+                             layer == 'C2f')
+        elif kind == 'Upsample':
+            _check_attribute(name, 'mode', value_of(name, 'mode'), 'nearest')
+
+
+def size_of(state_dict: StateDict) -> Optional[str]:
+    """The public size that a model has the widths and depths of.
+
+    Args:
+        state_dict (Mapping): By Ultralytics' names, complete.
+
+    Returns:
+        str: 's', 'm', 'l' or 'x'; None for another.
+    """
+    return SIZES.get((len(state_dict['model.0.conv.weight']),
+                      count_blocks(state_dict)[2],
+                      len(state_dict['model.8.cv2.conv.weight'])))
+
+
+def convert_state_dict(state_dict: StateDict) -> Dict[str, Tensor]:
+    """Give the tensors of Ultralytics' YOLO-World-v2 our names.
+
+    Half precision, which Ultralytics saves in, becomes float32: every value
+    is kept.
+
+    Args:
+        state_dict (Mapping): By Ultralytics' names.
+
+    Returns:
+        dict: Of a text-conditioned YOLO-World-v2, by the names of official
+        checkpoints.
+
+    Raises:
+        ValueError: If it is another model, lacks tensors, has tensors that
+            have no place here, or layers that would compute something else.
+    """
+    require_world_v2(state_dict)
+    names = name_map(count_blocks(state_dict))
+    missing = [name for name in (*names, BINS) if name not in state_dict]
+    if missing:
+        raise ValueError(_lacks(missing))
+    unknown = [
+        key for key in state_dict
+        if key not in names and key != BINS and not key.startswith(DROPPED)
+    ]
+    if unknown:
+        raise ValueError(
+            f'Nothing here corresponds to {_some(unknown)}: there is no '
+            f'exact map of this model. Expected a yolov8[smlx]-worldv2.pt.')
+    check_shapes(state_dict)
+    converted = {}
+    for theirs, ours in names.items():
+        tensor = state_dict[theirs].detach()
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            tensor = tensor.float()
+        # A scalar here, a vector of one there.
+        if re.search(r'\.cls_contrasts\.\d+\.bias$', ours):
+            tensor = tensor.reshape(())
+        converted[ours] = tensor
+    return converted
+
+
+def find_model(content: Mapping[str, Any], path: PathLike
+               ) -> UltralyticsModel:
+    """The model in a file: pickled, or as a state dict.
+
+    The averaged weights (``ema``) are taken where there are any, as
+    Ultralytics does.
+
+    Args:
+        content (Mapping): Of the file.
+        path (str | Path): The file, for messages.
+
+    Returns:
+        UltralyticsModel: Its tensors.
+
+    Raises:
+        ValueError: If there is no model, or one that is built differently.
+    """
+    found: Any = content
+    for key in ('ema', 'model', 'state_dict'):
+        if isinstance(content.get(key), (Inert, dict)):
+            found = content[key]
+            break
+    checked = isinstance(found, Inert)
+    state_dict = module_tensors(found) if checked else found
+    odd = [
+        str(key) for key, value in state_dict.items()
+        if not isinstance(key, str) or not isinstance(value, Tensor)
+    ]
+    if odd or not state_dict:
+        raise ValueError(
+            f'{path} holds no model of Ultralytics: '
+            + (f'{_some(odd)} are no tensors.' if odd else 'no tensor.')
+            + ' Expected a yolov8[smlx]-worldv2.pt or its state dict.')
+    # Wrappers put their own name before that of the list of layers.
+    state_dict = {
+        re.sub(r'^(?:module\.)?(?:model\.)?(?=model\.\d)', '', key): value
+        for key, value in state_dict.items()
+    }
+    require_world_v2(state_dict)
+    if checked:
+        check_modules(found)
+    return UltralyticsModel(state_dict, checked)
+
+
+def convert_ultralytics(model: PathLike,
+                        out: PathLike,
+                        overwrite: bool = False) -> Translation:
+    """Write Ultralytics' YOLO-World-v2 as a checkpoint of ours.
+
+    Args:
+        model (str | Path): A ``yolov8{s,m,l,x}-worldv2.pt``, fine-tuned or
+            not, or a file with its state dict. Nothing in it is run.
+        out (str | Path): The text-conditioned checkpoint to write, for
+            ``tools/reparameterize_yoloworld.py``.
+        overwrite (bool): Whether an existing one is replaced.
+            Defaults to False.
+
+    Returns:
+        Translation: The path and what was found.
+
+    Raises:
+        ValueError: If the model has no exact map; nothing is written then.
+    """
+    out = Path(out)
+    if out.exists() and not overwrite:
+        raise ValueError(
+            f'{out} exists; remove it, choose another --out, or say '
+            f'--overwrite.')
+    found = find_model(read_content(model), model)
+    converted = convert_state_dict(found.state_dict)
+    size = size_of(found.state_dict)
+    notes = []
+    if not found.checked:
+        notes.append(
+            'a bare state dict does not say how its layers are built; they '
+            'are taken to be those of yolov8-worldv2.yaml, with SiLU and '
+            'batch norms of eps 0.001')
+    if size is None:
+        notes.append(
+            'the widths are of none of the public sizes s, m, l and x: the '
+            'config must say them')
+    if any(value.dtype == torch.float16
+           for value in found.state_dict.values()):
+        notes.append(
+            'the file is in half precision; the result is in float32 and '
+            'has the same values')
+    width = converted[f'{PLACES[12]}.attn_block.guide_fc.weight'].shape[1]
+    meta = {
+        META_KEY:
+        dict(
+            version=__version__,
+            format='text',
+            head='bn',
+            embed_dims=width,
+            size=size,
+            source=dict(
+                file=Path(model).name,
+                sha256=sha256_of_file(model),
+                layout='ultralytics'))
+    }
+    save_checkpoint(out, converted, meta)
+    return Translation(out, size, len(converted), notes)
