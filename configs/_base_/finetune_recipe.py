@@ -19,7 +19,9 @@ train_batch_size_per_gpu = 16
 # ----------------------------- augmentation -----------------------------
 img_scale = (640, 640)  # width, height
 mixup_prob = 0.15
+# These two need masks. Annotations of boxes only: use_mask2refine = False.
 copypaste_prob = 0.3
+use_mask2refine = _base_.use_mask2refine
 
 mosaic_affine_transform = [
     dict(
@@ -37,7 +39,7 @@ mosaic_affine_transform = [
         border=(-img_scale[0] // 2, -img_scale[1] // 2),
         border_val=(114, 114, 114),
         min_area_ratio=_base_.min_area_ratio,
-        use_mask_refine=_base_.use_mask2refine)
+        use_mask_refine=use_mask2refine)
 ]
 train_pipeline = [
     *_base_.pre_transform, *mosaic_affine_transform,
@@ -118,5 +120,6 @@ derived_with = dict(
     persistent_workers=_base_.persistent_workers,
     norm_cfg=_base_.norm_cfg,
     img_scale=img_scale,
+    use_mask2refine=use_mask2refine,
     mixup_prob=mixup_prob,
     copypaste_prob=copypaste_prob)

@@ -1,5 +1,6 @@
 """Trainings with the real config, from the first to the last step."""
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,28 @@ def test_l2_head_in_the_file_is_recognized(data, tmp_path):
                       load_from=str(tmp_path / 'l2.pth'))
     with pytest.raises(ValueError, match='use_bn_head=False'):
         launch.build_runner(cfg).train()
+
+
+def test_boxes_without_masks_are_not_lost_silently(data, tmp_path):
+    root = tmp_path / 'bare'
+    write_images(root)
+    path = root / 'annotations.json'
+    content = json.loads(path.read_text())
+    for box in content['annotations']:
+        del box['segmentation']
+    path.write_text(json.dumps(content))
+    more = dict(
+        data_root=str(root), load_from=str(data / 'rep_conv.pth'),
+        max_epochs=1)
+    with pytest.raises(ValueError, match='8 boxes.*use_mask2refine=False'):
+        launch.build_runner(tiny_config(root, tmp_path / 'a', **more)).train()
+    cfg = tiny_config(root, tmp_path / 'b', use_mask2refine=False, **more)
+    runner = launch.build_runner(cfg)
+    runner.train()
+    dataset = runner.train_dataloader.dataset
+    assert all(
+        len(dataset[i]['data_samples'].gt_instances) > 0 for i in range(4))
+    assert losses(tmp_path / 'b')[0]['loss_bbox'] > 0
 
 
 def test_random_weights_are_refused_unless_meant(data, tmp_path):

@@ -131,6 +131,11 @@ BINDINGS: Tuple[Binding, ...] = (
             name='img_scale'),
         Binding(f'{root}.**.[YOLOv5RandomAffine].border', ('img_scale', ),
                 lambda v: tuple(-side // 2 for side in v['img_scale'])),
+        *_same(
+            f'{root}.**.[LoadAnnotations].with_mask',
+            f'{root}.**.[LoadAnnotations].mask2bbox',
+            f'{root}.**.[YOLOv5RandomAffine].use_mask_refine',
+            name='use_mask2refine'),
         *_same(f'{root}.**.[YOLOv5MixUp].prob', name='mixup_prob'),
         *_same(f'{root}.**.[YOLOv5CopyPaste].prob', name='copypaste_prob'),
     )),

@@ -14,6 +14,7 @@ from yolo_world_rep.registry import register
 
 from ..classes import Names, annotation_names, name_differences, names_of
 from ..fit import compare, describe, groups, under, without_wrapper
+from ..masks import count_masks, takes_boxes_from_masks
 from ..variables import unresolved_message
 
 META_KEY = 'yolo_world_rep'
@@ -115,6 +116,7 @@ class CheckpointGuardHook(Hook):
         problems = [stale] if stale else []
         checked: Dict[Names, List[int]] = {}
         for loop, dataset in reversed(list(_data_sets(runner))):
+            problems += self._check_masks(loop, dataset)
             names = names_of(getattr(dataset, 'metainfo', None))
             if names is None:
                 continue
@@ -146,6 +148,28 @@ class CheckpointGuardHook(Hook):
             checked[names] = list(ids)
         if problems:
             raise ValueError(' '.join(problems))
+
+    @staticmethod
+    def _check_masks(loop: str, dataset: Any) -> List[str]:
+        """A pipeline that takes boxes from masks drops those without."""
+        if not takes_boxes_from_masks(dataset):
+            return []
+        masked, bare = count_masks(dataset)
+        remedy = ('set mask2bbox, with_mask and use_mask_refine of the '
+                  'pipelines to False (use_mask2refine=False in our configs)')
+        if bare and not masked:
+            return [
+                f'The pipeline of the {loop} data set takes its boxes from '
+                f'masks, and the {bare} boxes looked at have none: it would '
+                f'train on images without boxes; {remedy}.'
+            ]
+        if bare:
+            print_log(
+                f'{bare} of {bare + masked} boxes looked at in the {loop} '
+                f'data set have no mask, and the pipeline, which takes its '
+                f'boxes from masks, leaves them out; to keep them, {remedy}.',
+                'current', logging.WARNING)
+        return []
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Check a checkpoint and leave in it only what will be loaded."""
