@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from builders import GOLDEN, Golden
+from tiny_clip import save_tiny_clip
 
 import yolo_world_rep  # noqa: F401  registers the models
 
@@ -42,3 +43,13 @@ def golden(request, golden_dir) -> Golden:
 def golden_pafpn(request, golden_dir) -> Golden:
     """The golden models whose neck folds."""
     return Golden(golden_dir, request.param)
+
+
+@pytest.fixture(scope='session')
+def clip_folder(tmp_path_factory) -> Path:
+    """A tiny CLIP text model, saved as transformers does."""
+    pytest.importorskip(
+        'transformers',
+        reason='transformers is not installed: pip install '
+        '"yolo-world-rep[clip]" to run CLIP here')
+    return save_tiny_clip(tmp_path_factory.mktemp('clip'))

@@ -10,7 +10,6 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmyolo.registry import DATASETS, MODELS
-from tiny_clip import save_tiny_clip
 
 HEAD = """
 _base_ = 'mmyolo::yolov8/yolov8_s_mask-refine_syncbn_fast_8xb16-500e_coco.py'
@@ -262,13 +261,9 @@ def _fast(model, batch):
         batch_inputs=data['inputs'], batch_data_samples=data['data_samples'])
 
 
-def test_normal_fine_tuning(load, tmp_path):
+def test_normal_fine_tuning(load, clip_folder):
     """With CLIP, texts drawn for each image, and mosaics of them."""
-    pytest.importorskip(
-        'transformers',
-        reason='transformers is not installed: pip install '
-        '"yolo-world-rep[clip]" to run CLIP here')
-    cfg = load(NORMAL, clip=str(save_tiny_clip(tmp_path / 'clip')))
+    cfg = load(NORMAL, clip=str(clip_folder))
     model = MODELS.build(cfg.model)
     model.init_weights()
     model.train()

@@ -2,16 +2,6 @@
 import pytest
 import torch
 from mmyolo.registry import MODELS
-from tiny_clip import save_tiny_clip
-
-
-@pytest.fixture(scope='module')
-def clip_folder(tmp_path_factory):
-    pytest.importorskip(
-        'transformers',
-        reason='transformers is not installed: pip install '
-        '"yolo-world-rep[clip]" to run CLIP here')
-    return save_tiny_clip(tmp_path_factory.mktemp('clip'))
 
 
 def build(folder, **kwargs):

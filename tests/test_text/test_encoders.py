@@ -3,7 +3,6 @@ import json
 
 import numpy as np
 import pytest
-from tiny_clip import save_tiny_clip
 
 from yolo_world_rep.text import (
     CLIPEncoder,
@@ -17,13 +16,8 @@ from yolo_world_rep.text import (
 
 
 @pytest.fixture(scope='module')
-def clip(tmp_path_factory):
-    pytest.importorskip(
-        'transformers',
-        reason='transformers is not installed: pip install '
-        '"yolo-world-rep[clip]" to run CLIP here')
-    folder = save_tiny_clip(tmp_path_factory.mktemp('clip'))
-    return CLIPEncoder(str(folder), 'cpu', batch_size=3)
+def clip(clip_folder):
+    return CLIPEncoder(str(clip_folder), 'cpu', batch_size=3)
 
 
 def test_clip_rows(clip):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_clip import save_tiny_clip
 
 from yolo_world_rep.text import load_embeddings
 
@@ -51,16 +50,11 @@ def test_words(generate, tmp_path):
     assert (padded.vectors[:3] == rows).all()
 
 
-def test_clip(generate, tmp_path):
-    pytest.importorskip(
-        'transformers',
-        reason='transformers is not installed: pip install '
-        '"yolo-world-rep[clip]" to run CLIP here')
-    folder = save_tiny_clip(tmp_path / 'clip')
-    status, out, _ = generate('--model', folder, '--synonyms', 'mean',
+def test_clip(generate, tmp_path, clip_folder):
+    status, out, _ = generate('--model', clip_folder, '--synonyms', 'mean',
                               '--prompt-format', '{}', 'a photo of a {}')
     assert status == 0
-    assert 'by clip:clip' in out
+    assert f'by clip:{clip_folder.name}' in out
     assert np.load(tmp_path / 'out.npy').shape == (3, 64)
 
 

@@ -25,7 +25,8 @@ def test_training_batch_is_normalized_and_keeps_its_texts():
     assert batch['data_samples']['is_detection'].tolist() == [1, 0]
     assert 'masks' in batch['data_samples']
     assert batch['inputs'][:, :, 0, 0].tolist() == [[0, 0, 1]] * 2
-    assert inputs.dtype == torch.uint8 and samples['texts'] == [['a'], ['b']]
+    assert inputs.dtype == torch.uint8
+    assert samples['texts'] == [['a'], ['b']]
 
 
 def test_training_batch_without_texts_is_fine():

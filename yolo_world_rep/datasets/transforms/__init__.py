@@ -1,6 +1,9 @@
 """Transforms of images that carry texts."""
-from .mix_texts import (MultiModalMosaic, MultiModalMosaic9,
-                        YOLOv5MultiModalMixUp)
+from .mix_texts import (
+                        MultiModalMosaic,
+                        MultiModalMosaic9,
+                        YOLOv5MultiModalMixUp,
+)
 from .texts import LoadText, RandomLoadText
 
 __all__ = [
