@@ -169,3 +169,10 @@ def test_test_arguments_reach_the_config(tmp_path):
     with pytest.raises(ValueError, match='default_hooks.visualization'):
         launch.config_for_test(
             bare, 'my.py', str(checkpoint), show=True, cuda=False)
+
+
+def test_upper_case_metainfo_is_a_users_mistake():
+    cfg = plain(
+        train_dataloader=dict(dataset=dict(metainfo=dict(CLASSES=('a', )))))
+    with pytest.raises(ValueError, match='lowercase'):
+        launch.build_runner(cfg)

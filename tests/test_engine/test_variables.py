@@ -92,6 +92,19 @@ def test_a_change_of_one_variable_reaches_everything(shipped):
     assert resolve_variables(cfg)[1] == []
 
 
+def test_one_class_name_and_a_file_of_names(shipped, tmp_path):
+    cfg, _ = resolve_variables(
+        with_options(shipped, num_classes=1, class_names='cat'))
+    assert cfg.train_dataloader.dataset.metainfo.classes == ('cat', )
+    check_config(cfg)
+    path = tmp_path / 'names.txt'
+    path.write_text('cat\ndog\n')
+    cfg, _ = resolve_variables(
+        with_options(shipped, num_classes=2, class_names=str(path)))
+    assert cfg.train_dataloader.dataset.metainfo.classes == str(path)
+    check_config(cfg)
+
+
 def test_values_set_by_hand_stay(shipped):
     cfg, _ = resolve_variables(
         with_options(

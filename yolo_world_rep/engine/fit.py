@@ -63,10 +63,11 @@ def compare(checkpoint: Mapping[str, Tensor],
     missing = tuple(name for name in model if name not in checkpoint
                     and not name.endswith('num_batches_tracked'))
     unexpected = tuple(name for name in checkpoint if name not in model)
-    misshapen = tuple(
-        (name, tuple(checkpoint[name].shape), tuple(tensor.shape))
-        for name, tensor in model.items()
-        if name in checkpoint and checkpoint[name].shape != tensor.shape)
+    # A module's extra state has no shape.
+    shapes = [(name, tuple(getattr(checkpoint[name], 'shape', ())),
+               tuple(getattr(value, 'shape', ())))
+              for name, value in model.items() if name in checkpoint]
+    misshapen = tuple(row for row in shapes if row[1] != row[2])
     return Fit(missing, unexpected, misshapen)
 
 

@@ -361,10 +361,16 @@ def build_runner(cfg: Config) -> Runner:
     Args:
         cfg (Config): Of :func:`config_for_training` or
             :func:`config_for_test`.
+
+    Raises:
+        ValueError: If a data set's metainfo has keys such as ``CLASSES``.
     """
     from mmyolo.registry import RUNNERS
     from mmyolo.utils import is_metainfo_lower
-    is_metainfo_lower(cfg)
+    try:
+        is_metainfo_lower(cfg)
+    except AssertionError as error:
+        raise ValueError(str(error)) from error
     start_processes(cfg)
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)

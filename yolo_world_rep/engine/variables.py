@@ -54,7 +54,12 @@ def _switch_epoch(v: Mapping[str, Any]) -> int:
 
 def _metainfo(v: Mapping[str, Any]) -> Any:
     names = v['class_names']
-    return dict(classes=tuple(names)) if names else dict()
+    if isinstance(names, str):
+        # One class, or the file of names that mmengine would read.
+        names = names if osp.isfile(names) else (names, )
+    elif names:
+        names = tuple(names)
+    return dict(classes=names) if names else dict()
 
 
 def _data_bindings(part: str, loader: str) -> List[Binding]:
@@ -77,6 +82,11 @@ def _worker_bindings(part: str, loader: str) -> List[Binding]:
 
 
 BINDINGS: Tuple[Binding, ...] = (
+    # Before the number of classes alone, for configs without padding.
+    *(Binding(place, ('num_classes', 'num_padding'),
+              lambda v: v['num_classes'] + v['num_padding'])
+      for place in ('model.neck.guide_channels',
+                    'model.neck.block_cfg.guide_channels')),
     *_same(
         'model.num_train_classes',
         'model.num_test_classes',
@@ -323,7 +333,8 @@ def check_config(cfg: Config) -> None:
             for container, key, path in find(
                     tree, f'{loader}.**.metainfo.classes'.split('.')):
                 names = container[key]
-                names = (names, ) if isinstance(names, str) else names
+                if isinstance(names, str):
+                    names = () if osp.isfile(names) else (names, )
                 if names and len(names) != count:
                     problems.append(
                         f'{path} has {len(names)} name(s) and the model '
