@@ -5,6 +5,7 @@ _base_ = '../_base_/finetune_recipe.py'
 # What to change for other data, here or in a child config of these lines;
 # tools/train.py carries a change of any of them to wherever it belongs.
 num_classes = 80  # also the number of texts folded into the checkpoint
+num_padding = 0  # 1 if the neck has the padding prompt as well (--pad)
 class_names = None  # ('cat', 'dog', ...) in the order of the texts; None: COCO
 data_root = 'data/coco/'
 train_ann_file = 'annotations/instances_train2017.json'
@@ -29,12 +30,12 @@ model = dict(
         with_text_model=False),
     neck=dict(
         type='YOLOWorldPAFPN',
-        guide_channels=num_classes,
+        guide_channels=num_classes + num_padding,
         embed_channels=[128, 256, _base_.last_stage_out_channels // 2],
         num_heads=[4, 8, _base_.last_stage_out_channels // 2 // 32],
         block_cfg=dict(
             type='RepConvMaxSigmoidCSPLayerWithTwoConv',
-            guide_channels=num_classes)),
+            guide_channels=num_classes + num_padding)),
     bbox_head=dict(
         head_module=dict(
             type='RepYOLOWorldHeadModule',
@@ -63,6 +64,7 @@ test_evaluator = val_evaluator
 
 derived_with = dict(
     num_classes=num_classes,
+    num_padding=num_padding,
     class_names=class_names,
     data_root=data_root,
     train_ann_file=train_ann_file,

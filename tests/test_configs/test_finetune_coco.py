@@ -128,3 +128,17 @@ def test_variables_at_the_top_rule_the_file(tmp_path):
     assert resolve_variables(cfg)[1] == []
     assert cfg.model.neck.guide_channels == 4
     assert cfg.val_evaluator.ann_file.startswith('mine/')
+
+
+@pytest.mark.parametrize(('change', 'classes', 'guides'), [
+    (dict(num_padding=1), 80, 81),
+    (dict(num_classes=3, num_padding=1), 3, 4),
+    (dict(num_classes=3), 3, 3),
+])
+def test_padding_is_a_guide_and_no_class(cfg, change, classes, guides):
+    cfg = Config(cfg._cfg_dict.copy())
+    cfg.merge_from_dict(change)
+    model = resolve_variables(cfg)[0].model
+    assert model.neck.guide_channels == guides
+    assert model.neck.block_cfg.guide_channels == guides
+    assert model.bbox_head.head_module.num_guide == classes
