@@ -7,7 +7,6 @@ from yolo_world_rep.engine.fit import (
     describe,
     groups,
     under,
-    without_wrapper,
 )
 
 
@@ -37,11 +36,6 @@ def test_prefixes_end_at_a_dot():
     assert under('embeddings', ['embeddings'])
     assert not under('neck.top_down.0.weight', ['neck.top'])
     assert not under('neck', [])
-
-
-def test_wrappers_are_stripped_once_and_only_in_front():
-    stripped = without_wrapper(state(module__a=(1, ), b__module__c=(1, )))
-    assert set(stripped) == {'a', 'b.module.c'}
 
 
 def test_long_lists_are_grouped_and_capped_with_a_count():

@@ -14,6 +14,7 @@ from yolo_world_rep.reparam import (
     reparameterize_state_dict,
     require_exact,
 )
+from yolo_world_rep.reparam.state_dict import strip_wrapper
 
 NUM_TEXTS, WIDTH = 7, 64
 
@@ -102,6 +103,12 @@ def test_wrapped_keys(source, text):
     assert reparameterize_state_dict(
         wrapped, text).keys() == reparameterize_state_dict(source,
                                                            text).keys()
+
+
+def test_wrappers_are_stripped_once_and_only_in_front():
+    one = torch.zeros(1)
+    stripped = strip_wrapper({'module.a': one, 'b.module.c': one})
+    assert set(stripped) == {'a', 'b.module.c'}
 
 
 @pytest.mark.parametrize('num_texts', [1, 80, 131])

@@ -37,15 +37,6 @@ def under(name: str, prefixes: Iterable[str]) -> bool:
         name == prefix or name.startswith(prefix + '.') for prefix in prefixes)
 
 
-def without_wrapper(state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-    """A copy of a state dict without the ``module.`` of wrappers."""
-    prefix = 'module.'
-    return {
-        name[len(prefix):] if name.startswith(prefix) else name: tensor
-        for name, tensor in state.items()
-    }
-
-
 def compare(checkpoint: Mapping[str, Tensor],
             model: Mapping[str, Tensor]) -> Fit:
     """Compare the names and shapes of two state dicts.

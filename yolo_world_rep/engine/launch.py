@@ -172,13 +172,13 @@ def _warn_of_bias_warmup(cfg: Config) -> None:
 
 
 def config_for_training(cfg: Config,
-                 config_path: str,
-                 work_dir: Optional[str] = None,
-                 amp: bool = False,
-                 resume: Optional[str] = None,
-                 cfg_options: Optional[dict] = None,
-                 launcher: str = 'none',
-                 cuda: Optional[bool] = None) -> Config:
+                        config_path: str,
+                        work_dir: Optional[str] = None,
+                        amp: bool = False,
+                        resume: Optional[str] = None,
+                        cfg_options: Optional[dict] = None,
+                        launcher: str = 'none',
+                        cuda: Optional[bool] = None) -> Config:
     """The config that a training runs.
 
     Args:
@@ -211,18 +211,18 @@ def config_for_training(cfg: Config,
 
 
 def config_for_test(cfg: Config,
-                config_path: str,
-                checkpoint: str,
-                work_dir: Optional[str] = None,
-                json_prefix: Optional[str] = None,
-                show: bool = False,
-                show_dir: Optional[str] = None,
-                wait_time: float = 2,
-                tta: bool = False,
-                deploy: bool = False,
-                cfg_options: Optional[dict] = None,
-                launcher: str = 'none',
-                cuda: Optional[bool] = None) -> Config:
+                    config_path: str,
+                    checkpoint: str,
+                    work_dir: Optional[str] = None,
+                    json_prefix: Optional[str] = None,
+                    show: bool = False,
+                    show_dir: Optional[str] = None,
+                    wait_time: float = 2,
+                    tta: bool = False,
+                    deploy: bool = False,
+                    cfg_options: Optional[dict] = None,
+                    launcher: str = 'none',
+                    cuda: Optional[bool] = None) -> Config:
     """The config that a test runs.
 
     Args:

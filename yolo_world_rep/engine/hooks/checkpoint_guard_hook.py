@@ -11,13 +11,14 @@ from mmengine.runner import BaseLoop, Runner
 from mmyolo.registry import HOOKS
 
 from yolo_world_rep.registry import register
+from yolo_world_rep.reparam import META_KEY
+from yolo_world_rep.reparam.state_dict import strip_wrapper
 
 from ..classes import Names, annotation_names, name_differences, names_of
-from ..fit import compare, describe, groups, under, without_wrapper
+from ..fit import compare, describe, groups, under
 from ..masks import count_masks, takes_boxes_from_masks
 from ..variables import unresolved_message
 
-META_KEY = 'yolo_world_rep'
 # The tensors of a reparameterized head that hold one row a class.
 CLASS_TENSORS = 'bbox_head.head_module.cls_contrasts'
 # What only another folded form has in its file, and what to set for it.
@@ -200,7 +201,7 @@ class CheckpointGuardHook(Hook):
         fresh = self.fresh if training and not resuming else ()
         problems = self._select(checkpoint, model, fresh, source)
         if resuming and 'ema_state_dict' in checkpoint:
-            averaged = without_wrapper(checkpoint['ema_state_dict'])
+            averaged = strip_wrapper(checkpoint['ema_state_dict'])
             averaged.pop('steps', None)
             fit = compare(averaged, model.state_dict())
             if not fit:
@@ -222,6 +223,10 @@ class CheckpointGuardHook(Hook):
         folded = copy.deepcopy(self._folded)
         names = names_of(getattr(model, 'dataset_meta', None))
         if names is not None:
+            if len(names) != folded.get('num_classes'):
+                # A fresh head of another vocabulary: its rows are no
+                # longer those of the neck's guides.
+                folded['neck_vocabulary'] = 'own'
             folded.update(classes=names, num_classes=len(names))
         checkpoint.setdefault('meta', {})[META_KEY] = folded
 
@@ -252,7 +257,7 @@ class CheckpointGuardHook(Hook):
     def _select(self, checkpoint: dict, model: nn.Module,
                 fresh: Sequence[str], source: str) -> List[str]:
         """Reduce ``checkpoint['state_dict']`` to what may be loaded."""
-        state = without_wrapper(checkpoint['state_dict'])
+        state = strip_wrapper(checkpoint['state_dict'])
         wanted = model.state_dict()
         problems = []
         idle = [p for p in fresh if not any(under(n, [p]) for n in wanted)]
