@@ -9,7 +9,7 @@ custom_imports = dict(imports=['yolo_world_rep'], allow_failed_imports=False)
 data_root = '{{$SHAPES_ROOT:work_dirs/demo/world}}/'
 
 # ------------------------------- training -------------------------------
-max_epochs = 10
+max_epochs = 6
 base_lr = 4e-3
 weight_decay = 0.02
 train_batch_size_per_gpu = 16
@@ -154,6 +154,7 @@ default_hooks = dict(
         warmup_mim_iter=0,
         warmup_bias_lr=0.),
     checkpoint=dict(interval=max_epochs))
+randomness = dict(seed=0)
 train_cfg = dict(
     type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict(type='ValLoop')

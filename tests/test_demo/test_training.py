@@ -1,0 +1,70 @@
+import subprocess
+import sys
+
+import pytest
+
+from yolo_world_rep.demo.training import (
+    Progress,
+    parse_progress,
+    run_training,
+    training_command,
+)
+
+LINE = ('11/23 20:42:14 - mmengine - INFO - Epoch(train)  [2][ 20/100]  '
+        'base_lr: 4.0e-03 lr: 2.0e-03  eta: 0:00:11  time: 0.15  '
+        'grad_norm: 85.4  loss: 65.9478  loss_cls: 25.2689')
+
+
+def test_progress_is_read_from_the_log():
+    assert parse_progress(LINE) == Progress(2, 20, 100, 65.9478)
+    assert parse_progress(LINE.replace('train', 'val')) is None
+
+
+def test_command_is_what_a_user_would_type(tmp_path):
+    command = training_command(
+        'tools', 'a.py', tmp_path, max_epochs=2, randomness__seed=1)
+    assert command == [
+        sys.executable, 'tools/train.py', 'a.py', '--work-dir',
+        str(tmp_path), '--cfg-options', 'max_epochs=2', 'randomness.seed=1'
+    ]
+
+
+def test_output_goes_to_the_log_and_steps_to_the_caller(tmp_path):
+    steps = []
+    code = (f'import os; print({LINE!r}); print(os.environ["SHAPES_ROOT"], '
+            f'os.environ["OMP_NUM_THREADS"]); import yolo_world_rep.text')
+    run_training([sys.executable, '-c', code],
+                 'some/root',
+                 tmp_path / 'logs' / 'log',
+                 threads=3,
+                 on_progress=steps.append)
+    assert [step.step for step in steps] == [20]
+    log = (tmp_path / 'logs' / 'log').read_text().splitlines()
+    assert log == [LINE, 'some/root 3']
+
+
+def test_failure_names_the_reason_and_the_log(tmp_path):
+    code = 'import sys; sys.exit("error: no such file")'
+    with pytest.raises(
+            ChildProcessError, match='status 1: error: no such file.*log'):
+        run_training([sys.executable, '-c', code], '', tmp_path / 'log')
+
+
+def test_the_process_ends_with_its_caller(tmp_path, monkeypatch):
+    started = []
+    popen = subprocess.Popen
+
+    def spy(*args, **kwargs):
+        started.append(popen(*args, **kwargs))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, 'Popen', spy)
+    code = f'import time; print({LINE!r}, flush=True); time.sleep(60)'
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training([sys.executable, '-c', code], '', tmp_path / 'log',
+                     on_progress=stop)
+    assert started[0].returncode != 0

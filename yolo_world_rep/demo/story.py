@@ -1,0 +1,347 @@
+"""From words to a fine-tuned text-free detector, step by step."""
+import contextlib
+import io
+import os
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from torch import nn
+
+from ..datasets.shapes import (
+    ANNOTATION_FILE,
+    COLOURS,
+    SHAPES,
+    TEXT_FILE,
+    all_pairs,
+    seen_pairs,
+    unseen_pairs,
+)
+from ..reparam import convert_checkpoint
+from ..text import load_class_texts
+from ..utils.files import PathLike
+from . import evaluation, picture, timing, training
+from .world import TEXT_CHANNELS, Sizes, make_world
+
+TEXT_CONFIG = 'yolo_world_tiny_shapes.py'
+FOLDED_CONFIG = 'yolo_world_tiny_rep_shapes_finetune.py'
+TEXT, FOLDED, TUNED = ('text-conditioned, zero-shot', 'folded, zero-shot',
+                       'folded, fine-tuned')
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run the demo.
+
+    Args:
+        work_dir (Path): Folder of everything that it writes.
+        tools (Path): Folder of ``train.py``.
+        configs (Path): Folder of the demo's configs.
+        seed (int): Of images and trainings. Defaults to 0.
+        sizes (Sizes): Numbers of images.
+        epochs (int): Of the text-conditioned training. Defaults to 6.
+        finetune_epochs (int): Defaults to 8.
+        rounds (int): Time measurements of each model. Defaults to 50.
+        threads (int): Of torch, in trainings too. A model this small gains
+            little from a second one, and where something else wants the
+            core, threads that wait for each other lose much more.
+            Defaults to 1.
+    """
+    work_dir: Path
+    tools: Path
+    configs: Path
+    seed: int = 0
+    sizes: Sizes = Sizes()
+    epochs: int = 6
+    finetune_epochs: int = 8
+    rounds: int = 50
+    threads: int = 1
+
+
+class Story:
+    """Runs the steps, each of which shows what it does and what came of it.
+
+    Args:
+        options (Options): How to run.
+        console (Console, optional): Where to show it. Defaults to standard
+            output.
+    """
+
+    steps = 8
+
+    def __init__(self, options: Options,
+                 console: Optional[Console] = None) -> None:
+        self.options = options
+        self.console = console or Console(highlight=False)
+        self.start = time.monotonic()
+        self.step = 0
+        self.work_dir = Path(options.work_dir).absolute()
+        self.data_root = self.work_dir / 'world'
+        self.groups = dict(
+            seen=seen_pairs(), unseen=unseen_pairs(), all=all_pairs())
+
+    def run(self) -> Dict[str, Dict[str, evaluation.Score]]:
+        """Run everything.
+
+        Returns:
+            dict: Scores, by model and group of classes.
+
+        Raises:
+            RuntimeError: If the folded model does not score what the
+                text-conditioned one does.
+        """
+        warnings.filterwarnings('ignore', message='torch.meshgrid')
+        torch.set_num_threads(self.options.threads)
+        # What the trainings log is in their files.
+        MMLogger.get_current_instance().setLevel('WARNING')
+        embeddings = self.generate()
+        text_file = self.train_text()
+        conversion = self.fold(text_file, embeddings)
+        models = {
+            TEXT: self.load(TEXT_CONFIG, text_file),
+            FOLDED: self.load(FOLDED_CONFIG, conversion)
+        }
+        found, scores = {}, {}
+        self.headline('Evaluate zero-shot')
+        for name in (TEXT, FOLDED):
+            found[name], scores[name] = self.evaluate(models[name], name)
+        self.compare(models, scores)
+        tuned_file = self.finetune(conversion)
+        models[TUNED] = self.load(FOLDED_CONFIG, tuned_file)
+        self.headline('Evaluate the fine-tuned model')
+        found[TUNED], scores[TUNED] = self.evaluate(models[TUNED], TUNED)
+        milliseconds = self.measure(models)
+        self.show(scores, milliseconds, self.draw(found))
+        return scores
+
+    # ------------------------------- steps -------------------------------
+    def generate(self) -> Path:
+        """Images and the embeddings of their names."""
+        sizes = self.options.sizes
+        self.headline(f'Generate a world of {len(COLOURS)} colours x '
+                      f'{len(SHAPES)} shapes and embed their names')
+        with self.bar() as progress:
+            task = progress.add_task('images', total=sum(sizes))
+            path = make_world(
+                self.data_root,
+                sizes,
+                self.options.seed,
+                on_image=lambda: progress.advance(task))
+        self.say(f'{sizes.train} images of {len(seen_pairs())} pairs to train '
+                 f'with, {sizes.val} of all {len(all_pairs())} to evaluate, '
+                 f'{sizes.finetune} of all to fine-tune with')
+        self.say(f'never shown in training: {", ".join(unseen_pairs())}')
+        return path
+
+    def train_text(self) -> Path:
+        """The text-conditioned model."""
+        self.headline('Train the text-conditioned model')
+        return self.train(TEXT_CONFIG, 'text', self.options.epochs)
+
+    def fold(self, checkpoint: Path, embeddings: Path) -> Path:
+        """Fold the embeddings of all pairs, verified layer by layer."""
+        self.headline('Fold the texts into the weights')
+        conversion = convert_checkpoint(
+            checkpoint,
+            embeddings,
+            self.work_dir / 'folded',
+            neck_form='rep_conv',
+            overwrite=True)
+        worst = max(check.exact for check in conversion.checks)
+        self.say(f'{len(all_pairs())} texts x {TEXT_CHANNELS} channels folded '
+                 f'into {len(conversion.checks)} layers; each verified in '
+                 f'float64, largest relative error {worst:.0e}')
+        self.say(f'wrote {conversion.path}')
+        return conversion.path
+
+    def evaluate(self, model: nn.Module, name: str):
+        """Detections in the evaluation images and their scores."""
+        loader = self.loader(TEXT_CONFIG if name == TEXT else FOLDED_CONFIG)
+        with self.bar() as progress:
+            task = progress.add_task(name, total=len(loader))
+            found = evaluation.detect(
+                model, loader, on_batch=lambda: progress.advance(task))
+        scores = evaluation.score(
+            found, self.data_root / 'val' / ANNOTATION_FILE, self.groups)
+        self.say('AP ' + ', '.join(
+            f'{group} {score.ap:.3f}' for group, score in scores.items()))
+        return found, scores
+
+    def compare(self, models: Dict[str, nn.Module], scores: dict) -> None:
+        """Refuse a folded model that is not the text-conditioned one."""
+        batch = next(iter(self.loader(TEXT_CONFIG)))
+        difference = evaluation.relative_difference(models[TEXT],
+                                                    models[FOLDED], batch)
+        gap = max(
+            abs(scores[TEXT][group].ap - scores[FOLDED][group].ap)
+            for group in self.groups)
+        self.say(f'folded against text-conditioned: largest difference of AP '
+                 f'{gap:.1e}; of the logits, over their range, '
+                 f'{difference:.0e} in float32')
+        # Detections whose scores differ by rounding may change places.
+        if gap > 1e-3 or difference > 1e-4:
+            raise RuntimeError('the folded model is not the text-conditioned '
+                               'one')
+
+    def finetune(self, checkpoint: Path) -> Path:
+        """The folded model, on images of all pairs."""
+        self.headline('Fine-tune the folded model on all pairs')
+        return self.train(
+            FOLDED_CONFIG,
+            'tuned',
+            self.options.finetune_epochs,
+            load_from=checkpoint)
+
+    def measure(self, models: Dict[str, nn.Module]) -> Dict[str, float]:
+        """Milliseconds of each model's network."""
+        self.headline('Measure the time')
+        # The texts are encoded once, as in any use of a fixed vocabulary.
+        models[TEXT].reparameterize(
+            load_class_texts(self.data_root / 'val' / TEXT_FILE))
+        calls = {
+            name: timing.network(
+                model,
+                next(
+                    iter(
+                        self.loader(TEXT_CONFIG if name ==
+                                    TEXT else FOLDED_CONFIG))))
+            for name, model in models.items()
+        }
+        milliseconds = timing.interleaved_medians(calls, self.options.rounds)
+        self.say(f'medians of {self.options.rounds} images, taken in turns, '
+                 f'on {self.options.threads} thread(s)')
+        return milliseconds
+
+    def draw(self, found: dict) -> Path:
+        """A picture of what the models find."""
+        self.headline('Draw')
+        truths = picture.load_truth(self.data_root / 'val' / ANNOTATION_FILE)
+        names, unseen = all_pairs(), set(unseen_pairs())
+        chosen = picture.choose_images(truths, unseen, number=3)
+        columns: Dict[str, Dict[int, List[picture.Mark]]] = {}
+        for name, samples in found.items():
+            columns[name] = {
+                sample.img_id: picture.judge(sample, truths[sample.img_id],
+                                             names)
+                for sample in samples
+            }
+            everything = [m for marks in columns[name].values() for m in marks]
+            self.say(f'{name}: {picture.count(everything)} in '
+                     f'{len(columns[name])} images, at a score of 0.3')
+            columns[name] = {i: columns[name][i] for i in chosen}
+        path = self.work_dir / 'detections.png'
+        picture.draw(path, columns, truths, unseen)
+        return path
+
+    def show(self, scores: dict, milliseconds: Dict[str, float],
+             path: Path) -> None:
+        """The table, and where the picture is."""
+        table = Table(title='36 pairs of colour and shape; 12 of them unseen '
+                      'before fine-tuning')
+        table.add_column('model')
+        for title in ('AP seen', 'AP unseen', 'AP50 unseen', 'AP all',
+                      'ms / image'):
+            table.add_column(title, justify='right')
+        for name, of_groups in scores.items():
+            table.add_row(name, f'{of_groups["seen"].ap:.3f}',
+                          f'{of_groups["unseen"].ap:.3f}',
+                          f'{of_groups["unseen"].ap50:.3f}',
+                          f'{of_groups["all"].ap:.3f}',
+                          f'{milliseconds[name]:.1f}')
+        self.console.print()
+        self.console.print(table)
+        self.say(f'detections side by side: {path}')
+        self.say(f'{time.monotonic() - self.start:.0f} s in all')
+
+    # ------------------------------ helpers ------------------------------
+    def headline(self, title: str) -> None:
+        self.step += 1
+        elapsed = time.monotonic() - self.start
+        self.console.print(
+            f'[bold]\\[{self.step}/{self.steps}] {title}[/] '
+            f'[dim]{elapsed:.0f} s[/]',
+            soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        self.console.print(f'      {text}', markup=False, soft_wrap=True)
+
+    def bar(self, *columns: str) -> Progress:
+        return Progress(
+            TextColumn('     '),
+            SpinnerColumn(),
+            TextColumn('{task.description}'),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            *map(TextColumn, columns),
+            console=self.console)
+
+    def config(self, name: str) -> Config:
+        with _environment(SHAPES_ROOT=str(self.data_root)):
+            return Config.fromfile(self.options.configs / name)
+
+    def load(self, config: str, checkpoint: PathLike) -> nn.Module:
+        return evaluation.load_detector(self.config(config), checkpoint)
+
+    def loader(self, config: str) -> torch.utils.data.DataLoader:
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools
+            return evaluation.test_loader(self.config(config))
+
+    def train(self, config: str, name: str, epochs: int,
+              **options: object) -> Path:
+        """Train with ``tools/train.py``; gives the last checkpoint."""
+        work_dir = self.work_dir / name
+        command = training.training_command(
+            self.options.tools,
+            self.options.configs / config,
+            work_dir,
+            max_epochs=epochs,
+            randomness__seed=self.options.seed,
+            **options)
+        self.say('python ' + ' '.join(map(os.path.relpath, command[1:3])) +
+                 ' ' + ' '.join(command[3:]))
+        log = self.work_dir / f'{name}.log'
+        with self.bar('{task.fields[loss]}') as progress:
+            task = progress.add_task('steps', total=None, loss='starting')
+
+            def on_progress(at: training.Progress) -> None:
+                progress.update(
+                    task,
+                    total=epochs * at.steps,
+                    completed=(at.epoch - 1) * at.steps + at.step,
+                    loss=f'loss {at.loss:.1f}')
+
+            training.run_training(command, self.data_root, log,
+                                  self.options.threads, on_progress)
+        self.say(f'log: {log}')
+        return work_dir / f'epoch_{epochs}.pth'
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Set environment variables for a while."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

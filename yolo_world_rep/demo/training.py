@@ -1,0 +1,112 @@
+"""The trainer's command, run as a user would, with its progress."""
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, List, NamedTuple, Optional
+
+import yolo_world_rep
+
+from ..utils.files import PathLike
+
+_LINE = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*?'
+                   r'\sloss: ([\d.]+|nan)')
+
+
+class Progress(NamedTuple):
+    """Where a training is.
+
+    Args:
+        epoch (int): Counted from 1.
+        step (int): Within the epoch, counted from 1.
+        steps (int): In an epoch.
+        loss (float): Mean over the last steps.
+    """
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+
+
+def parse_progress(line: str) -> Optional[Progress]:
+    """Read a line of the trainer's log; None for other lines."""
+    match = _LINE.search(line)
+    if match is None:
+        return None
+    epoch, step, steps, loss = match.groups()
+    return Progress(int(epoch), int(step), int(steps), float(loss))
+
+
+def training_command(tools: PathLike, config: PathLike, work_dir: PathLike,
+                     **options: object) -> List[str]:
+    """The command line of a training.
+
+    Args:
+        tools (str | Path): Folder of ``train.py``.
+        config (str | Path): The config.
+        work_dir (str | Path): Folder of logs and checkpoints.
+        **options: For ``--cfg-options``; ``__`` stands for a dot.
+    """
+    settings = [
+        f'{name.replace("__", ".")}={value}'
+        for name, value in options.items()
+    ]
+    return [
+        sys.executable,
+        str(Path(tools) / 'train.py'),
+        str(config), '--work-dir',
+        str(work_dir), '--cfg-options', *settings
+    ]
+
+
+def run_training(
+    command: List[str],
+    data_root: PathLike,
+    log: PathLike,
+    threads: int = 1,
+    on_progress: Callable[[Progress], None] = lambda progress: None
+) -> None:
+    """Run a training in a process of its own.
+
+    Args:
+        command (List[str]): Of :func:`training_command`.
+        data_root (str | Path): Folder of the demo's data.
+        log (str | Path): File for everything that the process prints.
+        threads (int): Of torch. Defaults to 1.
+        on_progress (Callable): Called with each step that it reports.
+
+    Raises:
+        ChildProcessError: If it fails; with its last line.
+    """
+    package = Path(yolo_world_rep.__file__).resolve().parents[1]
+    paths = [str(package), os.environ.get('PYTHONPATH')]
+    environment = dict(
+        os.environ,
+        SHAPES_ROOT=str(data_root),
+        OMP_NUM_THREADS=str(threads),
+        # The very package that runs now, installed or not.
+        PYTHONPATH=os.pathsep.join(filter(None, paths)))
+    log = Path(log)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    last = ''
+    with open(log, 'w', encoding='utf-8') as file, subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            text=True) as process:
+        try:
+            for line in process.stdout:
+                file.write(line)
+                last = line.strip() or last
+                progress = parse_progress(line)
+                if progress is not None:
+                    on_progress(progress)
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode:
+        raise ChildProcessError(f'the training ended with status '
+                                f'{process.returncode}: {last}; all that it '
+                                f'said is in {log}')
