@@ -279,7 +279,11 @@ def test_origin_is_carried_on_with_the_present_classes():
     saved = dict(meta={})
     hook.before_save_checkpoint(runner, saved)
     assert saved['meta']['yolo_world_rep'] == dict(
-        num_classes=3, classes=NAMES, source='official')
+        num_classes=3,
+        classes=NAMES,
+        source='official',
+        # The neck's guides are still those of the four classes.
+        neck_vocabulary='own')
     assert checkpoint['meta']['yolo_world_rep']['num_classes'] == 4
     saved = dict(meta={})
     CheckpointGuardHook().before_save_checkpoint(runner, saved)
