@@ -32,7 +32,8 @@ def test_command_is_what_a_user_would_type(tmp_path):
 def test_output_goes_to_the_log_and_steps_to_the_caller(tmp_path):
     steps = []
     code = (f'import os; print({LINE!r}); print(os.environ["SHAPES_ROOT"], '
-            f'os.environ["OMP_NUM_THREADS"]); import yolo_world_rep.text')
+            f'os.environ["OMP_NUM_THREADS"]); import importlib.util; '
+            f'print(importlib.util.find_spec("yolo_world_rep") is not None)')
     run_training([sys.executable, '-c', code],
                  'some/root',
                  tmp_path / 'logs' / 'log',
@@ -40,7 +41,7 @@ def test_output_goes_to_the_log_and_steps_to_the_caller(tmp_path):
                  on_progress=steps.append)
     assert [step.step for step in steps] == [20]
     log = (tmp_path / 'logs' / 'log').read_text().splitlines()
-    assert log == [LINE, 'some/root 3']
+    assert log == [LINE, 'some/root 3', 'True']
 
 
 def test_failure_names_the_reason_and_the_log(tmp_path):

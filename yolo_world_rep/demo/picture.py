@@ -175,24 +175,30 @@ def draw(path: PathLike, columns: Dict[str, Dict[int, List[Mark]]],
                               edgecolor=colour,
                               linewidth=1.5,
                               linestyle=':' if mark.score is None else '-'))
-                star = '*' if mark.name in starred else ''
-                score = 'missed' if mark.score is None else (
-                    f'{mark.score:.2f}')
-                axis.text(
-                    x1 - 0.5,
-                    max(y1 - 1, 5),
-                    f'{mark.name}{star} {score}',
-                    color='black',
-                    fontsize=7,
-                    va='bottom',
-                    clip_on=True,
-                    bbox=dict(
-                        facecolor=colour,
-                        edgecolor='none',
-                        alpha=0.8,
-                        pad=0.8))
+                _label(axis, mark, '*' if mark.name in starred else '',
+                       pixels.shape[1])
     figure.supxlabel(
         'green: right, red: wrong, dotted: missed; * a pair of colour and '
         'shape that the text-conditioned model was never shown', fontsize=9)
     with atomic_path(path) as temporary:
         FigureCanvasAgg(figure).print_png(str(temporary))
+
+
+def _label(axis, mark: Mark, star: str, width: int) -> None:
+    """A name at the corner of a box, above it, or below what was missed."""
+    x1, y1, x2, y2 = mark.box
+    missed = mark.score is None
+    at_right = x1 > 0.7 * width
+    axis.text(
+        x2 - 0.5 if at_right else x1 - 0.5,
+        y2 if missed else max(y1 - 1, 5),
+        f'{mark.name}{star} ' + ('missed' if missed else f'{mark.score:.2f}'),
+        fontsize=7,
+        ha='right' if at_right else 'left',
+        va='top' if missed else 'bottom',
+        clip_on=True,
+        bbox=dict(
+            facecolor=COLOURS[mark.verdict],
+            edgecolor='none',
+            alpha=0.8,
+            pad=0.8))
