@@ -221,6 +221,14 @@ def other_reach(state_dict):
     state_dict[BINS] = torch.arange(8.).reshape(1, 8, 1, 1)
 
 
+def scale_of_each_text(state_dict):
+    state_dict['model.22.cv4.1.bias'] = torch.zeros(80)
+
+
+def single_number(state_dict):
+    state_dict['model.4.cv1.conv.weight'] = torch.tensor(1.0)
+
+
 def not_a_detector(state_dict):
     state_dict.clear()
     state_dict['fc.weight'] = torch.zeros(2, 2)
@@ -239,6 +247,8 @@ def not_a_detector(state_dict):
     (other_embedding, r'model\.15\.attn embeds texts in 32 .* puts out 16'),
     (other_bins, 'dfl.*no exact map'),
     (other_reach, r'cv2\.0\.2\.bias has 64 channels; expected 4·8'),
+    (scale_of_each_text, r'cv4\.1\.bias has 80 values; expected one'),
+    (single_number, r'model\.4\.cv2.*does not fit'),
     (not_a_detector, 'no detector of Ultralytics'),
 ])
 def test_other_models_are_refused(theirs, spoil, message):

@@ -18,7 +18,7 @@ from yolo_world_rep.utils.files import PathLike, sha256_of_file
 from yolo_world_rep.version import __version__
 
 from .checkpoint import META_KEY, read_content, save_checkpoint
-from .state_dict import StateDict
+from .state_dict import StateDict, _some
 from .unpickling import Inert, module_tensors, named_modules
 
 # The layers in their order: class, and the layers its input comes from.
@@ -180,6 +180,12 @@ def name_map(blocks: Mapping[int, int]) -> Dict[str, str]:
     return names
 
 
+def _channels(state_dict: StateDict, name: str) -> int:
+    """The length of a tensor's first dimension, 0 for a single number."""
+    shape = state_dict[name].shape
+    return shape[0] if shape else 0
+
+
 def count_blocks(state_dict: StateDict) -> Dict[int, int]:
     """Number of bottlenecks of each CSP layer.
 
@@ -203,19 +209,15 @@ def count_blocks(state_dict: StateDict) -> Dict[int, int]:
             raise ValueError(_lacks(missing))
         first, last = (state_dict[name] for name in names)
         branches = 2 + (LAYERS[index][0] == 'C2fAttn')
-        count, rest = divmod(last.shape[1], max(len(first) // 2, 1))
-        if rest or len(first) % 2 or count < branches:
+        width = _channels(state_dict, names[0]) / 2
+        count = last.shape[1] / width if width and last.dim() == 4 else 0
+        if count < branches or count % 1 or width % 1:
             raise ValueError(
                 f'{names[1]} of shape {tuple(last.shape)} does not fit '
                 f'{names[0]} of {tuple(first.shape)}: the layer is no '
                 f'{LAYERS[index][0]} of Ultralytics and has no exact map.')
-        blocks[index] = count - branches
+        blocks[index] = int(count) - branches
     return blocks
-
-
-def _some(names: List[str], limit: int = 4) -> str:
-    more = f' and {len(names) - limit} more' if len(names) > limit else ''
-    return ', '.join(names[:limit]) + more
 
 
 def _lacks(names: List[str]) -> str:
@@ -276,15 +278,16 @@ def check_shapes(state_dict: StateDict) -> None:
 
     Raises:
         ValueError: If an attention's embedding has another width than its
-            output, whose width Ultralytics' heads are cut by, or the bins
-            are not 0, 1, 2, ...
+            output, whose width Ultralytics' heads are cut by, the bins are
+            not 0, 1, 2, ... for each side of a box, or a contrastive head
+            has not one scale and one bias.
     """
     for index in _layers('C2fAttn'):
         name = f'model.{index}.attn'
         embed, heads, width = (
-            len(state_dict[f'{name}.{part}'])
+            _channels(state_dict, f'{name}.{part}')
             for part in ('gl.weight', 'bias', 'proj_conv.conv.weight'))
-        if embed != width or width % heads:
+        if embed != width or not heads or width % heads:
             raise ValueError(
                 f'{name} embeds texts in {embed} channels and puts out '
                 f'{width}, in {heads} heads: it has no exact map. Expected '
@@ -296,10 +299,17 @@ def check_shapes(state_dict: StateDict) -> None:
             f'they are here, there is no exact map.')
     for level in range(NUM_LEVELS):
         name = f'{HEAD}.cv2.{level}.2.bias'
-        if len(state_dict[name]) != 4 * len(bins):
+        if _channels(state_dict, name) != 4 * len(bins):
             raise ValueError(
-                f'{name} has {len(state_dict[name])} channels; expected '
-                f'4·{len(bins)}, a distribution for each side of a box.')
+                f'{name} has {_channels(state_dict, name)} channels; '
+                f'expected 4·{len(bins)}, a distribution for each side of a '
+                f'box.')
+        for part in ('bias', 'logit_scale'):
+            name = f'{HEAD}.cv4.{level}.{part}'
+            if state_dict[name].numel() != 1:
+                raise ValueError(
+                    f'{name} has {state_dict[name].numel()} values; expected '
+                    f'one for all texts.')
 
 
 def _check_attribute(name: str, attribute: str, found: Any,
@@ -362,9 +372,9 @@ def size_of(state_dict: StateDict) -> Optional[str]:
     Returns:
         str: 's', 'm', 'l' or 'x'; None for another.
     """
-    return SIZES.get((len(state_dict['model.0.conv.weight']),
+    return SIZES.get((_channels(state_dict, 'model.0.conv.weight'),
                       count_blocks(state_dict)[2],
-                      len(state_dict['model.8.cv2.conv.weight'])))
+                      _channels(state_dict, 'model.8.cv2.conv.weight')))
 
 
 def convert_state_dict(state_dict: StateDict) -> Dict[str, Tensor]:
@@ -404,7 +414,7 @@ def convert_state_dict(state_dict: StateDict) -> Dict[str, Tensor]:
         if tensor.dtype in (torch.float16, torch.bfloat16):
             tensor = tensor.float()
         # A scalar here, a vector of one there.
-        if re.search(r'\.cls_contrasts\.\d+\.bias$', ours):
+        if re.search(r'\.cls_contrasts\.\d+\.(bias|logit_scale)$', ours):
             tensor = tensor.reshape(())
         converted[ours] = tensor
     return converted
