@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from yolo_world_rep.text import WordEncoder
+from yolo_world_rep.text import WordEncoder, words
 
 TEXTS = ['red circle', 'red square', 'blue circle', 'green star']
 
@@ -12,8 +12,9 @@ TEXTS = ['red circle', 'red square', 'blue circle', 'green star']
 def test_vectors_are_the_same_in_every_process_and_for_ever():
     vectors = WordEncoder(dim=64).encode(TEXTS)
     # hash() of a string differs between processes; this must not.
-    code = ('from yolo_world_rep.text.words import WordEncoder; import sys; '
-            f'sys.stdout.buffer.write(WordEncoder(64).encode({TEXTS!r})'
+    code = ('import runpy, sys; '
+            f'encoder = runpy.run_path({words.__file__!r})["WordEncoder"]; '
+            f'sys.stdout.buffer.write(encoder(64).encode({TEXTS!r})'
             '.tobytes())')
     other = subprocess.run([sys.executable, '-c', code],
                            stdout=subprocess.PIPE,
