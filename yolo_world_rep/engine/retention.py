@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmyolo.registry import DATASETS
 
 from yolo_world_rep.reparam import load_checkpoint
@@ -60,7 +61,8 @@ def label_names(cfg: Config) -> Tuple[str, ...]:
     Raises:
         ValueError: If the data set does not name them.
     """
-    dataset = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
+    with DefaultScope.overwrite_default_scope('mmyolo'):
+        dataset = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
     names = annotation_names(dataset) or names_of(
         getattr(dataset, 'metainfo', None))
     if names is None:
@@ -104,7 +106,8 @@ def group_means(metrics: Mapping[str, float],
             if key.rsplit('/', 1)[-1] == f'{name}_precision'
             and not math.isnan(value)
         ]
-        means[group] = sum(values) / len(values) if values else math.nan
+        means[group] = float(sum(values) / len(values)) if values else (
+            math.nan)
     return means
 
 
