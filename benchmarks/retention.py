@@ -99,7 +99,7 @@ class Run:
 
     def make_data(self) -> None:
         """The demo's world, and images of the pairs to tune with."""
-        world.make_world(self.data_root, seed=self.seed)
+        world.make_world(self.data_root, world.Sizes(), self.seed)
         for number, (name, count) in enumerate(
             (('tune', TUNE_IMAGES), ('tune_val', TUNE_VAL_IMAGES))):
             write_dataset(self.data_root / name, count, TUNED,
