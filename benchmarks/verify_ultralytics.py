@@ -262,7 +262,7 @@ def relative_error(found: Outputs, expected: Outputs) -> Dict[str, float]:
 def compare(size: str, folder: Path) -> bool:
     """Convert, fold, run and print; whether everything is as it must be."""
     from yolo_world_rep.reparam import convert_checkpoint, load_checkpoint
-    from yolo_world_rep.reparam.ultralytics import convert_ultralytics
+    from yolo_world_rep.reparam.ultralytics_file import convert_ultralytics
     about = json.loads((folder / 'about.json').read_text())
     arrays = {
         name: torch.from_numpy(value)

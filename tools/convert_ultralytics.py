@@ -1,7 +1,7 @@
 """Write an Ultralytics YOLO-World-v2 file as a checkpoint of this package."""
 import argparse
 
-from yolo_world_rep.reparam.ultralytics import convert_ultralytics
+from yolo_world_rep.reparam.ultralytics_file import convert_ultralytics
 from yolo_world_rep.utils import cli
 
 

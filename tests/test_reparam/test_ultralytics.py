@@ -19,8 +19,8 @@ from yolo_world_rep.reparam import (
 from yolo_world_rep.reparam.ultralytics import (
     BINS,
     convert_state_dict,
-    convert_ultralytics,
 )
+from yolo_world_rep.reparam.ultralytics_file import convert_ultralytics
 
 # Bottlenecks in the backbone and in the neck.
 DEPTHS = dict(s=((1, 2, 2, 1), 1), m=((2, 4, 4, 2), 2), l=((3, 6, 6, 3), 3),

@@ -91,7 +91,7 @@ def strip_wrapper(state_dict: StateDict) -> Dict[str, Tensor]:
     }
 
 
-def _some(names: List[str], limit: int = 4) -> str:
+def some(names: List[str], limit: int = 4) -> str:
     """The first few of many names."""
     more = f' and {len(names) - limit} more' if len(names) > limit else ''
     return ', '.join(names[:limit]) + more
@@ -124,7 +124,7 @@ def inspect_layout(state_dict: StateDict) -> Layout:
     })
     if folded:
         raise ValueError(
-            f'The checkpoint is reparameterized already ({_some(folded)}). '
+            f'The checkpoint is reparameterized already ({some(folded)}). '
             f'Fine-tune it as it is with a rep config, or convert the '
             f'text-conditioned checkpoint it came from again.')
     guided = []
@@ -153,7 +153,7 @@ def inspect_layout(state_dict: StateDict) -> Layout:
     if foreign:
         raise ValueError(
             f'The checkpoint has keys that belong to no part of a '
-            f'YOLO-World detector: {_some(foreign)}. Remove them if they '
+            f'YOLO-World detector: {some(foreign)}. Remove them if they '
             f'are of no use.')
     layers = [*guided, *contrasts]
     widths = {layer.text_channels for layer in layers}

@@ -1,4 +1,4 @@
-"""Ultralytics' YOLO-World-v2 files: the same tensors under other names.
+"""Ultralytics' YOLO-World-v2: the same tensors under other names.
 
 A ``yolov8{s,m,l,x}-worldv2.pt`` holds a pickled module, a list of 23
 layers. Each of them with weights has its place in a text-conditioned
@@ -7,19 +7,13 @@ same there (``benchmarks/verify_ultralytics.py`` measures it). Only names and
 the layout are known here: nothing of the file is run.
 """
 import re
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
 
-from yolo_world_rep.utils.files import PathLike, sha256_of_file
-from yolo_world_rep.version import __version__
-
-from .checkpoint import META_KEY, read_content, save_checkpoint
-from .state_dict import StateDict, _some
-from .unpickling import Inert, module_tensors, named_modules
+from .state_dict import StateDict, some
+from .unpickling import Inert, named_modules
 
 # The layers in their order: class, and the layers its input comes from.
 LAYERS = (
@@ -86,36 +80,6 @@ SIZES = {
     (64, 3, 512): 'l',
     (80, 3, 640): 'x',
 }
-
-
-@dataclass(frozen=True)
-class UltralyticsModel:
-    """What is taken from a file of Ultralytics.
-
-    Args:
-        state_dict (dict): Tensors by Ultralytics' names, from
-            ``model.0.conv.weight`` on.
-        checked (bool): Whether the file told how layers are built, and they
-            are built as they are here; a bare state dict does not.
-    """
-    state_dict: Dict[str, Tensor]
-    checked: bool
-
-
-@dataclass(frozen=True)
-class Translation:
-    """What became of a file of Ultralytics.
-
-    Args:
-        path (Path): The file written.
-        size (str, optional): 's', 'm', 'l' or 'x'; None for another.
-        num_tensors (int): How many were taken over.
-        notes (list[str]): What the user should know.
-    """
-    path: Path
-    size: Optional[str]
-    num_tensors: int
-    notes: List[str] = field(default_factory=list)
 
 
 def _layers(*classes: str) -> List[int]:
@@ -221,7 +185,7 @@ def count_blocks(state_dict: StateDict) -> Dict[int, int]:
 
 
 def _lacks(names: List[str]) -> str:
-    return (f'The model lacks {_some(names)}: the file is incomplete, or of '
+    return (f'The model lacks {some(names)}: the file is incomplete, or of '
             f'another model than yolov8[smlx]-worldv2.pt.')
 
 
@@ -405,7 +369,7 @@ def convert_state_dict(state_dict: StateDict) -> Dict[str, Tensor]:
     ]
     if unknown:
         raise ValueError(
-            f'Nothing here corresponds to {_some(unknown)}: there is no '
+            f'Nothing here corresponds to {some(unknown)}: there is no '
             f'exact map of this model. Expected a yolov8[smlx]-worldv2.pt.')
     check_shapes(state_dict)
     converted = {}
@@ -418,107 +382,3 @@ def convert_state_dict(state_dict: StateDict) -> Dict[str, Tensor]:
             tensor = tensor.reshape(())
         converted[ours] = tensor
     return converted
-
-
-def find_model(content: Mapping[str, Any], path: PathLike
-               ) -> UltralyticsModel:
-    """The model in a file: pickled, or as a state dict.
-
-    The averaged weights (``ema``) are taken where there are any, as
-    Ultralytics does.
-
-    Args:
-        content (Mapping): Of the file.
-        path (str | Path): The file, for messages.
-
-    Returns:
-        UltralyticsModel: Its tensors.
-
-    Raises:
-        ValueError: If there is no model, or one that is built differently.
-    """
-    found: Any = content
-    for key in ('ema', 'model', 'state_dict'):
-        if isinstance(content.get(key), (Inert, dict)):
-            found = content[key]
-            break
-    checked = isinstance(found, Inert)
-    state_dict = module_tensors(found) if checked else found
-    odd = [
-        str(key) for key, value in state_dict.items()
-        if not isinstance(key, str) or not isinstance(value, Tensor)
-    ]
-    if odd or not state_dict:
-        raise ValueError(
-            f'{path} holds no model of Ultralytics: '
-            + (f'{_some(odd)} are no tensors.' if odd else 'no tensor.')
-            + ' Expected a yolov8[smlx]-worldv2.pt or its state dict.')
-    # Wrappers put their own name before that of the list of layers.
-    state_dict = {
-        re.sub(r'^(?:module\.)?(?:model\.)?(?=model\.\d)', '', key): value
-        for key, value in state_dict.items()
-    }
-    require_world_v2(state_dict)
-    if checked:
-        check_modules(found)
-    return UltralyticsModel(state_dict, checked)
-
-
-def convert_ultralytics(model: PathLike,
-                        out: PathLike,
-                        overwrite: bool = False) -> Translation:
-    """Write Ultralytics' YOLO-World-v2 as a checkpoint of ours.
-
-    Args:
-        model (str | Path): A ``yolov8{s,m,l,x}-worldv2.pt``, fine-tuned or
-            not, or a file with its state dict. Nothing in it is run.
-        out (str | Path): The text-conditioned checkpoint to write, for
-            ``tools/reparameterize_yoloworld.py``.
-        overwrite (bool): Whether an existing one is replaced.
-            Defaults to False.
-
-    Returns:
-        Translation: The path and what was found.
-
-    Raises:
-        ValueError: If the model has no exact map; nothing is written then.
-    """
-    out = Path(out)
-    if out.exists() and not overwrite:
-        raise ValueError(
-            f'{out} exists; remove it, choose another --out, or say '
-            f'--overwrite.')
-    found = find_model(read_content(model), model)
-    converted = convert_state_dict(found.state_dict)
-    size = size_of(found.state_dict)
-    notes = []
-    if not found.checked:
-        notes.append(
-            'a bare state dict does not say how its layers are built; they '
-            'are taken to be those of yolov8-worldv2.yaml, with SiLU and '
-            'batch norms of eps 0.001')
-    if size is None:
-        notes.append(
-            'the widths are of none of the public sizes s, m, l and x: the '
-            'config must say them')
-    if any(value.dtype == torch.float16
-           for value in found.state_dict.values()):
-        notes.append(
-            'the file is in half precision; the result is in float32 and '
-            'has the same values')
-    width = converted[f'{PLACES[12]}.attn_block.guide_fc.weight'].shape[1]
-    meta = {
-        META_KEY:
-        dict(
-            version=__version__,
-            format='text',
-            head='bn',
-            embed_dims=width,
-            size=size,
-            source=dict(
-                file=Path(model).name,
-                sha256=sha256_of_file(model),
-                layout='ultralytics'))
-    }
-    save_checkpoint(out, converted, meta)
-    return Translation(out, size, len(converted), notes)
