@@ -156,3 +156,69 @@ def apply_gate(feature_BCHW: Tensor, gate_BMHW: Tensor) -> Tensor:
     """Multiply each head's share of the channels by its gate."""
     heads = feature_BCHW.unflatten(1, (gate_BMHW.shape[1], -1))
     return (heads * gate_BMHW[:, :, None]).flatten(1, 2)
+
+
+def compose_linear(weight_DC: Tensor, bias_D: Tensor, weight_ND: Tensor,
+                   bias_N: Tensor) -> Tuple[Tensor, Tensor]:
+    """Two linear maps, the second after the first, as one.
+
+    Args:
+        weight_DC (Tensor): Of the first, such as a class branch's last
+            convolution with the batch norm behind it.
+        bias_D (Tensor): Of the first.
+        weight_ND (Tensor): Of the second, such as the folded texts.
+        bias_N (Tensor): Of the second.
+
+    Returns:
+        tuple[Tensor, Tensor]: Weight (N, C) and bias (N, ).
+    """
+    return weight_ND @ weight_DC, weight_ND @ bias_D + bias_N
+
+
+def length_factor(weight_DC: Tensor,
+                  bias_D: Tensor) -> Tuple[Tensor, Tensor]:
+    """A smaller linear map whose outputs have the same lengths.
+
+    ``‖W x + b‖ = ‖R [x; 1]‖`` with the triangular factor R of
+    ``[W b] = Q R``, since Q keeps lengths: C + 1 channels in place of D.
+
+    Args:
+        weight_DC (Tensor): W.
+        bias_D (Tensor): b.
+
+    Returns:
+        tuple[Tensor, Tensor]: Weight (K, C) and bias (K, ) with
+        K = min(D, C + 1).
+    """
+    factor = torch.linalg.qr(
+        torch.cat([weight_DC, bias_D[:, None]], 1), mode='r')[1]
+    return factor[:, :-1], factor[:, -1]
+
+
+def fold_width(guide_MNd: Tensor) -> Tensor:
+    """Guides with the 1/√d of :func:`max_sigmoid_gate` in them."""
+    return guide_MNd / guide_MNd.shape[-1]**0.5
+
+
+def fold_embed(guide_MNd: Tensor, bias_M: Tensor, weight_EC: Tensor,
+               bias_E: Tensor) -> Tuple[Tensor, Tensor]:
+    """The guides' product with a linear embedding, as one linear map.
+
+    ``⟨W_m x + b_m, g_mn⟩ + β_m = ⟨W_mᵀ g_mn, x⟩ + ⟨b_m, g_mn⟩ + β_m``; β
+    may be added before the maximum over n, as it is the same for each.
+
+    Args:
+        guide_MNd (Tensor): Guides with 1/√d in them.
+        bias_M (Tensor): β.
+        weight_EC (Tensor): W, batch norm included.
+        bias_E (Tensor): b, batch norm included.
+
+    Returns:
+        tuple[Tensor, Tensor]: Weight (M·N, C) and bias (M·N, ), head by
+        head.
+    """
+    num_heads = len(guide_MNd)
+    weight_MdC = weight_EC.unflatten(0, (num_heads, -1))
+    bias_Md1 = bias_E.reshape(num_heads, -1, 1)
+    bias_MN = (guide_MNd @ bias_Md1).flatten(1) + bias_M[:, None]
+    return (guide_MNd @ weight_MdC).flatten(0, 1), bias_MN.flatten()
