@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .guide_max import guide_max
+
 
 def normalize_text(text_ND: Tensor) -> Tensor:
     """t / ‖t‖ along the last axis, what the head sees of a text."""
@@ -143,9 +145,7 @@ def max_sigmoid_gate(embed_BEHW: Tensor,
     height, width = embed_BEHW.shape[-2:]
     num_heads, width_head = guide_MNd.shape[-3], guide_MNd.shape[-1]
     embed_BMdS = embed_BEHW.flatten(2).unflatten(1, (num_heads, width_head))
-    # max returns indices as well, so that the backward pass need not keep
-    # the N-sized product as amax would.
-    peak_BMS = torch.matmul(guide_MNd, embed_BMdS).max(dim=-2)[0]
+    peak_BMS = guide_max(embed_BMdS, guide_MNd)
     gate_BMS = (peak_BMS / width_head**0.5 + bias_M[:, None]).sigmoid()
     if scale is not None:
         gate_BMS = gate_BMS * scale.reshape(-1, 1)
