@@ -2,10 +2,11 @@
 
 Four detectors of the same size, with random weights, run in turn in one
 process, so that what else the machine does meets all of them; medians and
-their ratios to YOLOv8's are printed as a table and written as JSON. Without
-post-processing, which is the same for all. The texts of the text-conditioned
-one are encoded already and an input. onnxruntime and its exporter are not
-among the requirements: pip install onnx onnxruntime onnxscript.
+their ratios to YOLOv8's are printed as a table, and written as JSON and as a
+picture beside it. Without post-processing, which is the same for all. The
+texts of the text-conditioned one are encoded already and an input.
+onnxruntime and its exporter are not among the requirements: pip install onnx
+onnxruntime onnxscript.
 
     python benchmarks/latency.py --sizes s l --threads 2 --rounds 30
 """
@@ -225,6 +226,40 @@ def table_of(rows: List[Dict[str, Any]]) -> Table:
     return table
 
 
+def plot(rows: List[Dict[str, Any]], path: Path) -> None:
+    """The ratios to YOLOv8 as bars, a panel for each runtime."""
+    import matplotlib
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+    runtimes = list(dict.fromkeys(row['runtime'] for row in rows))
+    figure, panels = plt.subplots(
+        1,
+        len(runtimes),
+        figsize=(5 * len(runtimes), 4),
+        sharey=True,
+        squeeze=False,
+        layout='constrained')
+    for panel, runtime in zip(panels[0], runtimes):
+        for offset, form in enumerate(FORMS):
+            own = [
+                row for row in rows
+                if row['runtime'] == runtime and row['form'] == form
+            ]
+            panel.bar([index + offset / 5 for index in range(len(own))],
+                      [row['ratio'] for row in own],
+                      width=0.18,
+                      label=form)
+        panel.set_xticks([index + 0.3 for index in range(len(own))], [
+            f'{row["size"].upper()}, {row["classes"]} classes' for row in own
+        ])
+        panel.set_title(runtime)
+    panels[0][0].set_ylabel('latency ÷ YOLOv8')
+    handles = panels[0][0].get_legend_handles_labels()
+    figure.legend(*handles, loc='outside lower center', ncols=len(FORMS))
+    figure.savefig(path, format='png', dpi=120)
+    plt.close(figure)
+
+
 def positive(value: str) -> int:
     """An integer of at least 1, for argparse."""
     number = int(value)
@@ -281,7 +316,10 @@ def main() -> None:
                     torch=torch.__version__,
                     rows=rows),
                 indent=1))
-    console.print(f'written: {args.out}')
+    picture = args.out.with_suffix('.png')
+    with atomic_path(picture) as temporary:
+        plot(rows, temporary)
+    console.print(f'written: {args.out} and {picture.name}')
 
 
 if __name__ == '__main__':
