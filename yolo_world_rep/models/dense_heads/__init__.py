@@ -5,7 +5,9 @@ from .contrastive import (
                           RepBNContrastiveHead,
                           RepContrastiveHead,
 )
+from .sparse_targets import SparseTaskAlignedAssigner
 from .yolo_world_head import (
+                          RepYOLOWorldHead,
                           RepYOLOWorldHeadModule,
                           YOLOWorldHead,
                           YOLOWorldHeadModule,
@@ -13,6 +15,6 @@ from .yolo_world_head import (
 
 __all__ = [
     'BNContrastiveHead', 'ContrastiveHead', 'RepBNContrastiveHead',
-    'RepContrastiveHead', 'RepYOLOWorldHeadModule', 'YOLOWorldHead',
-    'YOLOWorldHeadModule'
+    'RepContrastiveHead', 'RepYOLOWorldHead', 'RepYOLOWorldHeadModule',
+    'SparseTaskAlignedAssigner', 'YOLOWorldHead', 'YOLOWorldHeadModule'
 ]

@@ -18,6 +18,7 @@ from .contrastive import (
     RepBNContrastiveHead,
     RepContrastiveHead,
 )
+from .sparse_targets import SparseTargetsMixin
 
 # The vocabulary a batch of the public models was trained with.
 PRETRAIN_CLASSES = 80
@@ -195,7 +196,23 @@ class RepYOLOWorldHeadModule(_ContrastHeadModule):
 
 
 @register(MODELS)
-class YOLOWorldHead(YOLOv8Head):
+class RepYOLOWorldHead(SparseTargetsMixin, YOLOv8Head):
+    """mmyolo's YOLOv8Head with losses for large vocabularies.
+
+    Weights, predictions and the values of the losses are YOLOv8Head's.
+
+    Args:
+        sparse_targets (bool): Whether the losses do without one-hot
+            targets, see :class:`SparseTargetsMixin`. Defaults to True.
+        **kwargs: As mmyolo's YOLOv8Head.
+    """
+
+    def __init__(self, sparse_targets: bool = True, **kwargs) -> None:
+        super().__init__(sparse_targets=sparse_targets, **kwargs)
+
+
+@register(MODELS)
+class YOLOWorldHead(SparseTargetsMixin, YOLOv8Head):
     """YOLOv8's head around a text-conditioned head module.
 
     It takes what the detector extracted, image and text features as one
@@ -204,7 +221,8 @@ class YOLOWorldHead(YOLOv8Head):
     Args:
         world_size (int): Accepted since public configs name it, without
             effect: the losses ask for the true one. Defaults to -1.
-        **kwargs: As mmyolo's YOLOv8Head.
+        **kwargs: As mmyolo's YOLOv8Head, and ``sparse_targets`` of
+            :class:`SparseTargetsMixin`.
     """
 
     def __init__(self, world_size: int = -1, **kwargs) -> None:
