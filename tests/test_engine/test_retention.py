@@ -87,6 +87,7 @@ def test_extended_in_the_order_of_the_labels(golden_dir, tmp_path):
         extend(tuned, held_out, (*order, 'f'), out)
 
 
+@pytest.mark.slow
 def test_whole_evaluation(golden_dir, tmp_path, monkeypatch):
     """Two checkpoints on a few images, through the runner."""
     shapes.write_dataset(tmp_path / 'val', 2, shapes.all_pairs(), (0, ))
