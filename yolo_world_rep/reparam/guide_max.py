@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Up to here, one product and one maximum are as fast in a training step or
-# faster: measured on two CPU cores with the sizes of the S model, equal to
-# within noise at 80 guides, a fifth slower or more from 128 on at batch 4.
+# Up to here, training takes one product and one maximum. Measured on CPU cores
+# with the sizes of the S model: on two threads both ways are about even around
+# here, and from some hundred guides on the pieces win.
 FEW_GUIDES = 100
 # Elements of the product that exist at a time: 32 MiB in float32.
 PRODUCT_BUDGET = 2**23

@@ -276,8 +276,9 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
             raise ValueError(
                 f'SimpleYOLOWorldDetector: reparameterized='
                 f'{reparameterized} does not go with {head}. A '
-                f'reparameterized model has mmyolo\'s YOLOv8Head around '
-                f'RepYOLOWorldHeadModule, any other a YOLOWorldHead.')
+                f'reparameterized model has a YOLOv8Head or '
+                f'RepYOLOWorldHead around RepYOLOWorldHeadModule, any other '
+                f'a YOLOWorldHead.')
         if reparameterized and not self.neck_takes_text:
             return
         self.embeddings = nn.Parameter(
