@@ -34,6 +34,7 @@ from typing import Dict, Iterator, Tuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.library import Library
 
 EXACT = 1e-10
 # A mistake must show at least so much.
@@ -67,11 +68,11 @@ def allow_torchvision() -> None:
         raise SystemExit('torchvision is missing, see the docstring')
     text = (Path(spec.origin).parent / '_meta_registrations.py').read_text()
     names = set(re.findall(r'register_fake\("torchvision::(\w+)"', text))
-    library = torch.library.Library('torchvision', 'FRAGMENT')
+    schemas = Library('torchvision', 'FRAGMENT')
     for name in names:
         if not hasattr(torch.ops.torchvision, name):
-            library.define(f'{name}(Tensor x) -> Tensor')
-    allow_torchvision.library = library  # lives as long as the process
+            schemas.define(f'{name}(Tensor x) -> Tensor')
+    allow_torchvision.schemas = schemas  # lives as long as the process
 
 
 def randomize(model: nn.Module, generator: torch.Generator) -> None:
