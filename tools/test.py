@@ -6,7 +6,7 @@ import os
 # albumentations looks for updates on the network when it is imported.
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
-from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.config import Config  # noqa: E402
 from mmengine.evaluator import DumpResults  # noqa: E402
 
 from yolo_world_rep.engine import launch  # noqa: E402
@@ -34,20 +34,7 @@ def parse_args() -> argparse.Namespace:
         '--show-dir', help='folder, in the log folder, to draw detections in')
     parser.add_argument(
         '--wait-time', type=float, default=2, help='seconds a window stays')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings to override, key=value; lists as key="[a,b]"')
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='how the processes were started')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    return launch.parse_run_args(parser)
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
 """From a config and the arguments of a command to a runner."""
+import argparse
 import copy
 import logging
 import os
@@ -6,13 +7,40 @@ import os.path as osp
 from typing import Any, Mapping, Optional
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from .variables import check_config, find, resolve_variables, type_name
 
 GUARD = 'CheckpointGuardHook'
+
+
+def parse_run_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse a command line with the arguments every run has.
+
+    Args:
+        parser (ArgumentParser): With the command's own arguments; it gets
+            ``--cfg-options``, ``--launcher`` and ``--local_rank``.
+
+    Returns:
+        Namespace: The arguments. The local rank is in the environment as
+        well, where mmengine looks for it.
+    """
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings to override, key=value; lists as key="[a,b]"')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes were started')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
 
 
 def log(message: str) -> None:
