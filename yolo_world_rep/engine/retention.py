@@ -139,19 +139,21 @@ def evaluate_retention(config: PathLike,
         raise ValueError(
             f'{held_out} has no sidecar that names its rows; make it with '
             f'tools/generate_text_prompts.py.')
+    base = launch.config_for_test(
+        Config.fromfile(str(config)),
+        str(config),
+        str(next(iter(checkpoints.values()))),
+        work_dir,
+        cfg_options=cfg_options)
+    order = label_names(base)
     results = []
     for name, checkpoint in checkpoints.items():
-        cfg = Config.fromfile(str(config))
         with tempfile.TemporaryDirectory() as folder:
             extended = Path(folder) / 'extended.pth'
             tuned = require_folded(load_checkpoint(checkpoint)).get('classes')
-            prepared = launch.config_for_test(cfg, str(config),
-                                              str(checkpoint), work_dir,
-                                              cfg_options=cfg_options)
-            order = label_names(prepared)
             extend(checkpoint, held_out, order, extended)
             about = require_folded(load_checkpoint(extended))
-            prepared = with_classes(prepared, about['num_classes'],
+            prepared = with_classes(base, about['num_classes'],
                                     about['num_guide'])
             prepared.load_from = str(extended)
             prepared.test_evaluator.classwise = True
