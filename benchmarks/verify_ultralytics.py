@@ -33,8 +33,7 @@ from typing import Dict, Iterator, Tuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.library import Library
+from torch import Tensor, library, nn
 
 EXACT = 1e-10
 # A mistake must show at least so much.
@@ -68,7 +67,7 @@ def allow_torchvision() -> None:
         raise SystemExit('torchvision is missing, see the docstring')
     text = (Path(spec.origin).parent / '_meta_registrations.py').read_text()
     names = set(re.findall(r'register_fake\("torchvision::(\w+)"', text))
-    schemas = Library('torchvision', 'FRAGMENT')
+    schemas = library.Library('torchvision', 'FRAGMENT')
     for name in names:
         if not hasattr(torch.ops.torchvision, name):
             schemas.define(f'{name}(Tensor x) -> Tensor')

@@ -1,5 +1,5 @@
 """What a checkpoint file is, told without running anything from it."""
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 from torch import Tensor
 
@@ -17,14 +17,6 @@ from .state_dict import (
 STEM = 'backbone.image_model.stem.conv.weight'
 # Channels of the stem, which widen_factor decides alone.
 SIZES = {16: 'n', 32: 's', 48: 'm', 64: 'l', 80: 'x', 96: 'xl'}
-
-
-def layer_names(state_dict: StateDict, pattern) -> Tuple[str, ...]:
-    """Prefixes of the layers that a pattern of keys finds, in order."""
-    names = [
-        match['name'] for match in map(pattern.match, state_dict) if match
-    ]
-    return tuple(dict.fromkeys(names))
 
 
 def kind_of(state_dict: StateDict) -> str:
