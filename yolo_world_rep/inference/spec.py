@@ -1,0 +1,125 @@
+"""What a detector takes and gives: the metadata of an exported file.
+
+It needs no torch, so that whoever only runs an exported file reads it fast.
+"""
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Dict, Optional, Tuple
+
+# The key under which the JSON travels in a file's metadata.
+METADATA_KEY = 'yolo_world_rep'
+FORMAT_VERSION = 1
+# What a file's outputs are; see Spec.
+CONTRACTS = ('raw', 'decoded', 'nms')
+RESIZES = ('keep_ratio', 'letter')
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that stands between an image and the detections of a model.
+
+    The input is one tensor ``images``, float32 (B, 3, H, W): letterboxed,
+    in ``channel_order``, ``(value - mean) / std`` for each channel. Outputs,
+    in this order, with boxes (x1, y1, x2, y2) in pixels of the input:
+
+    - ``raw``: for each stride s the logits (B, N, H/s, W/s), then for each
+      stride the distances (B, 4, H/s, W/s) from the cell's centre to left,
+      top, right and bottom in units of s.
+    - ``decoded``: ``boxes`` (B, P, 4) and ``scores`` (B, P, N) in 0..1, of
+      all P cells, finest level first, row by row.
+    - ``nms``: ``num_dets`` (B, 1), ``boxes`` (B, K, 4), ``scores`` (B, K)
+      and ``labels`` (B, K), the best first, zeros (labels -1) behind the
+      first num_dets; K is ``max_detections``.
+
+    Args:
+        classes (tuple[str]): Names of the N classes.
+        image_size (tuple[int, int]): Height and width of the input; of a
+            dynamic one, what images are letterboxed to by default.
+        dynamic (bool): Whether height and width may be any multiple of the
+            largest stride. Defaults to False.
+        batch (int, optional): Images at a time; None for any number.
+            Defaults to 1.
+        contract (str): ``'raw'``, ``'decoded'`` or ``'nms'``.
+            Defaults to ``'decoded'``.
+        strides (tuple[int]): Pixels of a cell, level by level.
+        channel_order (str): ``'rgb'`` or ``'bgr'``. Defaults to ``'rgb'``.
+        mean (tuple[float]): In ``channel_order``, of values 0..255.
+        std (tuple[float]): Likewise.
+        pad_value (int): What the letterbox is filled with, 0..255.
+        resize (str): ``'keep_ratio'``: mmyolo's YOLOv5KeepRatioResize, then
+            LetterResize without enlarging, as YOLO-World is tested.
+            ``'letter'``: LetterResize alone.
+        enlarge (bool): Of ``'letter'`` alone: whether small images are
+            enlarged.
+        score_threshold (float): Detections need more than that.
+        multi_label (bool): Whether a cell may be of several classes.
+        nms_pre (int): Candidates that go into the suppression, at most.
+        iou_threshold (float): Of two boxes of one class that overlap by
+            more, the suppression keeps the better.
+        max_detections (int): Of an image, at most.
+        precision (str): ``'fp32'``, ``'fp16'`` or ``'int8'``: of the
+            weights in the file.
+        provenance (dict): Where the file comes from, plain values.
+    """
+    classes: Tuple[str, ...]
+    image_size: Tuple[int, int]
+    dynamic: bool = False
+    batch: Optional[int] = 1
+    contract: str = 'decoded'
+    strides: Tuple[int, ...] = (8, 16, 32)
+    channel_order: str = 'rgb'
+    mean: Tuple[float, ...] = (0., 0., 0.)
+    std: Tuple[float, ...] = (255., 255., 255.)
+    pad_value: int = 114
+    resize: str = 'keep_ratio'
+    enlarge: bool = True
+    score_threshold: float = 0.001
+    multi_label: bool = True
+    nms_pre: int = 30000
+    iou_threshold: float = 0.7
+    max_detections: int = 300
+    precision: str = 'fp32'
+    provenance: Dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_classes(self) -> int:
+        """N."""
+        return len(self.classes)
+
+    def with_(self, **changes: Any) -> 'Spec':
+        """A copy with other values."""
+        return replace(self, **changes)
+
+    def to_json(self) -> str:
+        """The metadata's text."""
+        return json.dumps(
+            dict(format=FORMAT_VERSION, **asdict(self)), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> 'Spec':
+        """Read the metadata's text.
+
+        Args:
+            text (str): What :meth:`to_json` wrote.
+            where (str): The file's name, for messages.
+
+        Raises:
+            ValueError: If it is not ours, or of another version.
+        """
+        try:
+            values = json.loads(text)
+            version = values.pop('format')
+        except (ValueError, AttributeError, KeyError, TypeError):
+            raise ValueError(
+                f'{where}: its metadata {METADATA_KEY!r} is no JSON object '
+                f'with a format; expected what tools/export.py writes. '
+                f'Export the model again.') from None
+        known = {entry.name for entry in fields(cls)}
+        if version != FORMAT_VERSION or set(values) - known:
+            raise ValueError(
+                f'{where}: metadata of format {version}; this version reads '
+                f'{FORMAT_VERSION}. Export the model again.')
+        return cls(**{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        })
