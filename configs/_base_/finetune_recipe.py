@@ -18,6 +18,7 @@ train_batch_size_per_gpu = 16
 
 # ----------------------------- augmentation -----------------------------
 img_scale = (640, 640)  # width, height
+affine_scale = 0.5  # images are scaled by 1 - 0.5 to 1 + 0.5
 mixup_prob = 0.15
 # These two need masks. Annotations of boxes only: use_mask2refine = False.
 copypaste_prob = 0.3
@@ -35,7 +36,7 @@ mosaic_affine_transform = [
         max_rotate_degree=0.0,
         max_shear_degree=0.0,
         max_aspect_ratio=100.,
-        scaling_ratio_range=(1 - _base_.affine_scale, 1 + _base_.affine_scale),
+        scaling_ratio_range=(1 - affine_scale, 1 + affine_scale),
         border=(-img_scale[0] // 2, -img_scale[1] // 2),
         border_val=(114, 114, 114),
         min_area_ratio=_base_.min_area_ratio,
@@ -121,5 +122,7 @@ derived_with = dict(
     norm_cfg=_base_.norm_cfg,
     img_scale=img_scale,
     use_mask2refine=use_mask2refine,
+    min_area_ratio=_base_.min_area_ratio,
+    affine_scale=affine_scale,
     mixup_prob=mixup_prob,
     copypaste_prob=copypaste_prob)

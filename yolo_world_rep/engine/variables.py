@@ -141,6 +141,12 @@ BINDINGS: Tuple[Binding, ...] = (
             name='img_scale'),
         Binding(f'{root}.**.[YOLOv5RandomAffine].border', ('img_scale', ),
                 lambda v: tuple(-side // 2 for side in v['img_scale'])),
+        Binding(f'{root}.**.[YOLOv5RandomAffine].scaling_ratio_range',
+                ('affine_scale', ),
+                lambda v: (1 - v['affine_scale'], 1 + v['affine_scale'])),
+        *_same(
+            f'{root}.**.[YOLOv5RandomAffine].min_area_ratio',
+            name='min_area_ratio'),
         *_same(
             f'{root}.**.[LoadAnnotations].with_mask',
             f'{root}.**.[LoadAnnotations].mask2bbox',

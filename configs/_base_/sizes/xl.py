@@ -1,0 +1,22 @@
+# YOLO-World-v2's XL: as X, and wider than any YOLOv8. The width is that of the
+# public configs as far as we know them; no checkpoint was at hand to check.
+size = dict(
+    model=dict(
+        backbone=dict(
+            image_model=dict(
+                last_stage_out_channels=512,
+                deepen_factor=1.0,
+                widen_factor=1.5)),
+        neck=dict(
+            deepen_factor=1.0,
+            widen_factor=1.5,
+            in_channels=[256, 512, 512],
+            out_channels=[256, 512, 512],
+            embed_channels=[128, 256, 256],
+            num_heads=[4, 8, 8]),
+        bbox_head=dict(
+            head_module=dict(
+                widen_factor=1.5, in_channels=[256, 512, 512]))),
+    affine_scale=0.9,
+    mixup_prob=0.15,
+    copypaste_prob=0.3)
