@@ -5,7 +5,7 @@ of all classes, as mmyolo has it, it and what is computed with it are many
 times the size of the logits. Here the logits are read where they are, and
 what else is of their size is their gradient.
 """
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -31,8 +31,19 @@ class SparseTaskAlignedAssigner(BatchTaskAlignedAssigner):
     It takes the scores of the classes of the boxes, (B, A, G) with
     ``[b, :, g]`` of the class of box g, in place of those of all classes.
     Its ``assigned_scores`` are (B, A, 1), of the class in
-    ``assigned_labels``. The arguments are mmyolo's.
+    ``assigned_labels``, and ``assigned_gt_idxs`` (B, A) says of which box.
+    The arguments are mmyolo's.
     """
+
+    def forward(self, pred_bboxes: Tensor, *args, **kwargs) -> dict:
+        """As mmyolo's, and the boxes' numbers."""
+        # mmyolo's forward keeps them to itself; get_targets sees them.
+        self._gt_idxs = pred_bboxes.new_zeros(
+            pred_bboxes.shape[:2], dtype=torch.long)
+        assigned = super().forward(pred_bboxes, *args, **kwargs)
+        assigned['assigned_gt_idxs'] = self._gt_idxs
+        del self._gt_idxs
+        return assigned
 
     def get_box_metrics(self, pred_bboxes: Tensor, pred_scores: Tensor,
                         gt_labels: Tensor, gt_bboxes: Tensor, batch_size: int,
@@ -48,11 +59,27 @@ class SparseTaskAlignedAssigner(BatchTaskAlignedAssigner):
                     batch_size: int,
                     num_gt: int) -> Tuple[Tensor, Tensor, Tensor]:
         """Class (B, A), box (B, A, 4) and score (B, A, 1) an anchor."""
+        self._gt_idxs = assigned_gt_idxs
         labels = gt_labels[..., 0].long().clamp(min=0)
         boxes = gt_bboxes.gather(
             1, assigned_gt_idxs[..., None].expand(-1, -1, 4))
         scores = (fg_mask_pre_prior > 0)[..., None].to(gt_bboxes.dtype)
         return labels.gather(1, assigned_gt_idxs), boxes, scores
+
+
+class Positives(NamedTuple):
+    """The P anchors that are to find a box.
+
+    Args:
+        image (Tensor): Index of the image, (P, ).
+        anchor (Tensor): Counted through all levels, (P, ).
+        truth (Tensor): Number of the box in its image, (P, ).
+        box (Tensor): That box in pixels, (P, 4).
+    """
+    image: Tensor
+    anchor: Tensor
+    truth: Tensor
+    box: Tensor
 
 
 def sparse_bce(logits_BNHW: Tensor, place: Sequence[Tensor],
@@ -182,6 +209,15 @@ class SparseTargetsMixin:
                                         bbox_dist_preds, batch_gt_instances,
                                         batch_img_metas,
                                         batch_gt_instances_ignore)
+        return self.losses_and_positives(cls_scores, bbox_preds,
+                                         bbox_dist_preds, batch_gt_instances,
+                                         batch_img_metas)[0]
+
+    def losses_and_positives(
+            self, cls_scores: Sequence[Tensor], bbox_preds: Sequence[Tensor],
+            bbox_dist_preds: Sequence[Tensor], batch_gt_instances: Sequence,
+            batch_img_metas: Sequence[dict]) -> Tuple[dict, Positives]:
+        """The losses of :meth:`loss_by_feat`, and whom they went to."""
         num_imgs = len(batch_img_metas)
         priors = self._training_priors(cls_scores)
         points, strides = priors[:, :2], priors[:, 2:3]
@@ -205,9 +241,12 @@ class SparseTargetsMixin:
         label = assigned['assigned_labels'][image, anchor].long()
         loss_cls = self.loss_cls.loss_weight * _sparse_bce_of_levels(
             cls_scores, image, label, anchor, score) / score_sum
+        positives = Positives(image, anchor,
+                              assigned['assigned_gt_idxs'][image, anchor],
+                              assigned['assigned_bboxes'][image, anchor])
         if len(image):
             stride = strides[anchor]
-            target = assigned['assigned_bboxes'][image, anchor] / stride
+            target = positives.box / stride
             loss_bbox = self.loss_bbox(
                 pred_boxes[image, anchor] / stride,
                 target,
@@ -230,7 +269,7 @@ class SparseTargetsMixin:
         return dict(
             loss_cls=loss_cls * factor,
             loss_bbox=loss_bbox * factor,
-            loss_dfl=loss_dfl * factor)
+            loss_dfl=loss_dfl * factor), positives
 
     def _training_priors(self, cls_scores: Sequence[Tensor]) -> Tensor:
         """Points and strides of all anchors, (A, 4)."""
