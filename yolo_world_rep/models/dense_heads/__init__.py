@@ -12,9 +12,17 @@ from .yolo_world_head import (
                           YOLOWorldHead,
                           YOLOWorldHeadModule,
 )
+from .yolo_world_seg_head import (
+                          RepYOLOWorldSegHead,
+                          RepYOLOWorldSegHeadModule,
+                          YOLOWorldSegHead,
+                          YOLOWorldSegHeadModule,
+)
 
 __all__ = [
     'BNContrastiveHead', 'ContrastiveHead', 'RepBNContrastiveHead',
     'RepContrastiveHead', 'RepYOLOWorldHead', 'RepYOLOWorldHeadModule',
-    'SparseTaskAlignedAssigner', 'YOLOWorldHead', 'YOLOWorldHeadModule'
+    'RepYOLOWorldSegHead', 'RepYOLOWorldSegHeadModule',
+    'SparseTaskAlignedAssigner', 'YOLOWorldHead', 'YOLOWorldHeadModule',
+    'YOLOWorldSegHead', 'YOLOWorldSegHeadModule'
 ]

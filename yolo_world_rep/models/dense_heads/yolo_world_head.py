@@ -18,6 +18,7 @@ from .contrastive import (
     RepBNContrastiveHead,
     RepContrastiveHead,
 )
+from .lean_predictions import LeanPredictionsMixin
 from .sparse_targets import SparseTargetsMixin
 
 # The vocabulary a batch of the public models was trained with.
@@ -196,15 +197,16 @@ class RepYOLOWorldHeadModule(_ContrastHeadModule):
 
 
 @register(MODELS)
-class RepYOLOWorldHead(SparseTargetsMixin, YOLOv8Head):
-    """mmyolo's YOLOv8Head with losses for large vocabularies.
+class RepYOLOWorldHead(LeanPredictionsMixin, SparseTargetsMixin, YOLOv8Head):
+    """mmyolo's YOLOv8Head for large vocabularies.
 
     Weights, predictions and the values of the losses are YOLOv8Head's.
 
     Args:
         sparse_targets (bool): Whether the losses do without one-hot
             targets, see :class:`SparseTargetsMixin`. Defaults to True.
-        **kwargs: As mmyolo's YOLOv8Head.
+        **kwargs: As mmyolo's YOLOv8Head, and ``lean_predictions`` of
+            :class:`LeanPredictionsMixin`.
     """
 
     def __init__(self, sparse_targets: bool = True, **kwargs) -> None:
@@ -212,7 +214,7 @@ class RepYOLOWorldHead(SparseTargetsMixin, YOLOv8Head):
 
 
 @register(MODELS)
-class YOLOWorldHead(SparseTargetsMixin, YOLOv8Head):
+class YOLOWorldHead(LeanPredictionsMixin, SparseTargetsMixin, YOLOv8Head):
     """YOLOv8's head around a text-conditioned head module.
 
     It takes what the detector extracted, image and text features as one
@@ -221,8 +223,9 @@ class YOLOWorldHead(SparseTargetsMixin, YOLOv8Head):
     Args:
         world_size (int): Accepted since public configs name it, without
             effect: the losses ask for the true one. Defaults to -1.
-        **kwargs: As mmyolo's YOLOv8Head, and ``sparse_targets`` of
-            :class:`SparseTargetsMixin`.
+        **kwargs: As mmyolo's YOLOv8Head, ``sparse_targets`` of
+            :class:`SparseTargetsMixin` and ``lean_predictions`` of
+            :class:`LeanPredictionsMixin`.
     """
 
     def __init__(self, world_size: int = -1, **kwargs) -> None:

@@ -1,0 +1,249 @@
+"""YOLOv8's detections when there are many classes.
+
+With 21,841 classes the scores of one image of 640×640 take 700 MiB, and
+mmyolo makes several copies of them before it looks for those above the
+threshold. Here logits are compared where they are, a piece at a time, and the
+few that pass go on.
+
+Shape suffixes: N classes, S positions of a level, P candidates.
+"""
+import math
+from typing import List, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+# Logits looked at together.
+PIECE = 2**22
+# Candidates an image keeps before all but the best nms_pre are dropped. Below
+# it, equal scores come in the order that mmyolo gives them.
+MANY = 2**22
+# torch computes on a CPU so many elements by vectors, and a rest shorter than
+# that one by one, which may round the last bit another way.
+VECTOR = 64
+
+
+def select_candidates(
+        levels: Sequence[Tensor],
+        score_thr: float,
+        nms_pre: int,
+        multi_label: bool = True) -> Tuple[Tensor, Tensor, Tensor]:
+    """The best scores of an image above a threshold.
+
+    Args:
+        levels (Sequence[Tensor]): Logits of each level, (N, H_i, W_i).
+        score_thr (float): Scores, sigmoids of logits, are larger.
+        nms_pre (int): How many there are at most.
+        multi_label (bool): Whether an anchor may be of several classes,
+            else it is of its best one. Defaults to True.
+
+    Returns:
+        tuple[Tensor]: Scores, best first; their classes; their anchors,
+        counted through all levels. (P, ) each.
+    """
+    found = _Candidates(score_thr, nms_pre)
+    search = _several_labels if multi_label else _one_label
+    first = 0
+    for logits_NHW in levels:
+        logits_SN = _rows_of_positions(logits_NHW)
+        size = max(1, PIECE // logits_SN.shape[1])
+        for start in range(0, len(logits_SN), size):
+            scores, labels, rows = search(logits_SN[start:start + size],
+                                          found.floor)
+            found.add(scores, labels, rows + (first + start))
+        first += len(logits_SN)
+    return found.best()
+
+
+class _Candidates:
+    """Candidates in the order of their anchors and classes.
+
+    Args:
+        floor (float): Scores that count are larger.
+        limit (int): How many are wanted in the end.
+    """
+
+    def __init__(self, floor: float, limit: int) -> None:
+        self.floor = floor
+        self.limit = limit
+        self.parts: List[Tuple[Tensor, ...]] = []
+        self.count = 0
+        self.dropped = False
+
+    def add(self, *part: Tensor) -> None:
+        """Scores, classes and anchors behind those there are."""
+        self.parts.append(part)
+        self.count += len(part[0])
+        if self.count > max(MANY, self.limit):
+            self._drop()
+
+    def _drop(self) -> None:
+        """All but the best; of equal ones, the first stay."""
+        scores, labels, anchors = self._joined()
+        order = scores.sort(descending=True, stable=True)[1][:self.limit]
+        if len(order):
+            self.floor = max(self.floor, float(scores[order[-1]]))
+        order = order.sort()[0]
+        self.parts = [(scores[order], labels[order], anchors[order])]
+        self.count = len(order)
+        self.dropped = True
+
+    def _joined(self) -> Tuple[Tensor, ...]:
+        return tuple(torch.cat(parts) for parts in zip(*self.parts))
+
+    def best(self) -> Tuple[Tensor, Tensor, Tensor]:
+        """Scores, classes and anchors, best first."""
+        scores, labels, anchors = self._joined()
+        # Where none was dropped the call that mmyolo makes, so that ties come
+        # out alike; else the first of equal ones again.
+        scores, order = scores.sort(descending=True, stable=self.dropped)
+        order = order[:self.limit]
+        return scores[:self.limit], labels[order], anchors[order]
+
+
+def _rows_of_positions(logits_NHW: Tensor) -> Tensor:
+    """(S, N), without a copy in either memory format."""
+    logits_HWN = logits_NHW.permute(1, 2, 0)
+    if logits_HWN.is_contiguous():
+        return logits_HWN.flatten(0, 1)
+    return logits_NHW.flatten(1).t()
+
+
+def _several_labels(logits_SN: Tensor,
+                    floor: float) -> Tuple[Tensor, Tensor, Tensor]:
+    """Scores above the floor, their classes and their rows."""
+    bound = _logit_below(floor, logits_SN.dtype)
+    rows, labels = (logits_SN > bound).nonzero(as_tuple=True)
+    scores = _sigmoid(logits_SN[rows, labels])
+    keep = scores > floor
+    return scores[keep], labels[keep], rows[keep]
+
+
+def _one_label(logits_SN: Tensor,
+               floor: float) -> Tuple[Tensor, Tensor, Tensor]:
+    """The best score of each row that has one above the floor."""
+    # Scores may be equal where logits are not, hence not the best logit.
+    scores, labels = _sigmoid(logits_SN.contiguous()).max(1)
+    rows, = (scores > floor).nonzero(as_tuple=True)
+    return scores[rows], labels[rows], rows
+
+
+def _logit_below(score: float, dtype: torch.dtype) -> float:
+    """A logit that no logit is below whose rounded score is larger."""
+    score *= 1 - 16 * torch.finfo(dtype).eps
+    if not 0 < score < 1:
+        return -math.inf if score <= 0 else math.inf
+    logit = math.log(score) - math.log1p(-score)
+    return logit - 16 * torch.finfo(dtype).eps * abs(logit)
+
+
+def _sigmoid(x: Tensor) -> Tensor:
+    """As torch has it for elements in the midst of a large tensor."""
+    if x.device.type != 'cpu':
+        return x.sigmoid()
+    rest = -x.numel() % (VECTOR * torch.get_num_threads())
+    padded = F.pad(x.flatten(), (0, rest))
+    return padded.sigmoid_()[:x.numel()].reshape(x.shape)
+
+
+class LeanPredictionsMixin:
+    """For a YOLOv8Head: detections without copies of all scores.
+
+    They are mmyolo's to the bit and in the same order, with two exceptions.
+    On a CPU, torch may round the last few scores of mmyolo's tensor another
+    way, see ``VECTOR``. And where more than ``MANY`` scores pass the
+    threshold, of those equal to the last of the best ``nms_pre`` the first
+    are kept; mmyolo leaves open which.
+
+    Args:
+        lean_predictions (bool): Whether to. Defaults to True.
+        **kwargs: As mmyolo's YOLOv8Head.
+    """
+
+    def __init__(self, lean_predictions: bool = True, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.lean_predictions = lean_predictions
+
+    def predict_by_feat(self,
+                        cls_scores: List[Tensor],
+                        bbox_preds: List[Tensor],
+                        objectnesses: Optional[List[Tensor]] = None,
+                        batch_img_metas: Optional[List[dict]] = None,
+                        cfg: Optional[ConfigDict] = None,
+                        rescale: bool = True,
+                        with_nms: bool = True) -> List[InstanceData]:
+        """Detections from logits and boxes of every level.
+
+        Args:
+            cls_scores (list[Tensor]): Logits, (B, N, H_i, W_i).
+            bbox_preds (list[Tensor]): (B, 4, H_i, W_i).
+            objectnesses (list[Tensor], optional): YOLOv8 has none; with
+                them, mmyolo's method is used. Defaults to None.
+            batch_img_metas (list[dict]): One an image.
+            cfg (ConfigDict, optional): Defaults to None for ``test_cfg``.
+            rescale (bool): Whether boxes go back to the original image.
+                Defaults to True.
+            with_nms (bool): Whether overlapping boxes are suppressed.
+                Defaults to True.
+
+        Returns:
+            list[InstanceData]: ``bboxes``, ``scores`` and ``labels``.
+        """
+        cfg = self.test_cfg if cfg is None else cfg
+        if not self.lean_predictions or objectnesses is not None:
+            return super().predict_by_feat(cls_scores, bbox_preds,
+                                           objectnesses, batch_img_metas, cfg,
+                                           rescale, with_nms)
+        boxes_BA4 = self._decode(bbox_preds)
+        results = []
+        for image, meta in enumerate(batch_img_metas):
+            scores, labels, anchors = select_candidates(
+                [level[image] for level in cls_scores],
+                cfg.get('score_thr', -1), cfg.get('nms_pre', 100000),
+                cfg.multi_label and self.num_classes > 1)
+            found = InstanceData(
+                scores=scores, labels=labels, bboxes=boxes_BA4[image, anchors])
+            results.append(
+                self._detections(found, cfg, meta, rescale, with_nms))
+        return results
+
+    def _decode(self, bbox_preds: Sequence[Tensor]) -> Tensor:
+        """Boxes of all anchors in pixels, (B, A, 4)."""
+        sizes = [level.shape[2:] for level in bbox_preds]
+        if sizes != self.featmap_sizes:
+            self.mlvl_priors = self.prior_generator.grid_priors(
+                sizes, dtype=bbox_preds[0].dtype, device=bbox_preds[0].device)
+            self.featmap_sizes = sizes
+        points = torch.cat(self.mlvl_priors)
+        strides = torch.cat([
+            points.new_full((size.numel(), ), stride)
+            for size, stride in zip(sizes, self.featmap_strides)
+        ])
+        distances = torch.cat([level.flatten(2) for level in bbox_preds], -1)
+        return self.bbox_coder.decode(points[None], distances.transpose(1, 2),
+                                      strides)
+
+    def _detections(self, found: InstanceData, cfg: ConfigDict, meta: dict,
+                    rescale: bool, with_nms: bool) -> InstanceData:
+        """What the suppression leaves, inside the image."""
+        if rescale:
+            if meta.get('pad_param') is not None:
+                top, _, left, _ = meta['pad_param']
+                found.bboxes -= found.bboxes.new_tensor([left, top] * 2)
+            found.bboxes /= found.bboxes.new_tensor(
+                meta['scale_factor']).repeat((1, 2))
+        if cfg.get('yolox_style', False):
+            cfg = ConfigDict({**cfg, 'max_per_img': len(found)})
+        found = self._bbox_post_process(
+            results=found,
+            cfg=cfg,
+            rescale=False,
+            with_nms=with_nms,
+            img_meta=meta)
+        height, width = meta['ori_shape'][:2]
+        found.bboxes[:, 0::2].clamp_(0, width)
+        found.bboxes[:, 1::2].clamp_(0, height)
+        return found
