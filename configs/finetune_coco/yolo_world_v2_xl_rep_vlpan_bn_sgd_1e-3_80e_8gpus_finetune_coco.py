@@ -1,4 +1,7 @@
-_base_ = ['./yolo_world_v2_s_rep_vlpan_bn_sgd_1e-3_80e_8gpus_finetune_coco.py', '../_base_/sizes/xl.py']
+_base_ = [
+    './yolo_world_v2_s_rep_vlpan_bn_sgd_1e-3_80e_8gpus_finetune_coco.py',
+    '../_base_/sizes/xl.py'
+]
 model = _base_.size.model
 affine_scale = _base_.size.affine_scale
 mixup_prob = _base_.size.mixup_prob

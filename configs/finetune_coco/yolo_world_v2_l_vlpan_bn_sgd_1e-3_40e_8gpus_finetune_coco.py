@@ -1,0 +1,2 @@
+_base_ = './yolo_world_v2_l_vlpan_bn_sgd_1e-3_80e_8gpus_finetune_coco.py'
+max_epochs = 40

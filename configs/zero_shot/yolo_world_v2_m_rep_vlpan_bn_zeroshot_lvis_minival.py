@@ -1,0 +1,6 @@
+_base_ = [
+    './yolo_world_v2_s_rep_vlpan_bn_zeroshot_lvis_minival.py',
+    '../_base_/sizes/m.py'
+]
+model = _base_.size.model
+load_from = 'checkpoints/yolo_world_v2_m_rep_conv_lvis.pth'

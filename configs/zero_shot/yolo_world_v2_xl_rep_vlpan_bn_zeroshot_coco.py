@@ -1,0 +1,6 @@
+_base_ = [
+    './yolo_world_v2_s_rep_vlpan_bn_zeroshot_coco.py',
+    '../_base_/sizes/xl.py'
+]
+model = _base_.size.model
+load_from = 'checkpoints/yolo_world_v2_xl_rep_conv.pth'
