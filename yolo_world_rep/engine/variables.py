@@ -67,6 +67,7 @@ def _data_bindings(part: str, loader: str) -> List[Binding]:
         *_same(f'{loader}.**.data_root', name='data_root'),
         *_same(f'{loader}.**.ann_file', name=f'{part}_ann_file'),
         *_same(f'{loader}.**.data_prefix.img', name=f'{part}_data_prefix'),
+        *_same(f'{loader}.**.class_text_path', name='class_text_path'),
         Binding(f'{loader}.**.metainfo', ('class_names', ), _metainfo),
     ]
 
@@ -92,10 +93,13 @@ BINDINGS: Tuple[Binding, ...] = (
         'model.num_test_classes',
         'model.neck.guide_channels',
         'model.neck.block_cfg.guide_channels',
+        'model.num_prompts',
         'model.bbox_head.head_module.num_guide',
         'model.bbox_head.head_module.num_classes',
         'model.train_cfg.assigner.num_classes',
         name='num_classes'),
+    *_same('model.embedding_path', name='embedding_path'),
+    *_same('model.backbone.text_model.model_name', name='text_model_name'),
     *_same('model.**.norm_cfg', name='norm_cfg'),
     # -- data
     *_data_bindings('train', 'train_dataloader'),
@@ -134,7 +138,10 @@ BINDINGS: Tuple[Binding, ...] = (
     *_same('optim_wrapper.optimizer.weight_decay', name='weight_decay'),
     # -- augmentation
     *(binding for root in PIPELINES for binding in (
-        *_same(f'{root}.**.[Mosaic].img_scale', name='img_scale'),
+        *_same(
+            f'{root}.**.[Mosaic].img_scale',
+            f'{root}.**.[MultiModalMosaic].img_scale',
+            name='img_scale'),
         *_same(
             f'{root}.**.[YOLOv5KeepRatioResize].scale',
             f'{root}.**.[LetterResize].scale',
@@ -152,7 +159,14 @@ BINDINGS: Tuple[Binding, ...] = (
             f'{root}.**.[LoadAnnotations].mask2bbox',
             f'{root}.**.[YOLOv5RandomAffine].use_mask_refine',
             name='use_mask2refine'),
-        *_same(f'{root}.**.[YOLOv5MixUp].prob', name='mixup_prob'),
+        *_same(
+            f'{root}.**.[YOLOv5MixUp].prob',
+            f'{root}.**.[YOLOv5MultiModalMixUp].prob',
+            name='mixup_prob'),
+        *_same(
+            f'{root}.**.[RandomLoadText].max_num_samples', name='num_classes'),
+        Binding(f'{root}.**.[RandomLoadText].num_neg_samples',
+                ('num_classes', ), lambda v: (v['num_classes'], ) * 2),
         *_same(f'{root}.**.[YOLOv5CopyPaste].prob', name='copypaste_prob'),
     )),
 )
@@ -354,8 +368,8 @@ def check_config(cfg: Config) -> None:
         while isinstance(dataset, Mapping) and isinstance(
                 dataset.get('dataset'), Mapping):
             dataset = dataset['dataset']
-        if type_name(evaluator) != 'CocoMetric' or not isinstance(
-                dataset, Mapping):
+        if (type_name(evaluator) not in ('CocoMetric', 'LVISMetric')
+                or not isinstance(dataset, Mapping)):
             continue
         ann_file = evaluator.get('ann_file')
         if not ann_file or not dataset.get('ann_file'):
