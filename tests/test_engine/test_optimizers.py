@@ -80,3 +80,47 @@ def test_without_batch_size_nothing_scales():
 def test_batch_sizes_must_be_positive():
     with pytest.raises(ValueError, match='batch_size_per_gpu=0'):
         scaled_weight_decay(0.05, 0, 1, 64)
+
+
+class TestLearningRateMultipliers:
+
+    CFG = dict(optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05))
+
+    def build(self, model, **mults):
+        paramwise = dict(
+            bias_decay_mult=0.,
+            norm_decay_mult=0.,
+            lr_mults={k.replace('__', '.'): v for k, v in mults.items()})
+        return YOLOWv5OptimizerConstructor(self.CFG, paramwise)(model)
+
+    def test_longest_pattern_counts_and_decay_stays_as_it_is(self):
+        model = nn.ModuleDict(dict(neck=Net(), head=Net()))
+        found = groups(
+            self.build(model, neck=0.5, neck__bn=0.1, head__logit_scale=3),
+            model)
+        rates = {name: g['lr'] / 1e-3 for name, g in found.items()}
+        assert rates == pytest.approx({
+            'neck.conv.weight': 0.5, 'neck.conv.bias': 0.5,
+            'neck.bn.weight': 0.1, 'neck.bn.bias': 0.1,
+            'neck.logit_scale': 0.5,
+            'head.conv.weight': 1, 'head.conv.bias': 1, 'head.bn.weight': 1,
+            'head.bn.bias': 1, 'head.logit_scale': 3
+        })
+        # mmengine's custom_keys would decay the norms of the neck.
+        decays = {name: g['weight_decay'] for name, g in found.items()}
+        for part in ('neck', 'head'):
+            assert decays[f'{part}.conv.weight'] == 0.05
+            assert decays[f'{part}.conv.bias'] == 0
+            assert decays[f'{part}.bn.weight'] == 0
+
+    def test_names_of_nothing_are_refused(self):
+        with pytest.raises(ValueError, match=r"lr_mults: \['nek'\]"):
+            self.build(Net(), nek=0.5)
+        # A part of a name is not a name.
+        with pytest.raises(ValueError, match=r"lr_mults: \['con'\]"):
+            self.build(Net(), con=0.5)
+
+    @pytest.mark.parametrize('factor', [0, -1, float('nan')])
+    def test_zero_is_no_way_to_freeze(self, factor):
+        with pytest.raises(ValueError, match='freeze it'):
+            self.build(Net(), conv=factor)

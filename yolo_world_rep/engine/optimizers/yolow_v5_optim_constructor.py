@@ -1,11 +1,13 @@
 """Parameter-wise options with YOLOv5's scaling of the weight decay."""
 import copy
-from typing import Optional
+from fnmatch import fnmatchcase
+from typing import Any, Dict, List, Mapping, Optional
 
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmyolo.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from torch import nn
 
 from yolo_world_rep.registry import register
 
@@ -41,6 +43,25 @@ def scaled_weight_decay(weight_decay: float, batch_size_per_gpu: int,
     return weight_decay * total * accumulated / base_total_batch_size
 
 
+def multiplier_of(name: str, multipliers: Mapping[str, float]) -> float:
+    """The learning-rate multiplier of a parameter.
+
+    Args:
+        name (str): As in the state dict.
+        multipliers (Mapping[str, float]): By names of modules or
+            parameters, in which ``*`` stands for anything. Of several that
+            apply, the longest does.
+
+    Returns:
+        float: 1 where none applies.
+    """
+    fitting = [
+        pattern for pattern in multipliers if fnmatchcase(name, pattern)
+        or fnmatchcase(name, f'{pattern}.*')
+    ]
+    return multipliers[max(fitting, key=len)] if fitting else 1.0
+
+
 @register(OPTIM_WRAPPER_CONSTRUCTORS)
 class YOLOWv5OptimizerConstructor(DefaultOptimWrapperConstructor):
     """mmengine's constructor, with the weight decay scaled by the batch.
@@ -53,11 +74,14 @@ class YOLOWv5OptimizerConstructor(DefaultOptimWrapperConstructor):
         optim_wrapper_cfg (dict): Config of the optimizer wrapper. Its
             ``optimizer`` may hold ``batch_size_per_gpu``; without it
             nothing is scaled. The dict is not changed.
-        paramwise_cfg (dict, optional): mmengine's options and
-            ``base_total_batch_size``, in images, 64 by default.
+        paramwise_cfg (dict, optional): mmengine's options,
+            ``base_total_batch_size``, in images, 64 by default, and
+            ``lr_mults``, see :func:`multiplier_of`. Unlike ``custom_keys``
+            these leave the rules of the weight decay alone.
 
     Raises:
-        ValueError: If a batch size is not positive.
+        ValueError: If a batch size or a multiplier is not positive, or a
+            name of ``lr_mults`` is of nothing in the model.
     """
 
     def __init__(self,
@@ -66,6 +90,13 @@ class YOLOWv5OptimizerConstructor(DefaultOptimWrapperConstructor):
         optim_wrapper_cfg = copy.deepcopy(optim_wrapper_cfg)
         paramwise_cfg = copy.deepcopy(paramwise_cfg or {})
         base_total_batch_size = paramwise_cfg.pop('base_total_batch_size', 64)
+        self.lr_mults: Dict[str, float] = paramwise_cfg.pop('lr_mults', {})
+        for pattern, factor in self.lr_mults.items():
+            if not factor > 0:
+                raise ValueError(
+                    f'lr_mults: {pattern!r}: {factor!r}; expected a positive '
+                    f'number. To keep a part as it is, freeze it: its '
+                    f'statistics would change all the same.')
         optimizer_cfg = optim_wrapper_cfg.get('optimizer', {})
         batch_size_per_gpu = optimizer_cfg.pop('batch_size_per_gpu', None)
         if batch_size_per_gpu is not None and 'weight_decay' in optimizer_cfg:
@@ -77,3 +108,28 @@ class YOLOWv5OptimizerConstructor(DefaultOptimWrapperConstructor):
                 f'{batch_size_per_gpu} x {get_world_size()} images a step '
                 f'against a base of {base_total_batch_size}', 'current')
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
+
+    def add_params(self,
+                   params: List[Dict[str, Any]],
+                   module: nn.Module,
+                   prefix: str = '',
+                   **kwargs: Any) -> None:
+        """As mmengine's; at the root the multipliers come on top."""
+        super().add_params(params, module, prefix=prefix, **kwargs)
+        if prefix or not self.lr_mults:
+            return
+        names = {id(each): name for name, each in module.named_parameters()}
+        idle = [
+            pattern for pattern in self.lr_mults if not any(
+                multiplier_of(name, {pattern: 0}) == 0
+                for name in names.values())
+        ]
+        if idle:
+            raise ValueError(
+                f'lr_mults: {idle} are names of nothing in the model; '
+                f'expected names of modules or parameters, such as '
+                f'{next(iter(names.values()))!r}, * standing for anything.')
+        for group in params:
+            factor = multiplier_of(names[id(group['params'][0])],
+                                   self.lr_mults)
+            group['lr'] = group.get('lr', self.base_lr) * factor

@@ -1,0 +1,35 @@
+"""An average of weights that leaves alone what does not change."""
+import math
+
+from mmdet.models.layers import ExpMomentumEMA
+from mmyolo.registry import MODELS
+from torch import Tensor
+
+from yolo_world_rep.registry import register
+
+
+@register(MODELS)
+class ExactExpMomentumEMA(ExpMomentumEMA):
+    """mmdet's ExpMomentumEMA, exact where average and weight are equal.
+
+    mmdet computes ``(1 - m) * average + m * weight``, which rounds: the
+    average of a frozen weight drifts away from it, step by step. The same
+    value as ``average + m * (weight - average)`` stays to the bit.
+
+    Args:
+        model (nn.Module): The model to average.
+        momentum (float): As mmdet's. Defaults to 0.0002.
+        gamma (int): As mmdet's: steps in which the momentum falls from 1.
+            Defaults to 2000.
+        interval (int): Steps between two updates. Defaults to 1.
+        device (torch.device, optional): Where the average is kept.
+        update_buffers (bool): Whether statistics are averaged as well.
+            Defaults to False.
+    """
+
+    def avg_func(self, averaged_param: Tensor, source_param: Tensor,
+                 steps: int) -> None:
+        """Move an average towards a weight, in place."""
+        momentum = self.momentum + (1 - self.momentum) * math.exp(
+            -(1 + steps) / self.gamma)
+        averaged_param.lerp_(source_param, momentum)
