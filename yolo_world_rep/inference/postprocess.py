@@ -103,41 +103,50 @@ def best(scores: np.ndarray, count: int) -> np.ndarray:
     return chosen[np.argsort(-scores[chosen], kind='stable')]
 
 
-def _above(values: np.ndarray, threshold: float,
-           multi_label: bool) -> Tuple[np.ndarray, np.ndarray]:
-    """Row and column of the (rows, columns) that are candidates."""
-    if multi_label and values.shape[1] > 1:
-        return np.divmod(
-            np.flatnonzero(values.ravel() > threshold), values.shape[1])
-    labels = values.argmax(1)
-    rows = np.flatnonzero(values[np.arange(len(values)), labels] > threshold)
-    return rows, labels[rows]
+def _candidates(values_NP: np.ndarray, threshold: float,
+                multi_label: bool) -> Tuple[np.ndarray, np.ndarray]:
+    """Class and cell of what is above the threshold."""
+    if multi_label and len(values_NP) > 1:
+        cells, labels = np.divmod(
+            np.flatnonzero((values_NP > threshold).T), len(values_NP))
+        return labels, cells
+    labels = values_NP.argmax(0)
+    cells = np.flatnonzero(values_NP.max(0) > threshold)
+    return labels[cells], cells
 
 
-def _candidates_of_raw(
-        outputs: Sequence[np.ndarray], spec: Spec, threshold: float
+def _cells_of_raw(
+        logits: Sequence[np.ndarray], threshold: float, multi_label: bool
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes, scores and labels of one image's logits and distances."""
-    levels = len(spec.strides)
+    """Scores, classes and cells of one image's logits."""
     # A little lower, so that the scores decide and not the rounding here.
     low = threshold * (1 - 1e-4)
     floor = math.log(low / (1 - low)) if 0 < low < 1 else -np.inf
-    found = []
-    for stride, logits, distances in zip(spec.strides, outputs[:levels],
-                                         outputs[levels:]):
-        _, height, width = logits.shape
-        cells, labels = _above(
-            logits.reshape(len(logits), -1).T, floor, spec.multi_label)
-        scores = sigmoid(logits.reshape(len(logits), -1)[labels, cells])
-        rows, columns = np.divmod(cells, width)
-        centres = np.stack([columns, rows], 1).astype(np.float32) + 0.5
-        near, far = np.split(distances.reshape(4, -1).T[cells], 2, axis=1)
-        found.append((np.concatenate([centres - near, centres + far], 1) *
-                      np.float32(stride), scores, labels))
-        assert distances.shape[1:] == (height, width)
-    boxes, scores, labels = map(np.concatenate, zip(*found))
+    found, first = [], 0
+    for level in logits:
+        values_NP = level.reshape(len(level), -1)
+        labels, cells = _candidates(values_NP, floor, multi_label)
+        found.append((values_NP[labels, cells], labels, cells + first))
+        first += values_NP.shape[1]
+    values, labels, cells = map(np.concatenate, zip(*found))
+    scores = sigmoid(values.astype(np.float32))
     keep = np.flatnonzero(scores > threshold)
-    return boxes[keep], scores[keep], labels[keep]
+    return scores[keep], labels[keep], cells[keep]
+
+
+def decode(distances: Sequence[np.ndarray],
+           strides: Sequence[int]) -> np.ndarray:
+    """Boxes (P, 4) in pixels of the input from distances (4, h, w)."""
+    levels = []
+    for level, stride in zip(distances, strides):
+        _, height, width = level.shape
+        y, x = np.mgrid[:height, :width].astype(np.float32) + np.float32(0.5)
+        near, far = level[:2], level[2:]
+        centres = np.stack([x, y])
+        levels.append(
+            np.concatenate([centres - near, centres + far]).reshape(4, -1) *
+            np.float32(stride))
+    return np.concatenate(levels, 1).T
 
 
 def to_original(boxes: np.ndarray, placement: Placement) -> np.ndarray:
@@ -204,19 +213,27 @@ class PostProcess:
             chosen = np.flatnonzero(scores > threshold)
             boxes = to_original(boxes[chosen].astype(np.float32), placement)
         else:
-            if spec.contract == 'raw':
-                boxes, scores, labels = _candidates_of_raw(
-                    outputs, spec, threshold)
-            else:
-                boxes, scores = outputs
-                cells, labels = _above(scores, threshold, spec.multi_label)
-                boxes, scores = boxes[cells], scores[cells, labels]
+            boxes, scores, labels, cells = self._scored(outputs)
             order = best(scores, spec.nms_pre)
-            boxes = to_original(boxes[order].astype(np.float32), placement)
             scores, labels = scores[order], labels[order]
+            boxes = to_original(boxes[cells[order]].astype(np.float32),
+                                placement)
             chosen = suppress(boxes, scores, labels, spec.iou_threshold,
                               spec.max_detections)
             boxes = boxes[chosen]
         return Detections(
             _clipped(boxes, placement), scores[chosen].astype(np.float32),
             labels[chosen].astype(np.int64))
+
+    def _scored(self, outputs: Sequence[np.ndarray]
+                ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Boxes of all cells; scores, classes and cells of candidates."""
+        spec, threshold = self.spec, self.score_threshold
+        if spec.contract == 'raw':
+            levels = len(spec.strides)
+            return (decode(outputs[levels:], spec.strides),
+                    *_cells_of_raw(outputs[:levels], threshold,
+                                   spec.multi_label))
+        boxes, scores_PN = outputs
+        labels, cells = _candidates(scores_PN.T, threshold, spec.multi_label)
+        return boxes, scores_PN[cells, labels], labels, cells
