@@ -1,5 +1,9 @@
 """From a trained folded detector to what a runtime should see."""
+from .export import Exported, export_model
 from .flops import count_flops
 from .fusion import Decision, explain, fuse, plan_fusion
 
-__all__ = ['Decision', 'count_flops', 'explain', 'fuse', 'plan_fusion']
+__all__ = [
+    'Decision', 'Exported', 'count_flops', 'explain', 'export_model', 'fuse',
+    'plan_fusion'
+]

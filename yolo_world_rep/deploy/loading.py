@@ -1,0 +1,89 @@
+"""A detector of a config, with all of a checkpoint in it."""
+import copy
+from typing import Optional, Tuple, Union
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmyolo.registry import MODELS
+from torch import nn
+
+from yolo_world_rep.engine.classes import names_of
+from yolo_world_rep.engine.fit import compare, describe, under
+from yolo_world_rep.engine.variables import resolve_variables
+from yolo_world_rep.reparam import META_KEY, Checkpoint, load_checkpoint
+from yolo_world_rep.reparam.state_dict import strip_wrapper
+from yolo_world_rep.utils.files import PathLike
+
+
+def read_config(config: Union[Config, PathLike],
+                cfg_options: Optional[dict] = None) -> Config:
+    """A config with options in it, and what was derived from them.
+
+    Args:
+        config (Config | str | Path): The config or its file; not changed.
+        cfg_options (dict, optional): Dotted keys and values.
+
+    Raises:
+        ValueError: If the file cannot be read.
+    """
+    if not isinstance(config, Config):
+        try:
+            config = Config.fromfile(str(config))
+        except (OSError, SyntaxError, KeyError) as error:
+            raise ValueError(
+                f'config {str(config)!r} cannot be read: {error}. Expected a '
+                f'config file of mmyolo (.py).') from error
+    config = copy.deepcopy(config)
+    if cfg_options:
+        config.merge_from_dict(cfg_options)
+    return resolve_variables(config)[0]
+
+
+def load_detector(cfg: Config,
+                  checkpoint: PathLike) -> Tuple[nn.Module, Checkpoint]:
+    """Build a config's detector and load a checkpoint into it, whole.
+
+    Nothing in the file is executed.
+
+    Args:
+        cfg (Config): The config; not changed.
+        checkpoint (str | Path): A checkpoint of that very model.
+
+    Returns:
+        tuple[nn.Module, Checkpoint]: The detector in evaluation mode, its
+        class names in ``dataset_meta`` where the file tells them; and what
+        was read.
+
+    Raises:
+        ValueError: If the checkpoint cannot be read, or does not fit.
+    """
+    loaded = load_checkpoint(checkpoint)
+    state = strip_wrapper(loaded.state_dict)
+    with DefaultScope.overwrite_default_scope('mmyolo'):
+        model = MODELS.build(cfg.model)
+    allowances = getattr(model, 'checkpoint_allowances', dict)()
+    wanted = model.state_dict()
+    state = {
+        name: tensor
+        for name, tensor in state.items()
+        if name in wanted or not under(name, allowances.get('unexpected', ()))
+    }
+    fit = compare(state, wanted)
+    if not fit:
+        raise ValueError(
+            f'Checkpoint {checkpoint} does not fit the model of the config. '
+            f'{" ".join(describe(fit))} {_remedy(model, state)}')
+    model.load_state_dict(state, strict=False)
+    names = names_of(loaded.meta.get(META_KEY)) or names_of(
+        loaded.meta.get('dataset_meta'))
+    model.dataset_meta = None if names is None else dict(classes=names)
+    return model.eval(), loaded
+
+
+def _remedy(model: nn.Module, state: dict) -> str:
+    conditioned = any(name.endswith('guide_fc.weight') for name in state)
+    if getattr(model, 'reparameterized', False) and conditioned:
+        return ('The texts are not folded into the file, or not into its '
+                'neck: convert it with tools/reparameterize_yoloworld.py '
+                '--conv-neck, without --head-only.')
+    return 'Give the config that the checkpoint was trained with.'

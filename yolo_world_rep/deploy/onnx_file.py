@@ -1,0 +1,146 @@
+"""A module as an ONNX file of standard operators, and its metadata."""
+import contextlib
+import logging
+import warnings
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Sequence
+
+import torch
+from torch import nn
+
+from yolo_world_rep.inference.spec import METADATA_KEY, Spec
+from yolo_world_rep.utils.files import PathLike
+
+if TYPE_CHECKING:
+    import onnx
+
+# The first with all that is needed here, and what runtimes of today have.
+LEAST_OPSET = 18
+DEFAULT_OPSET = 18
+# A file of protobuf is no larger.
+LARGEST_BYTES = 2 << 30
+INPUT = 'images'
+
+
+def require_onnx() -> None:
+    """Import what an ONNX file is made with.
+
+    Raises:
+        ImportError: If it is not installed, with what to install.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f'Writing ONNX needs onnx and onnxscript ({error}): pip install '
+            f'"yolo_world_rep[onnx]".') from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's remarks on what is not installed."""
+    logger = logging.getLogger('torch.onnx')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _free_axes(spec: Spec) -> Optional[Dict[int, Any]]:
+    """The axes of the input that are not fixed, for torch.export."""
+    axes: Dict[int, Any] = {}
+    if spec.batch is None:
+        axes[0] = torch.export.Dim('batch')
+    if spec.dynamic:
+        step = max(spec.strides)
+        for axis, name in ((2, 'rows'), (3, 'columns')):
+            axes[axis] = step * torch.export.Dim(name, max=2**20 // step)
+    return axes or None
+
+
+def example(spec: Spec) -> torch.Tensor:
+    """An input to follow a module with; no free axis is 1 or as another."""
+    generator = torch.Generator().manual_seed(0)
+    height, width = spec.image_size
+    if spec.dynamic:
+        step = max(spec.strides)
+        height, width = 4 * step, 6 * step
+    return torch.rand(
+        2 if spec.batch is None else spec.batch,
+        3,
+        height,
+        width,
+        generator=generator)
+
+
+def to_onnx(module: nn.Module,
+            spec: Spec,
+            names: Sequence[str],
+            opset: int = DEFAULT_OPSET) -> 'onnx.ModelProto':
+    """Follow a module and write it down with ONNX's operators.
+
+    Args:
+        module (nn.Module): Of one tensor, in evaluation mode.
+        spec (Spec): Which axes of the input are free, and their size.
+        names (Sequence[str]): Of the outputs.
+        opset (int): Version of the operators. Defaults to 18.
+
+    Returns:
+        onnx.ModelProto: The model, with its weights and without metadata.
+
+    Raises:
+        ValueError: If ``opset`` is too old, or the exporter knows no way.
+        ImportError: If onnx or onnxscript is not installed.
+    """
+    require_onnx()
+    if opset < LEAST_OPSET:
+        raise ValueError(
+            f'opset={opset} is too old; expected {LEAST_OPSET} or later, '
+            f'which is what the exporter of torch writes.')
+    axes = _free_axes(spec)
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            module, (example(spec), ),
+            dynamo=True,
+            input_names=[INPUT],
+            output_names=list(names),
+            dynamic_shapes=None if axes is None else (axes, ),
+            opset_version=opset,
+            verbose=False)
+    model = program.model_proto
+    found = next(entry.version for entry in model.opset_import
+                 if entry.domain == '')
+    if found != opset:
+        raise ValueError(f'opset={opset}: the exporter of torch '
+                         f'{torch.__version__} wrote {found}.')
+    return model
+
+
+def set_metadata(model: 'onnx.ModelProto', spec: Spec) -> None:
+    """Put a specification into a model, in the place of an older one."""
+    kept = [
+        entry for entry in model.metadata_props if entry.key != METADATA_KEY
+    ]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    model.metadata_props.add(key=METADATA_KEY, value=spec.to_json())
+
+
+def save_onnx(model: 'onnx.ModelProto', path: PathLike) -> None:
+    """Check a model and write it as one file.
+
+    Raises:
+        ValueError: If it is larger than a file of protobuf may be.
+    """
+    import onnx
+    size = model.ByteSize()
+    if size >= LARGEST_BYTES:
+        raise ValueError(
+            f'The model has {size / 2**30:.1f} GiB, and one ONNX file holds '
+            f'2 at most. Export it with --format openvino.')
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))

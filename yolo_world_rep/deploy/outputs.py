@@ -1,0 +1,129 @@
+"""A detector as the function of one tensor that an exported file is."""
+from typing import List, Sequence, Tuple
+
+import torch
+from torch import Tensor, nn
+
+
+def output_names(contract: str, strides: Sequence[int]) -> List[str]:
+    """Names of a file's outputs, in the order of its contract.
+
+    Args:
+        contract (str): See :class:`yolo_world_rep.inference.spec.Spec`.
+        strides (Sequence[int]): Of the levels.
+    """
+    if contract == 'raw':
+        return [
+            f'{kind}_{stride}' for kind in ('logits', 'distances')
+            for stride in strides
+        ]
+    return dict(
+        decoded=['boxes', 'scores'],
+        nms=['num_dets', 'boxes', 'scores', 'labels'])[contract]
+
+
+class RawOutputs(nn.Module):
+    """Logits and distances of each level.
+
+    The distances are those of mmyolo's head module, by operators that
+    runtimes do without moving the data around: the expectation of the
+    distribution is a product from the left.
+
+    Args:
+        detector (nn.Module): A folded detector, fused or not; it is put
+            into evaluation mode.
+
+    Raises:
+        ValueError: If a level has several boxes a cell.
+    """
+
+    def __init__(self, detector: nn.Module) -> None:
+        super().__init__()
+        self.detector = detector.eval()
+        module = detector.bbox_head.head_module
+        if module.num_base_priors != 1:
+            raise ValueError(
+                f'The head has num_base_priors={module.num_base_priors}; '
+                f'expected 1, a box a cell.')
+        self.reg_max: int = module.reg_max
+        self.register_buffer(
+            'bins',
+            torch.arange(self.reg_max, dtype=next(
+                detector.parameters()).dtype)[None],
+            persistent=False)
+
+    @property
+    def strides(self) -> Tuple[int, ...]:
+        """Pixels of a cell, level by level."""
+        return tuple(self.detector.bbox_head.head_module.featmap_strides)
+
+    def distances(self, branch_BRHW: Tensor) -> Tensor:
+        """The box branch's output to (B, 4, H, W)."""
+        if self.reg_max <= 1:
+            return branch_BRHW
+        height, width = branch_BRHW.shape[2:]
+        share_B4RS = branch_BRHW.flatten(2).unflatten(
+            1, (4, self.reg_max)).softmax(2)
+        return torch.matmul(self.bins, share_B4RS).squeeze(2).unflatten(
+            2, (height, width))
+
+    def forward(self, images: Tensor) -> Tuple[Tensor, ...]:
+        """(B, 3, H, W) -> logits of each level, distances of each level."""
+        module = self.detector.bbox_head.head_module
+        features = self.detector.extract_feat(images)
+        logits, distances = [], []
+        for level, feature in enumerate(features):
+            logits.append(module.cls_contrasts[level](
+                module.cls_preds[level](feature), None))
+            distances.append(self.distances(module.reg_preds[level](feature)))
+        return (*logits, *distances)
+
+
+def cell_centres(height: int, width: int, stride: int,
+                 like: Tensor) -> Tensor:
+    """Centres of a level's cells in pixels, (2, H, W), x before y."""
+    x, y = (
+        torch.arange(length, dtype=like.dtype, device=like.device) * stride +
+        stride / 2 for length in (width, height))
+    return torch.stack(
+        [x.expand(height, width), y[:, None].expand(height, width)])
+
+
+class DecodedOutputs(nn.Module):
+    """Boxes (B, P, 4) in pixels and scores (B, P, N) of all cells.
+
+    Args:
+        raw (RawOutputs): What they are made of.
+    """
+
+    def __init__(self, raw: RawOutputs) -> None:
+        super().__init__()
+        self.raw = raw
+
+    def forward(self, images: Tensor) -> Tuple[Tensor, Tensor]:
+        """(B, 3, H, W) -> boxes and scores."""
+        outputs = self.raw(images)
+        count = len(outputs) // 2
+        boxes, logits = [], []
+        for logit, distance, stride in zip(outputs[:count], outputs[count:],
+                                           self.raw.strides):
+            centre = cell_centres(*logit.shape[2:], stride, logit)
+            near, far = (distance * stride).split(2, 1)
+            boxes.append(
+                torch.cat([centre - near, centre + far], 1).flatten(2))
+            logits.append(logit.flatten(2))
+        return (torch.cat(boxes, 2).transpose(1, 2),
+                torch.cat(logits, 2).sigmoid().transpose(1, 2))
+
+
+def as_contract(detector: nn.Module, contract: str) -> nn.Module:
+    """A detector with the outputs of a contract.
+
+    Args:
+        detector (nn.Module): A folded detector, fused or not.
+        contract (str): 'raw' or 'decoded'; what 'nms' adds to 'decoded' is
+            no module, see :mod:`.suppression`.
+    """
+    raw = RawOutputs(detector)
+    return dict(raw=lambda: raw, decoded=lambda: DecodedOutputs(raw))[
+        contract]().eval()
