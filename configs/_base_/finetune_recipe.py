@@ -4,6 +4,8 @@
 _base_ = 'mmyolo::yolov8/yolov8_s_mask-refine_syncbn_fast_8xb16-500e_coco.py'
 
 custom_imports = dict(imports=['yolo_world_rep'], allow_failed_imports=False)
+# Carries variables on where our tools/train.py does not: under mim.
+runner_type = 'VariablesRunner'
 
 # ------------------------------- schedule -------------------------------
 max_epochs = 80
@@ -104,8 +106,8 @@ custom_hooks = [
         switch_pipeline=_base_.train_pipeline_stage2)
 ]
 
-# What the values above and the base's were derived with. tools/train.py
-# compares: a child config or --cfg-options may set any of these alone.
+# What the values above and the base's were derived with. Training and testing
+# compare: a child config or --cfg-options may set any of these alone.
 derived_with = dict(
     max_epochs=max_epochs,
     close_mosaic_epochs=close_mosaic_epochs,

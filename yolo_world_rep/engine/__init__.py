@@ -2,9 +2,11 @@
 from .ema import ExactExpMomentumEMA
 from .hooks import CheckpointGuardHook, EpochSeedHook
 from .optimizers import YOLOWv5OptimizerConstructor
+from .runner import VariablesRunner
 from .variables import check_config, resolve_variables
 
 __all__ = [
     'CheckpointGuardHook', 'EpochSeedHook', 'ExactExpMomentumEMA',
-    'YOLOWv5OptimizerConstructor', 'check_config', 'resolve_variables'
+    'VariablesRunner', 'YOLOWv5OptimizerConstructor', 'check_config',
+    'resolve_variables'
 ]
