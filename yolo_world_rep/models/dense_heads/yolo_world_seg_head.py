@@ -181,9 +181,10 @@ class _Masks:
                           dict) or 'masks' not in batch_data_samples:
             raise ValueError(
                 f'{type(self).__name__} got a batch without masks. Set '
-                f'with_mask=True in LoadAnnotations, put '
-                f'dict(type=\'Polygon2Mask\') before PackDetInputs, and '
-                f'use collate_fn=dict(type=\'yolow_collate\').')
+                f'with_mask=True in LoadAnnotations, end the pipeline with '
+                f'dict(type=\'Polygon2Mask\') and '
+                f'dict(type=\'PackDetInputs\'), mmyolo\'s, and use '
+                f'collate_fn=dict(type=\'yolov5_collate\').')
         return super().loss(x, batch_data_samples)
 
     def loss_by_feat(self,
