@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from yolo_world_rep.datasets import annotations
+from yolo_world_rep.datasets import annotation_checks, annotations
 from yolo_world_rep.datasets.annotations import ERROR, NOTE, WARNING
 
 SIDE = (48, 64)  # height, width
@@ -46,7 +46,7 @@ def texts(found, level=None):
 def test_sound_data_has_no_findings_but_that_it_has_no_masks(
         tmp_path, content):
     data = read(tmp_path, content)
-    finding, = annotations.check(data)
+    finding, = annotation_checks.check(data)
     assert finding == (NOTE, 'no masks: boxes are taken as they are.')
     assert data.names == ('cat', 'dog')
     assert data.boxes_of_class == dict(cat=2, dog=1)
@@ -148,7 +148,7 @@ def spaces(c):
 ])
 def test_each_damage_is_found_with_an_example(tmp_path, content, change):
     level, *parts = change(content)
-    found = annotations.check(read(tmp_path, content))
+    found = annotation_checks.check(read(tmp_path, content))
     for part in parts:
         assert part in texts(found, level)
 
@@ -159,7 +159,7 @@ def test_boxes_that_are_dropped_are_those_that_mmdet_drops(
     thin(content)
     content['annotations'][2]['bbox'] = [64, 3, 9, 9]
     content['annotations'].append(box(4, 1, 2, (60, 3, 9, 9)))
-    found = annotations.check_boxes(read(tmp_path, content))
+    found = annotation_checks.check_boxes(read(tmp_path, content))
     dropped = sum(int(f.text.split()[0]) for f in found
                   if 'left out' in f.text)
     dataset = YOLOv5CocoDataset(
@@ -174,7 +174,7 @@ def test_unreadable_images_and_small_ones(tmp_path, content):
     (tmp_path / '1.png').write_bytes(b'none')
     cv2.imwrite(str(tmp_path / '2.png'), np.zeros((20, 64, 3), np.uint8))
     content['images'][1]['height'] = 20
-    found = annotations.check_files(read(tmp_path, content))
+    found = annotation_checks.check_files(read(tmp_path, content))
     assert '1 image file(s) cannot be read: 1.png' in texts(found, ERROR)
     assert '1 image(s) are smaller than 32' in texts(found, NOTE)
 
@@ -225,14 +225,14 @@ class TestComparison:
                                                        content):
         other = copy.deepcopy(content)
         other['categories'].reverse()
-        found = annotations.compare(
+        found = annotation_checks.compare(
             read(tmp_path, content), read(tmp_path, other, 'b.json'))
         assert 'another order' in texts(found, ERROR)
 
     def test_class_that_is_only_validated(self, tmp_path, content):
         train = copy.deepcopy(content)
         train['annotations'][1]['category_id'] = 1
-        found = annotations.compare(
+        found = annotation_checks.compare(
             read(tmp_path, train), read(tmp_path, content, 'b.json'))
         assert 'never trained: dog' in texts(found, WARNING)
 
@@ -242,7 +242,7 @@ class TestComparison:
         del train['images'][2:], train['annotations'][2:]
         val['images'][0]['file_name'] = 'copy.png'
         (tmp_path / 'copy.png').write_bytes((tmp_path / '1.png').read_bytes())
-        found = annotations.shared_images(
+        found = annotation_checks.shared_images(
             read(tmp_path, train), read(tmp_path, val, 'b.json'))
         assert found == ['copy.png', '2.png']  # 3.png only looks alike
 
@@ -250,5 +250,5 @@ class TestComparison:
         train, val = copy.deepcopy(content), copy.deepcopy(content)
         del train['images'][2], train['annotations'][2]
         del val['images'][:2], val['annotations'][:2]
-        assert annotations.compare(
+        assert annotation_checks.compare(
             read(tmp_path, train), read(tmp_path, val, 'b.json')) == []

@@ -1,0 +1,232 @@
+"""Boxes in the formats of YOLO and Pascal VOC, as COCO has them.
+
+Lines and files are parsed by globox; here is what lies around: which image
+belongs to which label, the names of the classes, and the ids.
+"""
+import os
+from pathlib import Path
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
+
+from ..utils.files import PathLike
+from .annotations import WARNING, Finding, header_size
+from .yolo_format import (
+    IMAGES,
+    Pair,
+    entries_of,
+    files_below,
+    globox,
+    xywh,
+    yolo_boxes,
+    yolo_names,
+    yolo_pairs,
+)
+
+YOLO, VOC = 'yolo', 'voc'
+
+
+class Converted(NamedTuple):
+    """A data set in the format of COCO.
+
+    Args:
+        content (dict): What a COCO file would hold.
+        images_dir (Path): What its file names are relative to.
+        findings (list[Finding]): What was noticed on the way.
+    """
+    content: Dict[str, Any]
+    images_dir: Path
+    findings: List[Finding]
+
+
+def format_of(source: Path) -> Optional[str]:
+    """``'yolo'`` or ``'voc'`` for what is not a COCO file, else None."""
+    if source.is_dir():
+        return VOC if next(source.rglob('*.xml'), None) else YOLO
+    if source.suffix in ('.yaml', '.yml'):
+        return YOLO
+    if source.suffix == '.txt':
+        entry = next(iter(entries_of(source)), '')
+        return YOLO if entry.lower().endswith(IMAGES) else VOC
+    return None
+
+
+def voc_pairs(source: Path, root: Path,
+              images_dir: Optional[Path]) -> List[Pair]:
+    """Images and XML files of a VOC data set.
+
+    Args:
+        source (Path): A folder of XML files, or a list of their names
+            (``ImageSets/Main/train.txt``).
+        root (Path): The folder of the data, with ``Annotations`` and
+            ``JPEGImages`` for a list.
+        images_dir (Path, optional): The folder of images.
+
+    Raises:
+        ValueError: If an XML file is missing, or an image.
+    """
+    if source.is_file():
+        labels = root / 'Annotations'
+        files = [labels / f'{entry.split()[0]}.xml'
+                 for entry in entries_of(source)]
+        missing = [file.name for file in files if not file.is_file()]
+        if missing:
+            raise ValueError(f'{source} lists {len(missing)} name(s) that '
+                             f'{labels} has no file of: {missing[:3]}.')
+    else:
+        files = files_below(source, ['.xml'])
+    if images_dir is None:
+        usual = root / 'JPEGImages'
+        images_dir = usual if usual.is_dir() else (
+            source if source.is_dir() else root)
+    by_stem = {path.stem: path for path in files_below(images_dir, IMAGES)}
+    lost = [file.name for file in files if file.stem not in by_stem]
+    if lost:
+        raise ValueError(
+            f'{len(lost)} of {len(files)} XML files have no image of their '
+            f'name in {images_dir}: {lost[:3]}. Give the folder with '
+            f'--train-img, --val-img.')
+    return [Pair(by_stem[file.stem], file) for file in files]
+
+
+def voc_boxes(pair: Pair) -> List[Tuple[str, List[float]]]:
+    """(class name, x, y, width, height in pixels) of an XML file.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    try:
+        found = globox().Annotation.from_pascal_voc(pair.label)
+    except ImportError:
+        raise
+    except Exception as error:  # of several kinds, none of them ours
+        raise ValueError(f'{pair.label} is not in the format of VOC: '
+                         f'{error}') from None
+    return [(box.label, xywh(box)) for box in found.boxes]
+
+
+def _common_folder(paths: Sequence[Path]) -> Path:
+    return Path(os.path.commonpath([path.parent for path in paths]))
+
+
+def to_coco(pairs: Sequence[Pair],
+            boxes_of: Callable[[Pair, Tuple[int, int]],
+                               List[Tuple[str, List[float]]]],
+            names: Sequence[str]) -> Converted:
+    """One COCO data set of images and their boxes.
+
+    Args:
+        pairs (Sequence[Pair]): Images and label files.
+        boxes_of (Callable): Boxes of a pair and the image's size.
+        names (Sequence[str]): The classes in the order of the labels.
+
+    Returns:
+        Converted: The result; an image without a label file has no boxes.
+
+    Raises:
+        ValueError: If there is no image, or one cannot be read.
+    """
+    if not pairs:
+        raise ValueError('There are no images.')
+    folder = _common_folder([pair.image for pair in pairs])
+    ids = {name: number for number, name in enumerate(names, 1)}
+    images, annotations, bare = [], [], []
+    for number, pair in enumerate(pairs, 1):
+        size = header_size(pair.image)
+        if size is None:
+            raise ValueError(f'{pair.image} does not exist or is no image '
+                             f'that can be read.')
+        images.append(
+            dict(
+                id=number,
+                file_name=str(pair.image.relative_to(folder)),
+                width=size[0],
+                height=size[1]))
+        if not pair.label.is_file():
+            bare.append(pair.image.name)
+            continue
+        for name, (x, y, width, height) in boxes_of(pair, size):
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=number,
+                    category_id=ids[name],
+                    bbox=[x, y, width, height],
+                    area=round(width * height, 2),
+                    iscrowd=0))
+    findings = []
+    if bare:
+        findings.append(Finding(
+            WARNING, f'{len(bare)} of {len(pairs)} image(s) have no label '
+            f'file and count as background: {bare[:3]}.'))
+    content = dict(
+        images=images,
+        annotations=annotations,
+        categories=[dict(id=i, name=name) for name, i in ids.items()])
+    return Converted(content, folder, findings)
+
+
+def convert(sources: Dict[str, Tuple[Path, Optional[Path]]],
+            root: PathLike,
+            classes: Optional[PathLike] = None) -> Dict[str, Converted]:
+    """The splits of a YOLO or VOC data set, with the same classes.
+
+    Args:
+        sources (dict): Split, ``'train'`` or ``'val'``, to what lists its
+            labels and the folder of its images, None where that follows.
+        root (str | Path): The folder of the data.
+        classes (str | Path, optional): The file that names the classes.
+            Defaults to one found in ``root``; for VOC, to all names that
+            occur, sorted.
+
+    Returns:
+        dict: Split to data set.
+
+    Raises:
+        ValueError: If the splits have other formats, or anything cannot be
+            read.
+        ImportError: Without globox.
+    """
+    root = Path(os.path.abspath(root))
+    kinds = {split: format_of(source)
+             for split, (source, _) in sources.items()}
+    if len(set(kinds.values())) != 1:
+        raise ValueError(f'The splits have other formats: {kinds}.')
+    globox()
+    if next(iter(kinds.values())) == YOLO:
+        yaml_file = next((source for source, _ in sources.values()
+                          if source.suffix in ('.yaml', '.yml')), None)
+        names = yolo_names(Path(classes or yaml_file or root))
+        pairs = {
+            split: yolo_pairs(source, root, images, split)
+            for split, (source, images) in sources.items()
+        }
+        return {
+            split: to_coco(each, lambda p, s: yolo_boxes(p, s, names), names)
+            for split, each in pairs.items()
+        }
+    read = {
+        split: {pair: voc_boxes(pair)
+                for pair in voc_pairs(source, root, images)}
+        for split, (source, images) in sources.items()
+    }
+    found = {
+        name for boxes in read.values() for each in boxes.values()
+        for name, _ in each
+    }
+    names = yolo_names(Path(classes)) if classes else tuple(sorted(found))
+    unknown = sorted(found - set(names))
+    if unknown:
+        raise ValueError(f'{classes} does not name {unknown[:5]}, which '
+                         f'occur in the XML files.')
+    return {
+        split: to_coco(list(each), lambda p, s, e=each: e[p], names)
+        for split, each in read.items()
+    }

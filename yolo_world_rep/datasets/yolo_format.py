@@ -1,0 +1,223 @@
+"""Data sets in the format of YOLO: which label belongs to which image."""
+import os
+from pathlib import Path
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
+
+IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+# Files that name the classes of a YOLO data set, where it has no YAML.
+NAME_FILES = ('classes.txt', 'obj.names', 'classes.names')
+
+
+class Pair(NamedTuple):
+    """An image and the file of its boxes, which need not exist."""
+    image: Path
+    label: Path
+
+
+def globox() -> Any:
+    """The library that parses labels.
+
+    Raises:
+        ImportError: If it is not installed; with the command.
+    """
+    try:
+        import globox
+    except ImportError:
+        raise ImportError(
+            'Labels in the format of YOLO or VOC are read by globox, which '
+            'is not installed: pip install "yolo_world_rep[data]"') from None
+    return globox
+
+
+def files_below(folder: Path, endings: Iterable[str]) -> List[Path]:
+    """Files with one of the endings, at any depth, sorted."""
+    endings = tuple(endings)
+    return sorted(
+        path for path in folder.rglob('*')
+        if path.suffix.lower() in endings and path.is_file())
+
+
+def entries_of(listing: Path) -> List[str]:
+    """Lines of a list of images; VOC's have a flag behind the name."""
+    lines = listing.read_text(encoding='utf-8').splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def xywh(box: Any) -> List[float]:
+    """COCO's x, y, width, height of a parsed box."""
+    # The parser's corners may be exchanged; the checks want to see that.
+    # Two decimals are what COCO's own files have.
+    return [
+        round(float(value), 2)
+        for value in (box.xmin, box.ymin, box.xmax - box.xmin,
+                      box.ymax - box.ymin)
+    ]
+
+
+def read_yaml(path: Path) -> Dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ValueError: If it holds something else.
+    """
+    import yaml
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except yaml.YAMLError as error:
+        reason = ' '.join(str(error).split())
+        raise ValueError(f'{path} is not YAML: {reason}') from None
+    if not isinstance(content, dict):
+        raise ValueError(f'{path}: expected a mapping with names, train and '
+                         f'val, as Ultralytics has it.')
+    return content
+
+
+def yolo_names(where: Path) -> Tuple[str, ...]:
+    """Names of the classes from a file, or from one in a folder.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if where.is_dir():
+        candidates = [
+            *(path for path in sorted(where.glob('*.y*ml'))
+              if 'names' in read_yaml(path)),
+            *(where / name for name in NAME_FILES if (where / name).is_file())
+        ]
+        if not candidates:
+            raise ValueError(
+                f'{where} has no file that names the classes: expected a '
+                f'YAML with names, or {", ".join(NAME_FILES)}. Give it with '
+                f'--classes.')
+        where = candidates[0]
+    if where.suffix in ('.yaml', '.yml'):
+        names = read_yaml(where).get('names')
+        if isinstance(names, dict):
+            if sorted(names) != list(range(len(names))):
+                raise ValueError(f'{where}: the keys of names are '
+                                 f'{list(names)[:5]}; expected 0, 1, ...')
+            names = [names[i] for i in range(len(names))]
+        if not isinstance(names, list) or not names:
+            raise ValueError(f'{where}: names={names!r}; expected a list of '
+                             f'class names.')
+        return tuple(map(str, names))
+    return tuple(entries_of(where))
+
+
+def label_of(image: Path) -> Path:
+    """YOLO's rule: the last folder ``images`` becomes ``labels``."""
+    parts = list(image.with_suffix('.txt').parts)
+    for place in range(len(parts) - 2, -1, -1):
+        if parts[place] == 'images':
+            parts[place] = 'labels'
+            break
+    return Path(*parts)
+
+
+def _split_of_yaml(path: Path, split: str) -> List[Path]:
+    """The images of a split of an Ultralytics YAML."""
+    content = read_yaml(path)
+    root = Path(content.get('path') or '.')
+    root = root if root.is_absolute() else path.parent / root
+    entries = content.get(split)
+    entries = [entries] if isinstance(entries, str) else entries
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f'{path}: {split}={entries!r}; expected a folder '
+                         f'of images or a list of them.')
+    images: List[Path] = []
+    for entry in entries:
+        # Exports often say ../train/images and mean train/images.
+        places = [root / entry, path.parent / entry.lstrip('./')]
+        place = next((p for p in places if p.exists()), places[0])
+        if place.is_dir():
+            images += files_below(place, IMAGES)
+        elif place.is_file():
+            images += _listed_images(place, place.parent)
+        else:
+            raise ValueError(f'{path}: {split}: {place} does not exist.')
+    return [Path(os.path.abspath(image)) for image in images]
+
+
+def _listed_images(listing: Path, root: Path) -> List[Path]:
+    images = []
+    for entry in entries_of(listing):
+        path = Path(entry)
+        images.append(path if path.is_absolute() else root / path)
+    return images
+
+
+def _labels_elsewhere(images: Sequence[Path], images_dir: Path,
+                      labels_dir: Path) -> List[Pair]:
+    return [
+        Pair(image, labels_dir / image.relative_to(images_dir).with_suffix(
+            '.txt')) for image in images
+    ]
+
+
+def yolo_pairs(source: Path, root: Path, images_dir: Optional[Path],
+               split: str) -> List[Pair]:
+    """Images and label files of a YOLO data set.
+
+    Args:
+        source (Path): A YAML, a list of images, or a folder of labels.
+        root (Path): The folder of the data.
+        images_dir (Path, optional): The images of a folder of labels.
+        split (str): ``'train'`` or ``'val'``, for a YAML.
+
+    Raises:
+        ValueError: If the images of a folder of labels are not known.
+    """
+    if source.suffix in ('.yaml', '.yml'):
+        return [Pair(i, label_of(i)) for i in _split_of_yaml(source, split)]
+    if source.is_file():
+        return [Pair(i, label_of(i)) for i in _listed_images(source, root)]
+    if images_dir is None:
+        images_dir = Path(*(
+            'images' if part == 'labels' else part for part in source.parts))
+        if not images_dir.is_dir() or images_dir == source:
+            images_dir = source
+    return _labels_elsewhere(
+        files_below(images_dir, IMAGES), images_dir, source)
+
+
+def yolo_boxes(pair: Pair, size: Tuple[int, int],
+               names: Sequence[str]) -> List[Tuple[str, List[float]]]:
+    """(class name, x, y, width and height in pixels) of a label file.
+
+    Raises:
+        ValueError: With the line that cannot be read.
+    """
+    kinds = globox().BoundingBox
+    boxes = []
+    lines = pair.label.read_text(encoding='utf-8').splitlines()
+    for number, line in enumerate(lines, 1):
+        values = line.split()
+        if not values:
+            continue
+        parse: Callable[..., Any] = kinds.from_yolo_v5
+        if len(values) > 6:
+            parse = kinds.from_yolo_seg
+        try:
+            box = parse(line, image_size=size)
+            label = int(float(box.label))
+        except Exception as error:  # of several kinds, none of them ours
+            raise ValueError(
+                f'{pair.label}:{number}: {line[:60]!r} is no box: {error} '
+                f'Expected class, x, y, width, height, from 0 to 1.'
+            ) from None
+        if not 0 <= label < len(names):
+            raise ValueError(
+                f'{pair.label}:{number}: class {label}, but {len(names)} '
+                f'classes are named: expected 0 to {len(names) - 1}.')
+        boxes.append((names[label], xywh(box)))
+    return boxes
