@@ -68,7 +68,15 @@ def load_detector(cfg: Config,
         for name, tensor in state.items()
         if name in wanted or not under(name, allowances.get('unexpected', ()))
     }
-    fit = compare(state, wanted)
+    # Prompts that the config takes from their file; a part that training
+    # would start anew is not fit for use.
+    given = ['embeddings'] if getattr(model, 'embedding_path', '') else []
+    fit = compare(
+        state, {
+            name: tensor
+            for name, tensor in wanted.items()
+            if name in state or not under(name, given)
+        })
     if not fit:
         raise ValueError(
             f'Checkpoint {checkpoint} does not fit the model of the config. '

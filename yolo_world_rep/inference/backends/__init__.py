@@ -1,0 +1,80 @@
+"""Detectors in the runtimes that this package knows."""
+from pathlib import Path
+from typing import Any, Optional
+
+from .base import Backend
+
+__all__ = ['SUFFIXES', 'Backend', 'open_backend']
+
+#: Endings of the files that can be run, and their runtimes.
+SUFFIXES = {
+    '.py': 'pytorch',
+    '.onnx': 'onnx',
+    '.xml': 'openvino',
+    '.torchscript': 'torchscript',
+    '.pt': 'torchscript',
+}
+
+
+def open_backend(model: Any,
+                 checkpoint: Any = None,
+                 *,
+                 device: str = 'cpu',
+                 threads: Optional[int] = None,
+                 precision: Optional[str] = None,
+                 throughput: bool = False,
+                 cfg_options: Optional[dict] = None) -> Backend:
+    """Load a detector into the runtime that its file is for.
+
+    Args:
+        model (str | Path): A config (``.py``), or a file of
+            tools/export.py: ``.onnx``, ``.xml`` of OpenVINO,
+            ``.torchscript`` or ``.pt``.
+        checkpoint (str | Path, optional): Of a config, and only then.
+        device (str): ``'cpu'``, ``'cuda'`` or another of the runtime's.
+            Defaults to ``'cpu'``.
+        threads (int, optional): To compute with. Defaults to None for the
+            runtime's choice.
+        precision (str, optional): To compute in, of OpenVINO alone.
+            Defaults to None for float32, or what the file holds.
+        throughput (bool): Whether OpenVINO runs several batches at a time;
+            :attr:`Backend.concurrency` says how many. Defaults to False.
+        cfg_options (dict, optional): Settings to override in a config.
+
+    Returns:
+        Backend: To be closed when done; it is a context manager.
+
+    Raises:
+        ValueError: If file and arguments do not go together.
+        ImportError: If the runtime is not installed.
+    """
+    suffix = Path(str(model)).suffix.lower()
+    kind = SUFFIXES.get(suffix)
+    if kind is None:
+        hint = ''
+        if suffix == '.pth':
+            hint = (' A checkpoint is run with its config: the config as '
+                    'the model, --checkpoint with the file.')
+        raise ValueError(f'model {model}: expected a file that ends in '
+                         f'{", ".join(SUFFIXES)}.{hint}')
+    if threads is not None and threads < 1:
+        raise ValueError(f'threads {threads}: expected 1 or more.')
+    settings: dict = dict(device=device, threads=threads, precision=precision)
+    if kind == 'pytorch':
+        from .pytorch import PyTorchBackend
+        return PyTorchBackend(
+            model, checkpoint, cfg_options=cfg_options, **settings)
+    for name, value in (('checkpoint', checkpoint),
+                        ('cfg-options', cfg_options)):
+        if value:
+            raise ValueError(
+                f'--{name} {value}: {model} is an exported file and has its '
+                f'weights and settings in it. Leave it out.')
+    if kind == 'onnx':
+        from .onnxruntime import ONNXBackend
+        return ONNXBackend(model, **settings)
+    if kind == 'openvino':
+        from .openvino import OpenVINOBackend
+        return OpenVINOBackend(model, throughput=throughput, **settings)
+    from .torchscript import TorchScriptBackend
+    return TorchScriptBackend(model, **settings)

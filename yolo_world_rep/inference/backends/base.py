@@ -1,0 +1,139 @@
+"""What all runtimes have in common."""
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..spec import METADATA_KEY, Spec
+
+Outputs = Tuple[np.ndarray, ...]
+# Other names of the precisions; the values are those of OpenVINO.
+PRECISIONS = dict(
+    f32='f32', fp32='f32', bf16='bf16', f16='f16', fp16='f16')
+
+
+class Backend(ABC):
+    """A detector in a runtime: a function of one tensor.
+
+    Threads may call :meth:`run` at the same time.
+
+    Args:
+        spec (Spec): What it takes and gives.
+        path (str | Path): Its file.
+    """
+
+    #: Of the runtime, for messages.
+    name = ''
+    #: What it computes in.
+    precision = 'f32'
+
+    def __init__(self, spec: Spec, path: Any) -> None:
+        self.spec = spec
+        self.path = Path(path)
+        #: Runs at the same time that make it faster.
+        self.concurrency = 1
+
+    @abstractmethod
+    def _run(self, images: np.ndarray) -> Sequence[np.ndarray]:
+        """Outputs, in the order of the contract, of a checked input."""
+
+    def run(self, images: np.ndarray) -> Outputs:
+        """Outputs of a batch.
+
+        Args:
+            images (np.ndarray): (B, 3, H, W), float32, as ``spec`` says.
+                Where the model takes a fixed number there may be fewer.
+
+        Returns:
+            tuple[np.ndarray]: In the order of the contract, B rows each.
+
+        Raises:
+            ValueError: If the shape or the type is not the model's.
+        """
+        self._check(images)
+        count, size = len(images), self.spec.batch
+        if size is not None and count < size:
+            filled = np.zeros((size, *images.shape[1:]), np.float32)
+            filled[:count] = images
+            images = filled
+        return tuple(output[:count] for output in self._run(images))
+
+    def _check(self, images: np.ndarray) -> None:
+        spec = self.spec
+        problem = ''
+        if images.ndim != 4 or images.shape[1] != 3 or not len(images):
+            problem = 'expected (B, 3, H, W)'
+        elif images.dtype != np.float32:
+            problem = f'of type {images.dtype}; expected float32'
+        elif spec.batch is not None and len(images) > spec.batch:
+            problem = (f'the model takes {spec.batch} image(s) at a time; '
+                       f'export it with --batch dynamic for any number')
+        elif not spec.dynamic and images.shape[2:] != spec.image_size:
+            problem = f'the model takes height and width {spec.image_size}'
+        elif spec.dynamic and any(
+                side % max(spec.strides) for side in images.shape[2:]):
+            problem = (f'height and width must be multiples of '
+                       f'{max(spec.strides)}')
+        if problem:
+            raise ValueError(f'{self.path}: images of shape {images.shape}: '
+                             f'{problem}.')
+
+    def close(self) -> None:  # noqa: B027  most hold nothing
+        """Give back what the runtime holds."""
+
+    def __enter__(self) -> 'Backend':
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def read_spec(text: Optional[str], path: Any, outputs: int) -> Spec:
+    """The specification of an exported file.
+
+    Args:
+        text (str, optional): Its metadata of ours.
+        path (str | Path): Its name.
+        outputs (int): How many outputs it has.
+
+    Raises:
+        ValueError: If it has none, or one of another number of outputs.
+    """
+    if not text:
+        raise ValueError(
+            f'{path} has no metadata {METADATA_KEY!r}, so that how images '
+            f'are prepared and which classes there are is unknown. Export '
+            f'the model with tools/export.py.')
+    spec = Spec.from_json(text, str(path))
+    wanted = dict(
+        raw=2 * len(spec.strides), decoded=2, nms=4).get(spec.contract)
+    if outputs != wanted:
+        raise ValueError(
+            f'{path} has {outputs} output(s); expected {wanted} of its '
+            f'contract {spec.contract!r}. Export the model again.')
+    return spec
+
+
+def plain_precision(name: str, precision: Optional[str]) -> None:
+    """Refuse what only OpenVINO can choose.
+
+    Raises:
+        ValueError: If a precision other than float32 is asked for.
+    """
+    if precision is not None and PRECISIONS.get(precision) != 'f32':
+        raise ValueError(
+            f'precision {precision!r}: {name} computes in what the file '
+            f'holds. Leave it out, or use an OpenVINO file (.xml).')
+
+
+def require_file(path: Any) -> Path:
+    """The path of a file that exists.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f'model {path}: no such file.')
+    return path

@@ -1,0 +1,86 @@
+"""ONNX files in ONNX Runtime."""
+from typing import Any, Optional, Sequence
+
+import numpy as np
+
+from ..spec import METADATA_KEY
+from .base import Backend, plain_precision, read_spec, require_file
+
+PROVIDERS = dict(cpu='CPUExecutionProvider', cuda='CUDAExecutionProvider')
+
+
+def _runtime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError(
+            f'Running .onnx files needs onnxruntime ({error}): pip install '
+            f'"yolo_world_rep[onnx]".') from error
+    return onnxruntime
+
+
+def _provider(runtime: Any, device: str) -> Any:
+    """Of a device such as 'cpu', 'cuda' or 'cuda:1'."""
+    kind, _, index = device.partition(':')
+    available = runtime.get_available_providers()
+    name = PROVIDERS.get(kind)
+    if name not in available or (index and not index.isdigit()):
+        known = [kind for kind in PROVIDERS if PROVIDERS[kind] in available]
+        raise ValueError(f'device {device!r}: the ONNX Runtime installed '
+                         f'here has {" and ".join(known)} only.')
+    return (name, dict(device_id=int(index))) if index and kind != 'cpu' else (
+        name)
+
+
+class ONNXBackend(Backend):
+    """An ``.onnx`` file.
+
+    Args:
+        path (str | Path): The file.
+        device (str): ``'cpu'`` or ``'cuda'``. Defaults to ``'cpu'``.
+        threads (int, optional): Of an operator. Defaults to None for the
+            runtime's choice.
+        precision (str, optional): None or ``'f32'``.
+
+    Raises:
+        ValueError: If the file is not one of tools/export.py, or anything
+            asked for cannot be had.
+        ImportError: If onnxruntime is not installed.
+    """
+    name = 'ONNX Runtime'
+
+    def __init__(self,
+                 path: Any,
+                 device: str = 'cpu',
+                 threads: Optional[int] = None,
+                 precision: Optional[str] = None) -> None:
+        path = require_file(path)
+        plain_precision(self.name, precision)
+        runtime = _runtime()
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+            options.inter_op_num_threads = 1
+        # Threads that wait by spinning take the cores from those that load
+        # and draw.
+        options.add_session_config_entry('session.intra_op.allow_spinning',
+                                         '0')
+        provider = _provider(runtime, device)
+        try:
+            self.session = runtime.InferenceSession(
+                str(path), options, providers=[provider])
+        except Exception as error:  # its errors have no class in common
+            raise ValueError(
+                f'{path} cannot be read by ONNX Runtime '
+                f'{runtime.__version__}: {error}') from error
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        super().__init__(
+            read_spec(
+                metadata.get(METADATA_KEY), path,
+                len(self.session.get_outputs())), path)
+        self.precision = dict(fp16='f16').get(self.spec.precision, 'f32')
+        self._input = self.session.get_inputs()[0].name
+
+    def _run(self, images: np.ndarray) -> Sequence[np.ndarray]:
+        return self.session.run(None, {self._input: images})

@@ -1,0 +1,104 @@
+"""OpenVINO's files in OpenVINO."""
+import queue
+from typing import Any, Optional, Sequence
+
+import numpy as np
+
+from ..spec import METADATA_KEY
+from .base import PRECISIONS, Backend, read_spec, require_file
+
+
+def _runtime() -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise ImportError(
+            f'Running OpenVINO\'s .xml files needs openvino ({error}): pip '
+            f'install "yolo_world_rep[openvino]".') from error
+    return openvino
+
+
+class OpenVINOBackend(Backend):
+    """An ``.xml`` file with its ``.bin`` beside it.
+
+    Args:
+        path (str | Path): The ``.xml``.
+        device (str): ``'cpu'``, or any of OpenVINO's own (``'gpu'``,
+            ``'npu'``, ``'auto'``). Defaults to ``'cpu'``.
+        threads (int, optional): On a CPU. Defaults to None for all cores.
+        precision (str, optional): ``'f32'``, ``'bf16'`` or ``'f16'`` to
+            compute in. OpenVINO would take the fastest of the CPU, which
+            may be bf16; here it is asked for. Defaults to None for
+            ``'f32'``.
+        throughput (bool): Whether several runs share the cores, which takes
+            longer for each and less for all. Defaults to False.
+
+    Raises:
+        ValueError: If the file is not one of tools/export.py, or anything
+            asked for cannot be had.
+        ImportError: If openvino is not installed.
+    """
+    name = 'OpenVINO'
+
+    def __init__(self,
+                 path: Any,
+                 device: str = 'cpu',
+                 threads: Optional[int] = None,
+                 precision: Optional[str] = None,
+                 throughput: bool = False) -> None:
+        path = require_file(path)
+        openvino = _runtime()
+        core = openvino.Core()
+        device = device.upper()
+        if device != 'AUTO' and device not in core.available_devices:
+            raise ValueError(
+                f'device {device.lower()!r}: OpenVINO has '
+                f'{", ".join(core.available_devices).lower()} here.')
+        precision = 'f32' if precision is None else precision
+        if precision not in PRECISIONS:
+            raise ValueError(f'precision {precision!r}; expected '
+                             f'{", ".join(PRECISIONS)}.')
+        self.precision = PRECISIONS[precision]
+        if self.precision == 'bf16' and device != 'AUTO' and (
+                'BF16' not in core.get_property(
+                    device, 'OPTIMIZATION_CAPABILITIES')):
+            raise ValueError(f'precision bf16: the {device} has no such '
+                             f'instructions. Leave it out.')
+        try:
+            model = core.read_model(str(path))
+        except RuntimeError as error:
+            raise ValueError(f'{path} cannot be read by OpenVINO '
+                             f'{openvino.__version__}: {error}') from error
+        text = None
+        if model.has_rt_info(METADATA_KEY):
+            text = model.get_rt_info(METADATA_KEY).astype(str)
+        super().__init__(read_spec(text, path, len(model.outputs)), path)
+        config = dict(
+            PERFORMANCE_HINT='THROUGHPUT' if throughput else 'LATENCY',
+            INFERENCE_PRECISION_HINT=self.precision)
+        if threads is not None and device == 'CPU':
+            config['INFERENCE_NUM_THREADS'] = threads
+        self.compiled = core.compile_model(model, device, config)
+        if throughput:
+            self.concurrency = self.compiled.get_property(
+                'OPTIMAL_NUMBER_OF_INFER_REQUESTS')
+        # Made where they are needed, as many as threads call at a time.
+        self._requests: queue.SimpleQueue = queue.SimpleQueue()
+
+    def _run(self, images: np.ndarray) -> Sequence[np.ndarray]:
+        try:
+            request = self._requests.get_nowait()
+        except queue.Empty:
+            request = self.compiled.create_infer_request()
+        request.infer([np.ascontiguousarray(images)], share_inputs=True)
+        # The next run of this request writes over its tensors.
+        outputs = [
+            np.array(request.get_output_tensor(index).data)
+            for index in range(len(self.compiled.outputs))
+        ]
+        self._requests.put(request)
+        return outputs
+
+    def close(self) -> None:
+        while not self._requests.empty():
+            self._requests.get_nowait()

@@ -1,0 +1,64 @@
+"""TorchScript files."""
+import threading
+from typing import Any, Optional, Sequence
+
+import numpy as np
+
+from ..spec import METADATA_KEY
+from .base import Backend, plain_precision, read_spec, require_file
+from .pytorch import to_device
+
+METADATA_FILE = f'{METADATA_KEY}.json'
+
+
+class TorchScriptBackend(Backend):
+    """A ``.torchscript`` or ``.pt`` file.
+
+    Args:
+        path (str | Path): The file.
+        device (str): Of torch, ``'cpu'`` or ``'cuda:0'``.
+            Defaults to ``'cpu'``.
+        threads (int, optional): Of torch, in the whole process.
+            Defaults to None for torch's choice.
+        precision (str, optional): None or ``'f32'``.
+
+    Raises:
+        ValueError: If the file is not one of tools/export.py, or anything
+            asked for cannot be had.
+    """
+    name = 'TorchScript'
+
+    def __init__(self,
+                 path: Any,
+                 device: str = 'cpu',
+                 threads: Optional[int] = None,
+                 precision: Optional[str] = None) -> None:
+        import torch
+        path = require_file(path)
+        plain_precision(self.name, precision)
+        self.device = to_device(device, threads)
+        files = {METADATA_FILE: ''}
+        try:
+            self.module = torch.jit.load(
+                str(path), map_location=self.device, _extra_files=files)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f'{path} is no TorchScript file of tools/export.py: '
+                f'{str(error).splitlines()[0]}. A checkpoint is run with its '
+                f'config: the config as the model, --checkpoint with the '
+                f'file.') from error
+        self.module.eval()
+        text = files[METADATA_FILE]
+        text = text.decode() if isinstance(text, bytes) else text
+        types = self.module.forward.schema.returns[0].type
+        count = len(types.elements()) if hasattr(types, 'elements') else 1
+        super().__init__(read_spec(text, path, count), path)
+        half = self.spec.precision == 'fp16'
+        self.precision = 'f16' if half else 'f32'
+        self._lock = threading.Lock()
+
+    def _run(self, images: np.ndarray) -> Sequence[np.ndarray]:
+        import torch
+        with self._lock, torch.inference_mode():
+            outputs = self.module(torch.from_numpy(images).to(self.device))
+            return [output.cpu().numpy() for output in outputs]
