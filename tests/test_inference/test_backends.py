@@ -4,10 +4,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from builders import detector_cfg, randomize
-from mmengine.config import Config, ConfigDict
-from mmengine.registry import init_default_scope
-from mmyolo.registry import MODELS
 from torch import nn
 
 from yolo_world_rep.inference import Spec
@@ -17,21 +13,6 @@ from yolo_world_rep.inference.spec import METADATA_KEY
 
 SIZE = (64, 96)
 NAMES = tuple('abcdefg')
-PREPROCESSOR = dict(
-    type='YOLOv5DetDataPreprocessor',
-    mean=[0., 0., 0.],
-    std=[255., 255., 255.],
-    bgr_to_rgb=True)
-PIPELINE = [
-    dict(type='LoadImageFromFile'),
-    dict(type='YOLOv5KeepRatioResize', scale=SIZE[::-1]),
-    dict(
-        type='LetterResize',
-        scale=SIZE[::-1],
-        allow_scale_up=False,
-        pad_val=dict(img=114)),
-    dict(type='mmdet.PackDetInputs')
-]
 DUAL = dict(
     type='ImagePoolingAttentionModule',
     embed_channels=32,
@@ -41,31 +22,6 @@ DUAL = dict(
 
 def images(count=2):
     return np.random.RandomState(0).rand(count, 3, *SIZE).astype('f4')
-
-
-@pytest.fixture
-def trained(tmp_path):
-    """A config file and its checkpoint, of a form."""
-
-    def make(form='rep_conv', meta=None, **changes):
-        cfg = detector_cfg(form, data_preprocessor=PREPROCESSOR, **changes)
-        init_default_scope('mmyolo')
-        model = randomize(MODELS.build(ConfigDict(cfg))).eval()
-        config = tmp_path / 'model.py'
-        Config(
-            dict(
-                model=cfg,
-                test_dataloader=dict(
-                    dataset=dict(
-                        type='YOLOv5CocoDataset',
-                        metainfo=dict(classes=NAMES),
-                        pipeline=PIPELINE)))).dump(config)
-        checkpoint = tmp_path / 'model.pth'
-        torch.save(
-            dict(state_dict=model.state_dict(), meta=meta or {}), checkpoint)
-        return config, checkpoint, model
-
-    return make
 
 
 def raw(model, inputs):

@@ -1,0 +1,174 @@
+"""Average precision of any detector, through the one way to run it."""
+import contextlib
+import io
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence
+
+import numpy as np
+
+from yolo_world_rep.engine.classes import name_differences
+from yolo_world_rep.utils.files import PathLike
+
+from .predictor import Predictor
+
+Rows = List[Dict[str, Any]]
+
+
+def quiet_coco(annotation_file: PathLike) -> Any:
+    """pycocotools' index of an annotation file.
+
+    Raises:
+        ValueError: If the file is none.
+    """
+    from pycocotools.coco import COCO
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints a lot
+            truth = COCO(str(annotation_file))
+    except (OSError, ValueError, KeyError, TypeError, AssertionError,
+            AttributeError) as error:
+        raise ValueError(f'annotations {annotation_file}: not a COCO file '
+                         f'that can be read ({error}).') from error
+    missing = [
+        name for name in ('images', 'annotations', 'categories')
+        if not isinstance(truth.dataset.get(name), list)
+    ]
+    if missing:
+        raise ValueError(f'annotations {annotation_file}: no '
+                         f'{", ".join(missing)} in it; expected a COCO file '
+                         f'of detections.')
+    return truth
+
+
+def precision_table(truth: Any, rows: Rows) -> Optional[np.ndarray]:
+    """Precisions of COCO's evaluation of boxes.
+
+    Args:
+        truth (COCO): What is there.
+        rows (list[dict]): What was found, as of
+            :meth:`~.results.Result.to_coco`.
+
+    Returns:
+        np.ndarray | None: (IoU thresholds 0.5 to 0.95, recalls, categories
+        by rising id, areas, numbers of boxes), -1 where nothing is there;
+        None where nothing was found.
+    """
+    from pycocotools.cocoeval import COCOeval
+    if not rows:  # which pycocotools does not take
+        return None
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(truth, truth.loadRes(rows), 'bbox')
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation.eval['precision']
+
+
+def mean_precision(table: Optional[np.ndarray],
+                   categories: Optional[Sequence[int]] = None,
+                   iou: Optional[float] = None,
+                   area: int = 0) -> float:
+    """Average precision out of a table, NaN if there is nothing to find.
+
+    Args:
+        table (np.ndarray, optional): Of :func:`precision_table`.
+        categories (Sequence[int], optional): Their places in the table.
+            Defaults to None for all.
+        iou (float, optional): A threshold, of 0.5 to 0.95. Defaults to
+            None for the mean over all.
+        area (int): 0 for all objects, 1 small, 2 medium, 3 large ones.
+
+    Returns:
+        float: 0..1.
+    """
+    if table is None:
+        return 0.
+    values = table[..., area, -1]
+    if categories is not None:
+        values = values[..., list(categories)]
+    if iou is not None:
+        values = values[[round((iou - 0.5) / 0.05)]]
+    values = values[values > -1]
+    return float(values.mean()) if values.size else float('nan')
+
+
+def category_ids(truth: Any, names: Sequence[str],
+                 annotation_file: PathLike) -> List[int]:
+    """The category of each class, found by name.
+
+    Raises:
+        ValueError: If the names are not the same, in whatever order, or
+            one of them stands for two.
+    """
+    categories = sorted(truth.dataset['categories'], key=lambda c: c['id'])
+    known = [category['name'] for category in categories]
+    for where, listed in (('the model', names), (annotation_file, known)):
+        twice = sorted({name for name in listed if listed.count(name) > 1})
+        if twice:
+            raise ValueError(f'{where} has class names twice: {twice[:5]}; '
+                             f'expected each once.')
+    if set(known) != set(names):
+        raise ValueError(
+            f'The model and {annotation_file} have other classes: '
+            f'{name_differences(names, known)}. Expected the same names, in '
+            f'any order.')
+    ids = {category['name']: category['id'] for category in categories}
+    return [ids[name] for name in names]
+
+
+def evaluate(predictor: Predictor,
+             annotation_file: PathLike,
+             images: PathLike,
+             per_class: bool = False,
+             on_image: Callable[[], None] = lambda: None) -> Dict[str, Any]:
+    """Average precision on a data set in the format of COCO.
+
+    Args:
+        predictor (Predictor): The detector, its score threshold low, as it
+            is by default.
+        annotation_file (str | Path): The truth; its categories are matched
+            to the classes by name.
+        images (str | Path): Folder of the images.
+        per_class (bool): Whether the result has ``per_class`` too.
+            Defaults to False.
+        on_image (Callable): Called after each image.
+
+    Returns:
+        dict: ``AP``, ``AP50``, ``AP75``, ``AP_small``, ``AP_medium`` and
+        ``AP_large``, 0..1, NaN where there is nothing of that size;
+        ``images`` and ``detections``, their numbers; perhaps
+        ``per_class``, AP by name.
+
+    Raises:
+        ValueError: If the file cannot be read, has other classes, or an
+            image is missing or none.
+    """
+    truth = quiet_coco(annotation_file)
+    ids = category_ids(truth, list(predictor.names), annotation_file)
+    entries = truth.dataset['images']
+    if not entries:
+        raise ValueError(f'annotations {annotation_file}: no images in it.')
+    paths = [Path(images) / entry['file_name'] for entry in entries]
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise ValueError(f'images {images}: {len(missing)} of {len(paths)} '
+                         f'are missing, such as {missing[0]}.')
+    rows: Rows = []
+    for entry, result in zip(entries, predictor.stream(paths)):
+        rows += result.to_coco(entry['id'], ids)
+        on_image()
+    table = precision_table(truth, rows)
+    scores: Dict[str, Any] = dict(
+        AP=mean_precision(table),
+        AP50=mean_precision(table, iou=0.5),
+        AP75=mean_precision(table, iou=0.75),
+        AP_small=mean_precision(table, area=1),
+        AP_medium=mean_precision(table, area=2),
+        AP_large=mean_precision(table, area=3),
+        images=len(entries),
+        detections=len(rows))
+    if per_class:
+        places = {number: i for i, number in enumerate(truth.getCatIds())}
+        scores['per_class'] = {
+            name: mean_precision(table, [places[number]])
+            for name, number in zip(predictor.names, ids)
+        }
+    return scores

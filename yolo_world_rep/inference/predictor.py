@@ -1,0 +1,297 @@
+"""Detect: images in, results out, with every core at work."""
+import difflib
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import (
+    Any,
+    Callable,
+    Deque,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
+
+import numpy as np
+
+from .backends import Backend, open_backend
+from .letterbox import Placement, Preprocess
+from .postprocess import Detections, PostProcess
+from .results import Result
+from .sources import Item, frames, is_video, load
+
+ImageLike = Union[str, Path, np.ndarray, Item, Any]
+OnError = Callable[[Item, ValueError], None]
+
+
+class _Loaded(NamedTuple):
+    """An image that waits for its batch."""
+    item: Item
+    pixels: Optional[np.ndarray]
+    planes: np.ndarray
+    placement: Placement
+
+
+class Predictor:
+    """A detector with all that is around it.
+
+    Args:
+        model (str | Path | Backend): As of
+            :func:`~.backends.open_backend`.
+        checkpoint (str | Path, optional): Of a config.
+        device (str): Defaults to ``'cpu'``.
+        threads (int, optional): Of the runtime. Defaults to None for its
+            choice.
+        precision (str, optional): Of OpenVINO. Defaults to None for
+            float32.
+        batch_size (int, optional): Images at a time. Defaults to None for
+            the file's fixed number, else 1.
+        workers (int): Threads that load images. Defaults to 2.
+        score_threshold (float, optional): Detections need more than that.
+            Defaults to None for the one the model is tested with, often
+            0.001.
+        image_size (tuple[int, int], optional): Height and width of the
+            input, where the model takes any. Defaults to None for the one
+            it is tested with.
+        classes (Sequence[str], optional): Names of the classes to report.
+            Defaults to None for all.
+        cfg_options (dict, optional): Settings to override in a config.
+
+    Raises:
+        ValueError: If the model cannot be loaded or an argument does not
+            go with it.
+    """
+
+    def __init__(self,
+                 model: Any,
+                 checkpoint: Any = None,
+                 *,
+                 device: str = 'cpu',
+                 threads: Optional[int] = None,
+                 precision: Optional[str] = None,
+                 batch_size: Optional[int] = None,
+                 workers: int = 2,
+                 score_threshold: Optional[float] = None,
+                 image_size: Optional[Tuple[int, int]] = None,
+                 classes: Optional[Sequence[str]] = None,
+                 cfg_options: Optional[dict] = None) -> None:
+        if isinstance(model, Backend):
+            self.backend = model
+        else:
+            self.backend = open_backend(
+                model,
+                checkpoint,
+                device=device,
+                threads=threads,
+                precision=precision,
+                throughput=True,
+                cfg_options=cfg_options)
+        self.spec = spec = self.backend.spec
+        for name, value in (('batch', batch_size), ('workers', workers)):
+            if value is not None and value < 1:
+                raise ValueError(f'{name} {value}: expected 1 or more.')
+        if spec.batch and (batch_size or 1) > spec.batch:
+            raise ValueError(
+                f'batch {batch_size}: {self.backend.path} takes '
+                f'{spec.batch} image(s) at a time. Give --batch '
+                f'{spec.batch}, or export it with --batch dynamic.')
+        self.batch_size = batch_size or spec.batch or 1
+        self.workers = workers
+        self.preprocess = Preprocess(spec, _size(spec, image_size))
+        self.postprocess = PostProcess(spec, score_threshold)
+        self.kept = _labels_of(classes, spec.classes)
+
+    @property
+    def names(self) -> Tuple[str, ...]:
+        """Names of the model's classes."""
+        return self.spec.classes
+
+    def close(self) -> None:
+        """Give back what the runtime holds."""
+        self.backend.close()
+
+    def __enter__(self) -> 'Predictor':
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def predict(
+            self, images: Union[ImageLike,
+                                Iterable[ImageLike]]) -> List[Result]:
+        """Detections of one image or several.
+
+        Args:
+            images (str | Path | np.ndarray | PIL.Image.Image | Iterable):
+                Files, arrays (h, w, 3) of uint8 in BGR, images of Pillow.
+
+        Returns:
+            list[Result]: One an image, in their order.
+
+        Raises:
+            ValueError: If one of them is no image.
+        """
+        if isinstance(images, (str, Path, np.ndarray, Item)) or (
+                not isinstance(images, Iterable)):
+            images = [images]
+        return list(self.stream(images))
+
+    def stream(self,
+               images: Iterable[ImageLike],
+               on_error: Optional[OnError] = None,
+               keep_images: bool = False) -> Iterator[Result]:
+        """Detections of images one after the other, as they come.
+
+        Loading, inference and suppression of different images go on at the
+        same time, a few images ahead.
+
+        Args:
+            images (Iterable): As of :meth:`predict`, also videos and
+                :class:`Item`.
+            on_error (Callable, optional): Told of each image that is none;
+                it is left out then. Defaults to None, to raise.
+            keep_images (bool): Whether results hold their images; else
+                they are read again where they are needed, and frames of
+                videos are gone. Defaults to False.
+
+        Yields:
+            Result: In the order of the images.
+
+        Raises:
+            ValueError: If one of them is no image, without ``on_error``.
+        """
+        concurrency = self.backend.concurrency
+        # One more than run, which suppresses while the others compute.
+        running = threading.BoundedSemaphore(concurrency)
+        loaders = ThreadPoolExecutor(self.workers, 'load')
+        runners = ThreadPoolExecutor(concurrency + 1, 'infer')
+        try:
+            ahead = self.batch_size * (concurrency + 1) + self.workers
+            batches: Deque[Future] = deque()
+            for batch in self._batches(loaders, images, ahead, on_error,
+                                       keep_images):
+                batches.append(runners.submit(self._infer, batch, running))
+                while len(batches) > concurrency + 1 or (
+                        batches and batches[0].done()):
+                    yield from batches.popleft().result()
+            while batches:
+                yield from batches.popleft().result()
+        finally:
+            loaders.shutdown(wait=True, cancel_futures=True)
+            runners.shutdown(wait=True, cancel_futures=True)
+
+    def _batches(self, loaders: ThreadPoolExecutor,
+                 images: Iterable[ImageLike], ahead: int,
+                 on_error: Optional[OnError],
+                 keep_images: bool) -> Iterator[List[_Loaded]]:
+        """Loaded images in groups, in their order."""
+        waiting: Deque[Tuple[Item, Optional[Future]]] = deque()
+        batch: List[_Loaded] = []
+        source = self._items(images, on_error)
+        more = True
+        while more or waiting:
+            while more and len(waiting) < ahead:
+                item = next(source, None)
+                if item is None:
+                    more = False
+                else:
+                    waiting.append(
+                        (item, loaders.submit(self._load, item, keep_images)))
+            if not waiting:
+                break
+            item, future = waiting.popleft()
+            try:
+                batch.append(future.result())
+            except ValueError as error:
+                if on_error is None:
+                    raise
+                on_error(item, error)
+            if len(batch) == self.batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    @staticmethod
+    def _items(images: Iterable[ImageLike],
+               on_error: Optional[OnError]) -> Iterator[Item]:
+        for image in images:
+            if isinstance(image, (str, Path)):
+                image = Item(Path(image))
+            elif not isinstance(image, Item):
+                image = Item(image=image)
+            if image.image is not None or not is_video(image.path):
+                yield image
+                continue
+            try:
+                yield from frames(image.path)
+            except ValueError as error:
+                if on_error is None:
+                    raise
+                on_error(image, error)
+
+    def _load(self, item: Item, keep_images: bool) -> _Loaded:
+        image = load(item)
+        try:
+            planes, placement = self.preprocess(image)
+        except ValueError as error:
+            raise ValueError(f'{item.name}: {error}') from error
+        kept = item.image if item.frame is None else None
+        return _Loaded(item._replace(image=None),
+                       image if keep_images else kept, planes, placement)
+
+    def _infer(self, batch: List[_Loaded],
+               running: threading.BoundedSemaphore) -> List[Result]:
+        images = batch[0].planes[None] if len(batch) == 1 else np.stack(
+            [loaded.planes for loaded in batch])
+        with running:
+            outputs = self.backend.run(images)
+        found = self.postprocess(outputs,
+                                 [loaded.placement for loaded in batch])
+        return [
+            self._result(loaded, detections)
+            for loaded, detections in zip(batch, found)
+        ]
+
+    def _result(self, loaded: _Loaded, found: Detections) -> Result:
+        if self.kept is not None:
+            chosen = np.isin(found.labels, self.kept)
+            found = Detections(*(values[chosen] for values in found))
+        return Result(*found, self.names, loaded.placement.shape,
+                      loaded.item.path, loaded.item.frame, loaded.pixels)
+
+
+def _size(spec: Any, size: Optional[Tuple[int, int]]) -> Optional[tuple]:
+    """Another size of the input, if the model takes it."""
+    if size is None or tuple(size) == spec.image_size:
+        return None
+    step = max(spec.strides)
+    if not spec.dynamic:
+        raise ValueError(
+            f'image size {tuple(size)}: the model takes {spec.image_size} '
+            f'only. Leave it out, or export with --dynamic.')
+    if any(side < step or side % step for side in size):
+        raise ValueError(f'image size {tuple(size)}: expected height and '
+                         f'width, multiples of {step}.')
+    return tuple(size)
+
+
+def _labels_of(classes: Optional[Sequence[str]],
+               names: Sequence[str]) -> Optional[List[int]]:
+    """The numbers of classes that are named."""
+    if classes is None:
+        return None
+    for name in classes:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 3)
+            hint = 'Did you mean' if near else 'It has, among others,'
+            listed = ', '.join(map(repr, near or names[:8]))
+            raise ValueError(f'class {name!r}: the model has no such '
+                             f'class. {hint} {listed}.')
+    return [label for label, name in enumerate(names) if name in set(classes)]

@@ -1,0 +1,158 @@
+"""What was found in an image, in the forms that others want it."""
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from .sources import as_bgr, read_image
+
+# Colours of Okabe and Ito, which most colour-blind people tell apart; RGB.
+COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66),
+           (0, 114, 178), (213, 94, 0), (204, 121, 167), (255, 255, 255))
+
+
+@dataclass(frozen=True)
+class Result:
+    """Detections in an image, the best first.
+
+    Args:
+        boxes (np.ndarray): (K, 4), float32, corners x1, y1, x2, y2 in
+            pixels of the image.
+        scores (np.ndarray): (K, ), float32.
+        labels (np.ndarray): (K, ), int64, numbers of classes from 0.
+        names (tuple[str]): Names of all classes of the model.
+        shape (tuple[int, int]): Height and width of the image.
+        path (Path, optional): Its file, or that of its video.
+        frame (int, optional): Its number in the video.
+        pixels (Any): The image where it is not read from ``path``.
+    """
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    names: Tuple[str, ...]
+    shape: Tuple[int, int]
+    path: Optional[Path] = None
+    frame: Optional[int] = None
+    pixels: Any = None
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __repr__(self) -> str:
+        found = ', '.join(f'{name} {score:.2f}' for name, score in zip(
+            self.label_names[:5], self.scores))
+        more = ', …' if len(self) > 5 else ''
+        return (f'Result({str(self.path or "image in memory")!r}, '
+                f'{len(self)} found: {found}{more})')
+
+    @property
+    def label_names(self) -> List[str]:
+        """The name of each detection's class."""
+        return [self.names[label] for label in self.labels]
+
+    @property
+    def image(self) -> np.ndarray:
+        """The image, (h, w, 3), uint8, BGR; read again if need be.
+
+        Raises:
+            ValueError: If it is a frame that was not kept, or its file
+                cannot be read any more.
+        """
+        if self.pixels is not None:
+            return as_bgr(self.pixels)
+        if self.frame is not None or self.path is None:
+            raise ValueError('the image was not kept; predict it with '
+                             'keep_images=True.')
+        return read_image(self.path)
+
+    def plot(self) -> np.ndarray:
+        """The image with boxes, names and scores, (h, w, 3), uint8, BGR."""
+        from PIL import Image, ImageDraw, ImageFont
+        canvas = Image.fromarray(
+            cv2.cvtColor(self.image, cv2.COLOR_BGR2RGB))
+        draw = ImageDraw.Draw(canvas)
+        height, width = self.shape
+        size = max(10, round(max(height, width) / 45))
+        line = max(1, round(max(height, width) / 320))
+        font = ImageFont.load_default(size)
+        # The best last, on top of the others.
+        for box, score, label in zip(self.boxes[::-1].tolist(),
+                                     self.scores[::-1].tolist(),
+                                     self.labels[::-1].tolist()):
+            colour = COLOURS[label % len(COLOURS)]
+            draw.rectangle(box, outline=colour, width=line)
+            # A name is data: neither line breaks nor pages of text.
+            name = ''.join(c for c in self.names[label] if c.isprintable())
+            text = f'{name[:40]} {score:.2f}'
+            left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+            x = min(max(0, box[0]), max(0, width - right))
+            y = box[1] - bottom
+            y = y if y >= 0 else min(box[1], height - bottom)
+            draw.rectangle((x, y, x + right, y + bottom), fill=colour)
+            draw.text((x, y), text, fill=(0, 0, 0), font=font)
+        return cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR)
+
+    def to_coco(self,
+                image_id: int,
+                category_ids: Optional[Sequence[int]] = None
+                ) -> List[Dict[str, Any]]:
+        """Rows of a COCO results file.
+
+        Args:
+            image_id (int): Of the image.
+            category_ids (Sequence[int], optional): The category of each
+                class. Defaults to None for the class numbers from 0.
+
+        Returns:
+            list[dict]: ``image_id``, ``category_id``, ``bbox`` (x, y,
+            width, height) and ``score`` of each detection.
+        """
+        rows = []
+        for (x1, y1, x2, y2), score, label in zip(
+                self.boxes.tolist(), self.scores.tolist(),
+                self.labels.tolist()):
+            rows.append(
+                dict(
+                    image_id=image_id,
+                    category_id=category_ids[label]
+                    if category_ids is not None else label,
+                    bbox=[x1, y1, x2 - x1, y2 - y1],
+                    score=score))
+        return rows
+
+    def to_txt(self) -> str:
+        """Lines of a YOLO label file with scores.
+
+        ``class x y width height score``, x and y of the centre, all four
+        in parts of the image's width and height.
+        """
+        height, width = self.shape
+        lines = []
+        for (x1, y1, x2, y2), score, label in zip(
+                self.boxes.tolist(), self.scores.tolist(),
+                self.labels.tolist()):
+            lines.append(
+                f'{label} {(x1 + x2) / 2 / width:.6f} '
+                f'{(y1 + y2) / 2 / height:.6f} {(x2 - x1) / width:.6f} '
+                f'{(y2 - y1) / height:.6f} {score:.6f}\n')
+        return ''.join(lines)
+
+    def to_supervision(self) -> Any:
+        """The ``supervision.Detections`` of it.
+
+        Raises:
+            ImportError: If supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise ImportError(
+                f'to_supervision needs supervision ({error}): pip install '
+                f'"yolo_world_rep[supervision]".') from error
+        return supervision.Detections(
+            xyxy=self.boxes,
+            confidence=self.scores,
+            class_id=self.labels,
+            data=dict(class_name=np.array(self.label_names)))
