@@ -1,6 +1,4 @@
 """Detections of a model on the shapes, and what they are worth."""
-import contextlib
-import io
 from typing import Callable, Dict, List, NamedTuple, Sequence
 
 import torch
@@ -11,6 +9,11 @@ from mmengine.runner import Runner
 from mmyolo.registry import MODELS
 from torch import Tensor, nn
 
+from ..inference.evaluation import (
+    mean_precision,
+    precision_table,
+    quiet_coco,
+)
 from ..reparam import load_checkpoint
 from ..utils.files import PathLike
 
@@ -95,27 +98,16 @@ def score(samples: Sequence[DetDataSample],
     Returns:
         dict: The score of each group.
     """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints a lot
-        truth = COCO(str(annotation_file))
-        categories = truth.getCatIds()
-        ids = dict(
-            zip((c['name'] for c in truth.loadCats(categories)), categories))
-        results = _coco_results(samples, categories)
-        if not results:  # which pycocotools does not take
-            return {name: Score(0., 0.) for name in groups}
-        evaluation = COCOeval(truth, truth.loadRes(results), 'bbox')
-        evaluation.evaluate()
-        evaluation.accumulate()
-    # IoU thresholds, recalls, classes, here for all areas and most boxes.
-    precision = evaluation.eval['precision'][..., 0, -1]
+    truth = quiet_coco(annotation_file)
+    categories = truth.getCatIds()
+    names = [category['name'] for category in truth.loadCats(categories)]
+    table = precision_table(truth, _coco_results(samples, categories))
     scores = {}
     for name, classes in groups.items():
-        rows = precision[..., [categories.index(ids[c]) for c in classes]]
-        present = rows[:, :, (rows > -1).all((0, 1))]
+        places = [names.index(each) for each in classes]
         scores[name] = Score(
-            float(present.mean()), float(present[0].mean()))
+            mean_precision(table, places),
+            mean_precision(table, places, iou=0.5))
     return scores
 
 
