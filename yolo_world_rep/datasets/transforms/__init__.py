@@ -1,4 +1,5 @@
 """Transforms of images that carry texts."""
+from .loading import LoadImageFromFile, UnreadableImageError
 from .mix_texts import (
                         MultiModalMosaic,
                         MultiModalMosaic9,
@@ -7,6 +8,6 @@ from .mix_texts import (
 from .texts import LoadText, RandomLoadText
 
 __all__ = [
-    'LoadText', 'MultiModalMosaic', 'MultiModalMosaic9', 'RandomLoadText',
-    'YOLOv5MultiModalMixUp'
+    'LoadImageFromFile', 'LoadText', 'MultiModalMosaic', 'MultiModalMosaic9',
+    'RandomLoadText', 'UnreadableImageError', 'YOLOv5MultiModalMixUp'
 ]
