@@ -21,6 +21,7 @@ from . import onnx_file
 from .fusion import fuse, require_foldable
 from .loading import load_detector, read_config
 from .outputs import as_contract, output_names
+from .suppression import INPUTS, add_suppression
 
 # Of each format, the file that is opened and those that go with it.
 FORMATS: Dict[str, Tuple[str, ...]] = dict(
@@ -174,12 +175,48 @@ def load_folded(config: Union[Config, PathLike],
     return cfg, detector, loaded
 
 
+def _to_onnx(module: nn.Module, spec: Spec, opset: int) -> Any:
+    if spec.contract != 'nms':
+        names = output_names(spec.contract, spec.strides)
+        return onnx_file.to_onnx(module, spec, names, opset)
+    decoded = onnx_file.to_onnx(module, spec, INPUTS, opset)
+    return add_suppression(decoded, spec)
+
+
 def _write_onnx(module: nn.Module, spec: Spec, path: Path,
                 opset: int) -> None:
-    names = output_names(spec.contract, spec.strides)
-    model = onnx_file.to_onnx(module, spec, names, opset)
+    model = _to_onnx(module, spec, opset)
+    if spec.precision == 'fp16':
+        onnx_file.halve_weights(model)
     onnx_file.set_metadata(model, spec)
     onnx_file.save_onnx(model, path)
+
+
+def _write_openvino(module: nn.Module, spec: Spec, path: Path,
+                    opset: int) -> None:
+    import openvino
+    between = path.with_suffix('.onnx')
+    onnx_file.save_onnx(_to_onnx(module, spec, opset), between)
+    model = openvino.convert_model(between)
+    between.unlink()
+    model.set_rt_info(spec.to_json(), METADATA_KEY)
+    openvino.save_model(
+        model, path, compress_to_fp16=spec.precision == 'fp16')
+
+
+def require_openvino() -> None:
+    """Import what an OpenVINO file is made with.
+
+    Raises:
+        ImportError: If it is not installed, with what to install.
+    """
+    onnx_file.require_onnx()
+    try:
+        import openvino  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f'Writing OpenVINO files needs openvino ({error}): pip install '
+            f'"yolo_world_rep[openvino,onnx]".') from error
 
 
 def _write_torchscript(module: nn.Module, spec: Spec, path: Path) -> None:
@@ -238,6 +275,10 @@ def export_model(config: Union[Config, PathLike],
         ImportError: If a package is not installed, with what to install.
     """
     check_request(format, contract, half, batch)
+    require = dict(
+        onnx=onnx_file.require_onnx, openvino=require_openvino).get(format)
+    if require is not None:
+        require()
     cfg, detector, loaded = load_folded(config, checkpoint, texts,
                                         cfg_options)
     path = Path(out_dir) / (
@@ -253,12 +294,14 @@ def export_model(config: Union[Config, PathLike],
         contract=contract,
         precision='fp16' if half else 'fp32',
         provenance=provenance(cfg, loaded, format))
-    module = as_contract(fuse(detector), contract)
+    module = as_contract(fuse(detector),
+                         'raw' if contract == 'raw' else 'decoded')
     with workshop(path.parent) as folder:
         written = folder / path.name
-        if format == 'onnx':
-            _write_onnx(module, spec, written, opset)
-        else:
+        if format == 'torchscript':
             _write_torchscript(module, spec, written)
+        else:
+            write = _write_onnx if format == 'onnx' else _write_openvino
+            write(module, spec, written, opset)
         publish(written, path)
     return Exported(path, spec)

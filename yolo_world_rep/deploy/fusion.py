@@ -23,7 +23,6 @@ from yolo_world_rep.models.layers import (
     RepConvMaxSigmoidAttnBlock,
     RepMatrixMaxSigmoidAttnBlock,
 )
-from yolo_world_rep.models.necks import YOLOWorldDualPAFPN
 from yolo_world_rep.reparam import folding
 
 from .forms import DeployAttn, DeployL2Head, GuideConv, GuideProduct
@@ -122,10 +121,6 @@ def require_foldable(model: nn.Module) -> None:
             f'fuse got a {kind}; expected a SimpleYOLOWorldDetector with '
             f'reparameterized=True. Give the detector itself, without a '
             f'wrapper around it.')
-    if isinstance(model.neck, YOLOWorldDualPAFPN):
-        raise ValueError(
-            'The guides of a YOLOWorldDualPAFPN depend on the image, so '
-            'that this neck has no deploy form; deploy the model as it is.')
     if model.neck_takes_text:
         raise ValueError(
             'The head of this model is folded, its neck is text-conditioned; '

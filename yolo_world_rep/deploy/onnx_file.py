@@ -120,6 +120,37 @@ def to_onnx(module: nn.Module,
     return model
 
 
+def halve_weights(model: 'onnx.ModelProto') -> None:
+    """Keep the large weights in FP16, each with a cast back to FP32.
+
+    Runtimes do the casts when they load the model, and compute in FP32.
+    What is beyond FP16's range stays as it is.
+    """
+    import numpy as np
+    import onnx
+    graph = model.graph
+    casts = []
+    for weight in graph.initializer:
+        if weight.data_type != onnx.TensorProto.FLOAT or (
+                len(weight.dims) < 2):
+            continue
+        values = onnx.numpy_helper.to_array(weight)
+        with np.errstate(over='ignore'):
+            small = values.astype(np.float16)
+        if not np.isfinite(small).all():
+            continue
+        name = weight.name
+        weight.CopyFrom(onnx.numpy_helper.from_array(small, f'{name}_fp16'))
+        casts.append(
+            onnx.helper.make_node(
+                'Cast', [weight.name], [name],
+                name=f'{name}_fp32',
+                to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
 def set_metadata(model: 'onnx.ModelProto', spec: Spec) -> None:
     """Put a specification into a model, in the place of an older one."""
     kept = [

@@ -1,0 +1,156 @@
+"""The ``nms`` contract: what follows the boxes and scores of all cells.
+
+It is written in ONNX's own notation, since no module of torch has it.
+"""
+from typing import TYPE_CHECKING
+
+from yolo_world_rep.inference.spec import Spec
+
+if TYPE_CHECKING:
+    import onnx
+
+INPUTS = ('cell_boxes', 'cell_scores')
+
+# B images, P cells, N classes, K detections, S survivors in all images.
+# Scores that take no part become 0, which is above no threshold.
+HEAD = '''
+<ir_version: {ir_version}, opset_import: ["": {opset}]>
+suppression (float[{batch}, P, 4] all_boxes, float[{batch}, P, N] all_scores)
+    => (int64[{batch}, 1] num_dets, float[{batch}, {limit}, 4] boxes,
+        float[{batch}, {limit}] scores, int64[{batch}, {limit}] labels)
+{{
+    zero = Constant<value_int=0>()
+    one = Constant<value_int=1>()
+    minus_one = Constant<value_int=-1>()
+    none = Constant<value_float=0.0>()
+    absent = Constant<value_float=-1.0>()
+    axis_1 = Constant<value_ints=[1]>()
+    axis_2 = Constant<value_ints=[2]>()
+    limit = Constant<value_int={limit}>()
+    limits = Constant<value_ints=[{limit}]>()
+    iou_threshold = Constant<value_float={iou_threshold!r}>()
+    score_threshold = Constant<value_float={score_threshold!r}>()
+    BNP = Transpose<perm=[0, 2, 1]>(all_scores)
+'''
+
+# A cell is of its best class alone.
+ONE_LABEL = '''
+    axes_0_2 = Constant<value_ints=[0, 2]>()
+    winner = ArgMax<axis=1, keepdims=1>(BNP)
+    num_classes = Shape<start=1, end=2>(BNP)
+    num_classes_0 = Squeeze(num_classes)
+    classes = Range(zero, num_classes_0, one)
+    classes_N = Unsqueeze(classes, axes_0_2)
+    wins = Equal(winner, classes_N)
+    single = Where(wins, BNP, none)
+'''
+
+# The best so many candidates go into the suppression.
+CAPPED = '''
+    cap = Constant<value_ints=[{nms_pre}]>()
+    rows = Constant<value_ints=[0, -1]>()
+    flat = Reshape({scores}, rows)
+    flat_size = Shape<start=1, end=2>(flat)
+    taken = Min(cap, flat_size)
+    best, best_place = TopK<axis=1, largest=1, sorted=0>(flat, taken)
+    floor = ReduceMin<keepdims=1>(best, axis_1)
+    floor_B11 = Unsqueeze(floor, axis_2)
+    reaches = GreaterOrEqual({scores}, floor_B11)
+    capped = Where(reaches, {scores}, none)
+'''
+
+TAIL = '''
+    picked = NonMaxSuppression(all_boxes, {scores}, limit, iou_threshold,
+                               score_threshold)
+    picked_score = GatherND({scores}, picked)
+    thirds = Constant<value_ints=[1, 1, 1]>()
+    image_S1, label_S1, cell_S1 = Split<axis=1>(picked, thirds)
+    place_S2 = Concat<axis=1>(image_S1, cell_S1)
+    picked_box = GatherND(all_boxes, place_S2)
+
+    image_1S = Transpose<perm=[1, 0]>(image_S1)
+    num_images = Shape<start=0, end=1>(all_boxes)
+    num_images_0 = Squeeze(num_images)
+    image_range = Range(zero, num_images_0, one)
+    images_B1 = Unsqueeze(image_range, axis_1)
+    own = Equal(images_B1, image_1S)
+    own_score = Where(own, picked_score, absent)
+
+    padding_shape = Concat<axis=0>(num_images, limits)
+    padding = Expand(absent, padding_shape)
+    padded_score = Concat<axis=1>(own_score, padding)
+    top, top_place = TopK<axis=1, largest=1, sorted=1>(padded_score, limits)
+    found = Greater(top, none)
+
+    label_S = Squeeze(label_S1, axis_1)
+    no_label = Expand(minus_one, limits)
+    padded_label = Concat<axis=0>(label_S, no_label)
+    top_label = Gather<axis=0>(padded_label, top_place)
+    box_shape = Constant<value_ints=[{limit}, 4]>()
+    no_box = Expand(none, box_shape)
+    padded_box = Concat<axis=0>(picked_box, no_box)
+    top_box = Gather<axis=0>(padded_box, top_place)
+
+    found_BK1 = Unsqueeze(found, axis_2)
+    counted = Cast<to=7>(found)
+    num_dets = ReduceSum<keepdims=1>(counted, axis_1)
+    boxes = Where(found_BK1, top_box, none)
+    scores = Where(found, top, none)
+    labels = Where(found, top_label, minus_one)
+}}
+'''
+
+
+def suppression_text(spec: Spec, num_cells: int, ir_version: int,
+                     opset: int) -> str:
+    """The graph as text.
+
+    Args:
+        spec (Spec): Thresholds, and whether the batch is fixed.
+        num_cells (int): P, 0 if it is not fixed.
+        ir_version (int): Of the model it goes into.
+        opset (int): Likewise.
+    """
+    parts, scores = [HEAD], 'BNP'
+    if spec.num_classes > 1 and not spec.multi_label:
+        parts.append(ONE_LABEL)
+        scores = 'single'
+        num_candidates = num_cells
+    else:
+        num_candidates = num_cells * spec.num_classes
+    if not num_cells or num_candidates > spec.nms_pre:
+        parts.append(CAPPED.replace('{scores}', scores))
+        scores = 'capped'
+    return ''.join([*parts, TAIL]).format(
+        ir_version=ir_version,
+        opset=opset,
+        batch='batch' if spec.batch is None else spec.batch,
+        limit=spec.max_detections,
+        iou_threshold=float(spec.iou_threshold),
+        score_threshold=float(spec.score_threshold),
+        nms_pre=spec.nms_pre,
+        scores=scores)
+
+
+def add_suppression(decoded: 'onnx.ModelProto',
+                    spec: Spec) -> 'onnx.ModelProto':
+    """A model with outputs :data:`INPUTS`, of 'decoded', to one of 'nms'.
+
+    Args:
+        decoded (onnx.ModelProto): Boxes and scores of all cells.
+        spec (Spec): The thresholds.
+    """
+    import onnx
+    import onnx.compose
+    import onnx.parser
+    opset = next(entry.version for entry in decoded.opset_import
+                 if entry.domain == '')
+    num_cells = 0 if spec.dynamic else sum(
+        spec.image_size[0] // stride * (spec.image_size[1] // stride)
+        for stride in spec.strides)
+    text = suppression_text(spec, num_cells, decoded.ir_version, opset)
+    suppression = onnx.parser.parse_model(text)
+    return onnx.compose.merge_models(
+        decoded,
+        suppression,
+        io_map=list(zip(INPUTS, ('all_boxes', 'all_scores'))))
