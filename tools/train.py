@@ -17,7 +17,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder of logs and checkpoints')
     parser.add_argument(
-        '--amp', action='store_true', help='train in mixed precision (GPU)')
+        '--amp',
+        action='store_true',
+        help='train in mixed precision; without a GPU that is bfloat16')
+    parser.add_argument(
+        '--skip-unreadable',
+        action='store_true',
+        help='leave out images that cannot be read, with a warning')
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -36,7 +42,8 @@ def main() -> None:
         amp=args.amp,
         resume=args.resume,
         cfg_options=args.cfg_options,
-        launcher=args.launcher)
+        launcher=args.launcher,
+        skip_unreadable=args.skip_unreadable)
     launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
     launch.build_runner(cfg).train()
 

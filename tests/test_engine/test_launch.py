@@ -1,8 +1,11 @@
+import os
+from datetime import timedelta
+
 import pytest
 from mmengine.config import Config
 from tiny_training import CONFIG
 
-from yolo_world_rep.engine import launch
+from yolo_world_rep.engine import adapt, launch
 
 
 def plain(**more) -> Config:
@@ -50,16 +53,72 @@ def test_guard_is_added_where_a_config_lacks_it_and_only_there():
         plain(custom_hooks=[dict(type='EMAHook')])).default_hooks
 
 
-def test_amp_needs_a_gpu_and_a_plain_wrapper():
-    with pytest.raises(ValueError, match='--amp needs a GPU'):
-        training(amp=True)
+def test_checkpoints_are_the_safe_kind_unless_a_config_has_its_own():
+    own = dict(type='CheckpointHook', interval=3, max_keep_ckpts=2)
+    cfg = plain()
+    cfg.default_hooks.checkpoint = own
+    assert training(cfg).default_hooks.checkpoint == dict(
+        own, type='SafeCheckpointHook')
+    # mmengine would add one of its own.
+    assert training().default_hooks.checkpoint == dict(
+        type='SafeCheckpointHook', interval=1)
+    cfg.default_hooks.checkpoint = dict(type='TheirCheckpointHook')
+    assert training(cfg).default_hooks.checkpoint == dict(
+        type='TheirCheckpointHook')
+
+
+def test_statistics_are_shared_where_there_are_several_processes():
+    assert 'sync_statistics' not in training().default_hooks
+    hooks = training(launcher='pytorch', cuda=True).default_hooks
+    assert hooks.sync_statistics == dict(type='SyncStatisticsHook')
+
+
+def test_amp_is_of_the_machine(monkeypatch):
     wrapper = training(amp=True, cuda=True).optim_wrapper
     assert (wrapper.type, wrapper.loss_scale) == ('AmpOptimWrapper', 'dynamic')
     assert wrapper.optimizer == dict(lr=1.)
     other = plain()
     other.optim_wrapper.type = 'ApexOptimWrapper'
-    with pytest.raises(ValueError, match='ApexOptimWrapper'):
-        training(other, amp=True, cuda=True)
+    for cuda in (True, False):
+        with pytest.raises(ValueError, match='ApexOptimWrapper'):
+            training(other, amp=True, cuda=cuda)
+    # A config for GPUs, on a CPU: refused, or bfloat16 when asked for.
+    other.optim_wrapper.update(
+        type='AmpOptimWrapper', loss_scale=512., dtype='float16')
+    with pytest.raises(ValueError, match='needs a GPU.*--amp'):
+        training(other)
+    assert training(other, amp=True).optim_wrapper == dict(
+        type='CPUAmpOptimWrapper', optimizer=dict(lr=1.))
+    assert training(amp=True).optim_wrapper.type == 'CPUAmpOptimWrapper'
+
+    def unsupported(*args):
+        raise RuntimeError('no such instruction')
+
+    monkeypatch.setattr('torch.autocast', unsupported)
+    with pytest.raises(ValueError, match='no such instruction.*leave --amp'):
+        training(amp=True)
+
+
+def test_unreadable_images_are_left_out_of_the_training_only():
+    load = dict(type='LoadImageFromFile', backend_args=None)
+    mix = dict(type='Mosaic', pre_transform=[load])
+
+    def loader():
+        return dict(dataset=dict(pipeline=[load, mix]))
+
+    cfg = plain(
+        train_dataloader=loader(),
+        val_dataloader=loader(),
+        custom_hooks=[dict(type='X', switch_pipeline=[load])])
+    skipping = training(cfg, skip_unreadable=True)
+    first, second = skipping.train_dataloader.dataset.pipeline
+    for changed in (first, second.pre_transform[0],
+                    skipping.custom_hooks[0].switch_pipeline[0]):
+        assert changed == dict(load, ignore_empty=True)
+    assert skipping.val_dataloader == loader()
+    assert training(cfg).train_dataloader == loader()
+    with pytest.raises(ValueError, match='--skip-unreadable.*LoadImage'):
+        training(plain(train_dataloader=dict()), skip_unreadable=True)
 
 
 def test_processes_without_gpus():
@@ -83,15 +142,36 @@ def test_processes_without_gpus():
     other = plain()
     other.model.type = 'mmdet.DetTTAModel'
     assert 'use_syncbn' not in training(other, launcher='pytorch').model
-    with pytest.raises(ValueError, match='slurm needs GPUs'):
-        training(launcher='slurm')
+    with pytest.raises(ValueError, match='mpi needs GPUs'):
+        training(launcher='mpi')
 
 
 def test_processes_need_their_environment(monkeypatch):
     monkeypatch.delenv('MASTER_PORT', raising=False)
     with pytest.raises(ValueError, match='MASTER_PORT.*dist_train.sh'):
         launch.start_processes(training(launcher='pytorch'), cuda=False)
+    with pytest.raises(ValueError, match='RANK.*srun'):
+        launch.start_processes(training(launcher='slurm'), cuda=False)
     launch.start_processes(training(), cuda=False)  # one process: nothing
+
+
+def test_slurm_and_a_timeout_reach_torch(monkeypatch):
+    made = []
+    monkeypatch.setattr('torch.distributed.init_process_group',
+                        lambda *args, **kwargs: made.append((args, kwargs)))
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_PORT'):
+        monkeypatch.setenv(name, 'stale')  # restored after the test
+    monkeypatch.delenv('MASTER_PORT')
+    monkeypatch.setenv('MASTER_ADDR', 'node1')
+    for name, value in (('PROCID', '5'), ('NTASKS', '8'), ('LOCALID', '1')):
+        monkeypatch.setenv(f'SLURM_{name}', value)
+    cfg = training(launcher='slurm')
+    cfg.env_cfg.dist_cfg.timeout = 60
+    launch.start_processes(cfg, cuda=False)
+    assert made == [(('gloo', ), dict(timeout=timedelta(seconds=60)))]
+    assert [os.environ[name] for name in (
+        'RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT')
+            ] == ['5', '8', '1', 'node1', '29500']
 
 
 def test_missing_checkpoints_are_refused(tmp_path):
@@ -115,11 +195,14 @@ def test_missing_files_are_listed_together(tmp_path):
     assert 'there.json' not in str(caught.value)
     launch.check_files(plain(), ('train_dataloader', ))
     launch.check_files(plain(load_from='https://x/y.pth'), ())
+    (tmp_path / 'half.pth').write_bytes(b'PK\x03\x04 and no end')
+    with pytest.raises(ValueError, match=r'half\.pth is truncated'):
+        launch.check_files(plain(load_from=str(tmp_path / 'half.pth')), ())
 
 
 def test_bias_warmup_of_sgd_is_reported_for_adam(monkeypatch):
     messages = []
-    monkeypatch.setattr(launch, 'print_log',
+    monkeypatch.setattr(adapt, 'print_log',
                         lambda message, *args: messages.append(message))
 
     def said(**hook):
@@ -133,6 +216,21 @@ def test_bias_warmup_of_sgd_is_reported_for_adam(monkeypatch):
 
     assert 'warmup_bias_lr=0.1' in said()
     assert said(warmup_bias_lr=0.0) == ''
+
+
+def test_accumulation_says_what_it_does_to_the_step(monkeypatch):
+    messages = []
+    monkeypatch.setattr(adapt, 'print_log',
+                        lambda message, *args: messages.append(message))
+    for kind, word in (('SGD', '4 times the lr'), ('AdamW', 'the mean of')):
+        cfg = plain()
+        training(cfg)
+        assert messages == []
+        cfg.optim_wrapper.update(
+            accumulative_counts=4, optimizer=dict(type=kind, lr=1.))
+        training(cfg)
+        assert word in messages.pop()
+        assert messages == []
 
 
 def test_test_arguments_reach_the_config(tmp_path):

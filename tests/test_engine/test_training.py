@@ -1,6 +1,7 @@
 """Trainings with the real config, from the first to the last step."""
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,7 @@ def test_first_run_with_resume_starts_from_load_from(data, tmp_path):
 def test_moved_work_dir_resumes_all_the_same(data, unbroken, tmp_path):
     moved = tmp_path / 'moved'
     moved.mkdir()
-    (moved / 'epoch_4.pth').touch()
+    shutil.copy(unbroken / 'epoch_4.pth', moved)
     (moved / 'last_checkpoint').write_text('/gone/epoch_4.pth')
     cfg = tiny_config(data, moved, resume='auto')
     assert cfg.load_from == str(moved / 'epoch_4.pth')

@@ -71,7 +71,7 @@ def last_line_is_one_error(err: str) -> str:
 
 
 @pytest.mark.parametrize(('words', 'expected'), [
-    (['--amp'], '--amp needs a GPU'),
+    (['--cfg-options', 'optim_wrapper.type=AmpOptimWrapper'], 'needs a GPU'),
     (['--launcher', 'mpi'], 'mpi needs GPUs'),
     (['--resume', 'gone.pth'], 'gone.pth: no such checkpoint'),
     ([], 'data/coco/annotations/instances_train2017.json'),

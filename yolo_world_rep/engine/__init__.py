@@ -1,12 +1,18 @@
 """Training and testing: hooks, optimizer constructor, launching."""
 from .ema import ExactExpMomentumEMA
-from .hooks import CheckpointGuardHook, EpochSeedHook
-from .optimizers import YOLOWv5OptimizerConstructor
+from .hooks import (
+    CheckpointGuardHook,
+    EpochSeedHook,
+    SafeCheckpointHook,
+    SyncStatisticsHook,
+)
+from .optimizers import CPUAmpOptimWrapper, YOLOWv5OptimizerConstructor
 from .runner import VariablesRunner
 from .variables import check_config, resolve_variables
 
 __all__ = [
-    'CheckpointGuardHook', 'EpochSeedHook', 'ExactExpMomentumEMA',
+    'CPUAmpOptimWrapper', 'CheckpointGuardHook', 'EpochSeedHook',
+    'ExactExpMomentumEMA', 'SafeCheckpointHook', 'SyncStatisticsHook',
     'VariablesRunner', 'YOLOWv5OptimizerConstructor', 'check_config',
     'resolve_variables'
 ]

@@ -1,19 +1,20 @@
 """From a config and the arguments of a command to a runner."""
 import argparse
 import copy
-import logging
 import os
 import os.path as osp
-from typing import Any, Mapping, Optional
+import subprocess
+from datetime import timedelta
+from shutil import which
+from typing import Any, Optional
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.logging import print_log
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
-from .variables import check_config, find, resolve_variables, type_name
-
-GUARD = 'CheckpointGuardHook'
+from . import adapt
+from .checkpoints import is_truncated, truncated_message
+from .variables import check_config, find, resolve_variables
 
 
 def parse_run_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -43,126 +44,11 @@ def parse_run_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return args
 
 
-def log(message: str) -> None:
-    """Log before a runner, with its logger, exists."""
-    print_log(message, 'current', logging.INFO)
-
-
 def work_dir_of(cfg: Config, config_path: str,
                 work_dir: Optional[str]) -> str:
     """The command's folder, else the config's, else one named after it."""
     name = osp.splitext(osp.basename(config_path))[0]
     return work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
-
-
-def with_guard(cfg: Config) -> Config:
-    """A copy of a config that has the checkpoint guard."""
-    cfg = copy.deepcopy(cfg)
-    hooks = [
-        *(cfg.get('default_hooks') or {}).values(),
-        *(cfg.get('custom_hooks') or ())
-    ]
-    if not any(type_name(hook) == GUARD for hook in hooks):
-        cfg.merge_from_dict(
-            {'default_hooks.checkpoint_guard': dict(type=GUARD)})
-    return cfg
-
-
-def with_amp(cfg: Config, cuda: bool) -> Config:
-    """A copy of a config that trains in mixed precision.
-
-    Args:
-        cfg (Config): A training config.
-        cuda (bool): Whether there is a GPU.
-
-    Raises:
-        ValueError: Without a GPU, or for an optimizer wrapper that cannot.
-    """
-    if not cuda:
-        raise ValueError(
-            '--amp needs a GPU: mmengine\'s AmpOptimWrapper refuses to train '
-            'on a CPU; leave --amp out here')
-    cfg = copy.deepcopy(cfg)
-    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if type_name(cfg.optim_wrapper) == 'AmpOptimWrapper':
-        return cfg
-    if kind != 'OptimWrapper':
-        raise ValueError(f'--amp: optim_wrapper.type={kind!r}: expected '
-                         f'\'OptimWrapper\'; set it in the config')
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    return cfg
-
-
-def with_resume(cfg: Config, resume: str) -> Config:
-    """A copy of a config that goes on with a training.
-
-    Args:
-        cfg (Config): Its ``work_dir`` is set.
-        resume (str): A checkpoint, or ``'auto'`` for the last one in the
-            work_dir; where there is none yet, the training starts as
-            without it.
-
-    Raises:
-        ValueError: If the checkpoint does not exist.
-    """
-    cfg = copy.deepcopy(cfg)
-    if resume == 'auto':
-        resume = find_latest_checkpoint(cfg.work_dir)
-        if resume is None:
-            log(f'Nothing to resume in {cfg.work_dir}: starting from '
-                f'load_from={cfg.get("load_from")!r}')
-            return cfg
-        if not osp.exists(resume):
-            # The file keeps an absolute path, the folder may have moved.
-            resume = osp.join(cfg.work_dir, osp.basename(resume))
-    if not osp.exists(resume):
-        raise ValueError(f'--resume {resume}: no such checkpoint')
-    cfg.resume = True
-    cfg.load_from = resume
-    return cfg
-
-
-def on_cpus(cfg: Config, launcher: str) -> Config:
-    """A copy of a config for training in processes without GPUs.
-
-    mmengine gives its wrapper a device id, and mmyolo converts to a
-    synchronized batch norm; neither exists without CUDA.
-
-    Args:
-        cfg (Config): A config.
-        launcher (str): The ``--launcher``.
-
-    Raises:
-        ValueError: If the launcher needs GPUs.
-    """
-    if launcher != 'pytorch':
-        raise ValueError(f'--launcher {launcher} needs GPUs, and torch finds '
-                         f'none: expected --launcher pytorch (as '
-                         f'tools/dist_train.sh sets it) or none')
-    cfg = copy.deepcopy(cfg)
-    wrapper = dict(
-        type='MMDistributedDataParallel',
-        broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False))
-    wrapper.update(cfg.get('model_wrapper_cfg') or {})
-    wrapper['device_ids'] = None
-    cfg.model_wrapper_cfg = wrapper
-    if _is_yolo_detector(cfg.model):
-        cfg.model.use_syncbn = False
-    cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
-    return cfg
-
-
-def _is_yolo_detector(model: Mapping[str, Any]) -> bool:
-    """Whether a model config takes ``use_syncbn``."""
-    from mmengine.registry import DefaultScope
-    from mmyolo.models.detectors import YOLODetector
-    from mmyolo.registry import MODELS
-    with DefaultScope.overwrite_default_scope('mmyolo'):
-        kind = model['type']
-        kind = MODELS.get(kind) if isinstance(kind, str) else kind
-    return kind is not None and issubclass(kind, YOLODetector)
 
 
 def _prepared(cfg: Config, config_path: str, work_dir: Optional[str],
@@ -174,29 +60,14 @@ def _prepared(cfg: Config, config_path: str, work_dir: Optional[str],
         cfg.merge_from_dict(cfg_options)
     cfg, notes = resolve_variables(cfg)
     for note in notes:
-        log(f'Config: {note}')
+        adapt.log(f'Config: {note}')
     check_config(cfg)
     cfg.launcher = launcher
     cfg.work_dir = work_dir_of(cfg, config_path, work_dir)
-    cfg = with_guard(cfg)
+    cfg = adapt.with_hook(cfg, 'checkpoint_guard', type='CheckpointGuardHook')
     if launcher != 'none' and not cuda:
-        cfg = on_cpus(cfg, launcher)
+        cfg = adapt.on_cpus(cfg, launcher)
     return cfg
-
-
-def _warn_of_bias_warmup(cfg: Config) -> None:
-    hook = (cfg.get('default_hooks') or {}).get('param_scheduler') or {}
-    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
-    start = hook.get('warmup_bias_lr', 0.1)
-    if (type_name(hook) == 'YOLOv5ParamSchedulerHook'
-            and 'Adam' in type_name(optimizer)
-            and start > 10 * optimizer.get('lr', start)):
-        print_log(
-            f'default_hooks.param_scheduler.warmup_bias_lr={start} is a '
-            f'learning rate for SGD; {type_name(optimizer)} will take it for '
-            f'the third group of parameters while warming up. '
-            f'warmup_bias_lr=0.0 warms all of them up alike.', 'current',
-            logging.WARNING)
 
 
 def config_for_training(cfg: Config,
@@ -206,7 +77,8 @@ def config_for_training(cfg: Config,
                         resume: Optional[str] = None,
                         cfg_options: Optional[dict] = None,
                         launcher: str = 'none',
-                        cuda: Optional[bool] = None) -> Config:
+                        cuda: Optional[bool] = None,
+                        skip_unreadable: bool = False) -> Config:
     """The config that a training runs.
 
     Args:
@@ -220,6 +92,8 @@ def config_for_training(cfg: Config,
         launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         cuda (bool, optional): Whether there is a GPU; asked of torch by
             default.
+        skip_unreadable (bool): Whether to train without the images that
+            cannot be read, instead of ending at the first.
 
     Returns:
         Config: A copy, for :func:`build_runner`.
@@ -230,11 +104,19 @@ def config_for_training(cfg: Config,
     """
     cuda = torch.cuda.is_available() if cuda is None else cuda
     cfg = _prepared(cfg, config_path, work_dir, cfg_options, launcher, cuda)
+    cfg = adapt.with_safe_checkpoints(cfg)
+    if launcher != 'none':
+        cfg = adapt.with_hook(
+            cfg, 'sync_statistics', type='SyncStatisticsHook')
     if amp:
-        cfg = with_amp(cfg, cuda)
+        cfg = adapt.with_amp(cfg, cuda)
+    adapt.check_amp(cfg, cuda)
+    if skip_unreadable:
+        cfg = adapt.with_skipped_images(cfg)
     if resume:
-        cfg = with_resume(cfg, resume)
-    _warn_of_bias_warmup(cfg)
+        cfg = adapt.with_resume(cfg, resume)
+    adapt.warn_of_bias_warmup(cfg)
+    adapt.tell_of_accumulation(cfg)
     return cfg
 
 
@@ -330,7 +212,8 @@ def start_processes(cfg: Config, cuda: Optional[bool] = None) -> None:
 
     Args:
         cfg (Config): Of :func:`config_for_training` or
-            :func:`config_for_test`.
+            :func:`config_for_test`. ``env_cfg.dist_cfg.timeout`` is how
+            many seconds a process waits for the others.
         cuda (bool, optional): Whether there is a GPU; asked of torch by
             default.
 
@@ -339,17 +222,39 @@ def start_processes(cfg: Config, cuda: Optional[bool] = None) -> None:
     """
     from torch import distributed
     cuda = torch.cuda.is_available() if cuda is None else cuda
-    if cfg.launcher != 'pytorch' or cuda or distributed.is_initialized():
+    if cfg.launcher == 'none' or cuda or distributed.is_initialized():
         return
+    if cfg.launcher == 'slurm':
+        _environment_of_slurm()
     missing = [
         name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
         if name not in os.environ
     ]
     if missing:
-        raise ValueError(f'--launcher pytorch: {", ".join(missing)} not in '
-                         f'the environment; start with tools/dist_train.sh, '
-                         f'tools/dist_test.sh or torchrun')
-    distributed.init_process_group('gloo')
+        how = ('srun, with MASTER_ADDR the host of the first task'
+               if cfg.launcher == 'slurm' else 'tools/dist_train.sh, '
+               'tools/dist_test.sh or torchrun')
+        raise ValueError(f'--launcher {cfg.launcher}: {", ".join(missing)} '
+                         f'not in the environment; start with {how}')
+    settings = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
+    timeout = settings.get('timeout')
+    distributed.init_process_group(
+        'gloo', timeout=timeout and timedelta(seconds=timeout))
+
+
+def _environment_of_slurm() -> None:
+    """torch's variables from those that srun sets, as mmengine has them."""
+    for name, source in (('RANK', 'SLURM_PROCID'),
+                         ('WORLD_SIZE', 'SLURM_NTASKS'),
+                         ('LOCAL_RANK', 'SLURM_LOCALID')):
+        if source in os.environ:
+            os.environ[name] = os.environ[source]
+    os.environ.setdefault('MASTER_PORT', '29500')
+    nodes = os.environ.get('SLURM_NODELIST')
+    if nodes and 'MASTER_ADDR' not in os.environ and which('scontrol'):
+        os.environ['MASTER_ADDR'] = subprocess.run(
+            ['scontrol', 'show', 'hostname', nodes],
+            check=True, capture_output=True, text=True).stdout.split()[0]
 
 
 def check_files(cfg: Config, loaders: Any) -> None:
@@ -381,6 +286,9 @@ def check_files(cfg: Config, loaders: Any) -> None:
             f'No such file: {", ".join(missing)}. Set data_root, the '
             f'annotation files and load_from in the config or with '
             f'--cfg-options.')
+    source = cfg.get('load_from')
+    if source and osp.isfile(source) and is_truncated(source):
+        raise ValueError(f'load_from: {truncated_message(source)}')
 
 
 def build_runner(cfg: Config) -> Runner:

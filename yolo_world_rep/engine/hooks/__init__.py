@@ -1,5 +1,10 @@
 """Hooks that a config can name."""
 from .checkpoint_guard_hook import CheckpointGuardHook
 from .epoch_seed_hook import EpochSeedHook
+from .safe_checkpoint_hook import SafeCheckpointHook, SaveError
+from .sync_statistics_hook import SyncStatisticsHook
 
-__all__ = ['CheckpointGuardHook', 'EpochSeedHook']
+__all__ = [
+    'CheckpointGuardHook', 'EpochSeedHook', 'SafeCheckpointHook', 'SaveError',
+    'SyncStatisticsHook'
+]

@@ -1,0 +1,130 @@
+"""Checkpoint files: written whole, and found again after a crash."""
+import logging
+import os
+import os.path as osp
+import re
+import zipfile
+from typing import List, Optional, Union
+
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.fileio.io import backend_instances
+from mmengine.logging import print_log
+
+from yolo_world_rep.utils.files import atomic_path
+
+LAST = 'last_checkpoint'  # mmengine's file with the name of the newest
+NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+# What atomic_path leaves when the process is killed while it writes.
+LEFTOVER = re.compile(r'\.(?:.*\.pth|last_checkpoint)\.\w+\.tmp(?:\.pth)?')
+
+
+class AtomicLocalBackend(LocalBackend):
+    """mmengine's local files, each written whole or not at all."""
+
+    def put(self, obj: bytes, filepath: Union[str, os.PathLike]) -> None:
+        """Write bytes under another name, then give them theirs.
+
+        Args:
+            obj (bytes): What to write.
+            filepath (str | PathLike): Where; an older file there stays as
+                it is until the new one is complete on the disk.
+
+        Raises:
+            OSError: If the disk is full, for example. Nothing is left.
+        """
+        with atomic_path(filepath) as path, open(path, 'wb') as file:
+            file.write(obj)
+            file.flush()
+            # Else the name may reach the disk before the content does.
+            os.fsync(file.fileno())
+
+
+def write_atomically() -> None:
+    """Make everything that mmengine saves in this process atomic."""
+    register_backend('local', AtomicLocalBackend, force=True, prefixes='')
+    for key, backend in list(backend_instances.items()):
+        if type(backend) is LocalBackend:
+            del backend_instances[key]
+
+
+def is_truncated(path: str) -> bool:
+    """Whether a file starts as a checkpoint and ends before its end.
+
+    torch writes checkpoints as zip archives, whose directory comes last.
+    """
+    with open(path, 'rb') as file:
+        start = file.read(4)
+    if not start:
+        return True
+    return start.startswith(b'PK') and not zipfile.is_zipfile(path)
+
+
+def truncated_message(path: str) -> str:
+    """What to tell of a truncated checkpoint."""
+    return (f'{path} is truncated ({osp.getsize(path)} bytes): its writing '
+            f'was interrupted')
+
+
+def numbered_checkpoints(folder: str) -> List[str]:
+    """Checkpoints of epochs or iterations in a folder, the newest first."""
+    found = []
+    for name in os.listdir(folder) if osp.isdir(folder) else ():
+        match = NUMBERED.fullmatch(name)
+        if match:
+            path = osp.join(folder, name)
+            found.append((osp.getmtime(path), int(match[1]), path))
+    return [path for _, _, path in sorted(found, reverse=True)]
+
+
+def checkpoint_to_resume(folder: str) -> Optional[str]:
+    """The newest checkpoint of a work_dir that is whole.
+
+    It is the one that mmengine noted as its last. Where that is missing or
+    truncated, a warning says so and the newest whole one of the others is
+    taken.
+
+    Args:
+        folder (str): A work_dir.
+
+    Returns:
+        str, optional: A file, None if there is no checkpoint.
+
+    Raises:
+        ValueError: If there are checkpoints and all are truncated.
+    """
+    candidates = numbered_checkpoints(folder)
+    note = osp.join(folder, LAST)
+    if osp.exists(note):
+        with open(note) as file:
+            last = file.read().strip()
+        # It is an absolute path, and the folder may have moved.
+        moved = osp.join(folder, osp.basename(last))
+        last = last if osp.exists(last) else moved
+        if osp.isfile(last):
+            candidates = [last] + [p for p in candidates
+                                   if not osp.samefile(p, last)]
+        else:
+            print_log(f'{note} names no checkpoint that is there', 'current',
+                      logging.WARNING)
+    for path in candidates:
+        if not is_truncated(path):
+            return path
+        print_log(f'{truncated_message(path)}; looking for the one before',
+                  'current', logging.WARNING)
+    if candidates:
+        raise ValueError(
+            f'--resume: {truncated_message(candidates[0])}, and there is no '
+            f'other whole checkpoint in {folder}. Remove it to start anew.')
+    return None
+
+
+def remove_leftovers(folder: str) -> List[str]:
+    """Remove what a killed process had begun to write in a work_dir.
+
+    Returns:
+        list[str]: The names of the removed files.
+    """
+    names = [n for n in os.listdir(folder) if LEFTOVER.fullmatch(n)]
+    for name in names:
+        os.unlink(osp.join(folder, name))
+    return names

@@ -1,0 +1,38 @@
+"""Batch statistics that all processes share."""
+from itertools import chain
+
+import torch
+from mmengine.dist import all_reduce_params, get_world_size
+from mmengine.hooks import EMAHook, Hook
+from mmengine.runner import Runner
+from mmyolo.registry import HOOKS
+
+from yolo_world_rep.registry import register
+
+
+@register(HOOKS)
+class SyncStatisticsHook(Hook):
+    """Average the models' buffers over the processes after each epoch.
+
+    Where batch norms are not synchronized (on CPUs they cannot be), each
+    process has statistics of its own images. Every process would validate
+    another model, and the checkpoint would hold that of the first.
+    mmengine's SyncBuffersHook leaves out the moving average of EMAHook,
+    which is what gets validated and saved.
+    """
+
+    # After EMAHook has taken its last step, before the checkpoint.
+    priority = 'LOW'
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Average the floating-point buffers of the model and its EMA."""
+        if get_world_size() == 1:
+            return
+        averaged = [
+            hook.ema_model.module.buffers() for hook in runner.hooks
+            if isinstance(hook, EMAHook)
+        ]
+        all_reduce_params([
+            buffer for buffer in chain(runner.model.buffers(), *averaged)
+            if torch.is_floating_point(buffer)
+        ], op='mean')
