@@ -17,9 +17,9 @@ NAMES = ('ball', 'box', 'kite')
 SIDE = 64
 
 
-def read_config() -> Config:
-    """The config as it stands in the repository."""
-    cfg = Config.fromfile(CONFIG)
+def read_config(path: Path = CONFIG) -> Config:
+    """A config as it stands in the repository."""
+    cfg = Config.fromfile(path)
     # Each run and checkpoint formats the config with yapf, for a second.
     object.__setattr__(cfg, '_format_python_code', False)
     return cfg

@@ -1,5 +1,6 @@
 # Evaluates a YOLO-World-v2-S with the 1,203 classes of LVIS v1 folded into it
-# on LVIS minival, 5,000 images of COCO val2017.
+# on LVIS minival, images of COCO val2017. Not for training: that part is
+# COCO's, with other classes, and would be refused.
 _base_ = './yolo_world_v2_s_rep_vlpan_bn_zeroshot_coco.py'
 
 num_classes = 1203
