@@ -194,13 +194,15 @@ class Predictor:
         waiting: Deque[Tuple[Item, Optional[Future]]] = deque()
         batch: List[_Loaded] = []
         source = self._items(images, on_error)
-        more = True
+        more, count = True, 0
         while more or waiting:
             while more and len(waiting) < ahead:
                 item = next(source, None)
                 if item is None:
                     more = False
                 else:
+                    item = item._replace(index=count)
+                    count += 1
                     waiting.append(
                         (item, loaders.submit(self._load, item, keep_images)))
             if not waiting:
@@ -264,7 +266,8 @@ class Predictor:
             chosen = np.isin(found.labels, self.kept)
             found = Detections(*(values[chosen] for values in found))
         return Result(*found, self.names, loaded.placement.shape,
-                      loaded.item.path, loaded.item.frame, loaded.pixels)
+                      loaded.item.path, loaded.item.frame,
+                      loaded.item.index, loaded.pixels)
 
 
 def _size(spec: Any, size: Optional[Tuple[int, int]]) -> Optional[tuple]:

@@ -26,6 +26,7 @@ class Result:
         shape (tuple[int, int]): Height and width of the image.
         path (Path, optional): Its file, or that of its video.
         frame (int, optional): Its number in the video.
+        index (int): Its place among the images given, from 0.
         pixels (Any): The image where it is not read from ``path``.
     """
     boxes: np.ndarray
@@ -35,6 +36,7 @@ class Result:
     shape: Tuple[int, int]
     path: Optional[Path] = None
     frame: Optional[int] = None
+    index: int = 0
     pixels: Any = None
 
     def __len__(self) -> int:
@@ -46,6 +48,12 @@ class Result:
         more = ', …' if len(self) > 5 else ''
         return (f'Result({str(self.path or "image in memory")!r}, '
                 f'{len(self)} found: {found}{more})')
+
+    @property
+    def stem(self) -> str:
+        """What files about it are named after."""
+        stem = self.path.stem if self.path else f'image_{self.index:06d}'
+        return stem if self.frame is None else f'{stem}_{self.frame:06d}'
 
     @property
     def label_names(self) -> List[str]:

@@ -20,22 +20,18 @@ class Item(NamedTuple):
         path (Path, optional): Its file, or that of its video.
         image (Any): Pixels that are in memory already; None to read them.
         frame (int, optional): Its number in the video, from 0.
+        index (int): Its place among all the images, from 0.
     """
     path: Optional[Path] = None
     image: Any = None
     frame: Optional[int] = None
+    index: int = 0
 
     @property
     def name(self) -> str:
         """For messages."""
         frame = '' if self.frame is None else f', frame {self.frame}'
         return f'{self.path or "image in memory"}{frame}'
-
-    @property
-    def stem(self) -> str:
-        """What files about it are named after."""
-        stem = self.path.stem if self.path else 'image'
-        return stem if self.frame is None else f'{stem}_{self.frame:06d}'
 
 
 def read_image(path: Any) -> np.ndarray:

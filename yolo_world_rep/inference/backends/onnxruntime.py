@@ -79,7 +79,6 @@ class ONNXBackend(Backend):
             read_spec(
                 metadata.get(METADATA_KEY), path,
                 len(self.session.get_outputs())), path)
-        self.precision = dict(fp16='f16').get(self.spec.precision, 'f32')
         self._input = self.session.get_inputs()[0].name
 
     def _run(self, images: np.ndarray) -> Sequence[np.ndarray]:

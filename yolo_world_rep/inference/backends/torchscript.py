@@ -53,8 +53,6 @@ class TorchScriptBackend(Backend):
         types = self.module.forward.schema.returns[0].type
         count = len(types.elements()) if hasattr(types, 'elements') else 1
         super().__init__(read_spec(text, path, count), path)
-        half = self.spec.precision == 'fp16'
-        self.precision = 'f16' if half else 'f32'
         self._lock = threading.Lock()
 
     def _run(self, images: np.ndarray) -> Sequence[np.ndarray]:

@@ -1,0 +1,121 @@
+"""Results as files: pictures, label files, one COCO results file."""
+import json
+import os
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Optional, Set
+
+import cv2
+
+from yolo_world_rep.utils.files import PathLike, atomic_path
+
+from .results import Result
+
+PICTURE = '.jpg'
+
+
+class Writer:
+    """Writes what was found, image by image.
+
+    Files are named after the images, never after classes; where two images
+    have the same name, the second one's get ``-2`` behind it.
+
+    Args:
+        save_dir (str | Path, optional): Folder of pictures with boxes.
+        txt_dir (str | Path, optional): Folder of label files, see
+            :meth:`Result.to_txt`; an image without detections has an empty
+            one.
+        json_file (str | Path, optional): A COCO results file, written by
+            :meth:`close`. ``image_id`` is the number that the image's name
+            is, where all names are numbers and none occurs twice, else its
+            place among the images given, from 0. ``category_id`` is the
+            number of the class, from 0; ``file_name`` and
+            ``category_name`` stand beside them.
+        sources (Iterable[str | Path]): The images, in whose folders no
+            picture may be written. Defaults to ().
+
+    Raises:
+        ValueError: If one of the places cannot be written to.
+    """
+
+    def __init__(self,
+                 save_dir: Optional[PathLike] = None,
+                 txt_dir: Optional[PathLike] = None,
+                 json_file: Optional[PathLike] = None,
+                 sources: Iterable[PathLike] = ()) -> None:
+        self.save_dir, self.txt_dir = (
+            None if folder is None else Path(folder)
+            for folder in (save_dir, txt_dir))
+        self.json_file = None if json_file is None else Path(json_file)
+        if self.json_file is not None and self.json_file.is_dir():
+            raise ValueError(f'json {json_file}: this is a folder; expected '
+                             f'the name of a file.')
+        folders = {os.path.realpath(Path(path).parent) for path in sources}
+        if self.save_dir and os.path.realpath(self.save_dir) in folders:
+            raise ValueError(
+                f'save-dir {save_dir}: images lie there, which pictures '
+                f'could be written over. Choose another folder.')
+        for folder in (self.save_dir, self.txt_dir, self.json_file
+                       and self.json_file.parent):
+            if folder is not None:
+                _make(folder)
+        self._rows: List[Dict[str, Any]] = []
+        self._images: Dict[int, str] = {}
+        self._names: Set[str] = set()
+
+    def add(self, result: Result) -> None:
+        """Write an image's files."""
+        name = self._name_of(result)
+        if self.save_dir is not None:
+            path = self.save_dir / f'{name}{PICTURE}'
+            data = cv2.imencode(PICTURE, result.plot())[1].tobytes()
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(data)
+        if self.txt_dir is not None:
+            with atomic_path(self.txt_dir / f'{name}.txt') as temporary:
+                temporary.write_text(result.to_txt())
+        if self.json_file is not None:
+            self._images[result.index] = result.stem
+            for row in result.to_coco(result.index):
+                self._rows.append(
+                    dict(
+                        row,
+                        file_name=result.path.name if result.path else None,
+                        category_name=result.names[row['category_id']]))
+                if result.frame is not None:
+                    self._rows[-1]['frame'] = result.frame
+
+    def close(self) -> None:
+        """Write the results file."""
+        if self.json_file is None:
+            return
+        ids = _numbers(self._images)
+        rows = [dict(row, image_id=ids[row['image_id']]) for row in self._rows]
+        with atomic_path(self.json_file) as temporary:
+            temporary.write_text(json.dumps(rows))
+
+    def _name_of(self, result: Result) -> str:
+        name, count = result.stem, 1
+        # Some file systems take A and a for the same.
+        while name.casefold() in self._names:
+            count += 1
+            name = f'{result.stem}-{count}'
+        self._names.add(name.casefold())
+        return name
+
+
+def _numbers(stems: Dict[int, str]) -> Dict[int, int]:
+    """The id of each image by its place."""
+    if all(stem.isascii() and stem.isdigit() for stem in stems.values()):
+        numbers = {place: int(stem) for place, stem in stems.items()}
+        if len(set(numbers.values())) == len(numbers):
+            return numbers
+    return {place: place for place in stems}
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f'{folder}: no folder can be made there '
+            f'({error.strerror}).') from error
