@@ -5,6 +5,7 @@ from .hooks import (
     EpochSeedHook,
     SafeCheckpointHook,
     SyncStatisticsHook,
+    TrainingReportHook,
 )
 from .optimizers import CPUAmpOptimWrapper, YOLOWv5OptimizerConstructor
 from .runner import VariablesRunner
@@ -13,6 +14,6 @@ from .variables import check_config, resolve_variables
 __all__ = [
     'CPUAmpOptimWrapper', 'CheckpointGuardHook', 'EpochSeedHook',
     'ExactExpMomentumEMA', 'SafeCheckpointHook', 'SyncStatisticsHook',
-    'VariablesRunner', 'YOLOWv5OptimizerConstructor', 'check_config',
-    'resolve_variables'
+    'TrainingReportHook', 'VariablesRunner', 'YOLOWv5OptimizerConstructor',
+    'check_config', 'resolve_variables'
 ]

@@ -1,0 +1,118 @@
+"""What a folded checkpoint asks of a config, checked against its tensors."""
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Optional, Tuple
+
+from ..utils.files import PathLike
+from .checkpoint import META_KEY, Checkpoint, load_checkpoint
+from .inspection import describe_state_dict
+
+# The format in the meta, by how the kind of the tensors begins.
+FORMATS = (('folded, convolutions', 'rep_conv'),
+           ('folded, matrices', 'rep_linear'), ('folded head, no guides', ''))
+
+
+@dataclass(frozen=True)
+class FoldedModel:
+    """The model that a folded checkpoint is of.
+
+    Args:
+        path (Path): The file.
+        size (str): ``'s'``, ``'m'``, ``'l'``, ``'x'``, ...
+        neck_form (str): ``'rep_conv'``, ``'rep_linear'``, or ``''`` for a
+            neck without guides.
+        bn_head (bool): Whether the head is of the batch-norm form.
+        text_width (int): D, what the class branch ends in.
+        num_guide (int): Guides in the neck.
+        classes (tuple[str]): Names of the N classes.
+    """
+    path: Path
+    size: str
+    neck_form: str
+    bn_head: bool
+    text_width: int
+    num_guide: int
+    classes: Tuple[str, ...]
+
+
+def _disagree(path: Path, what: str, meta: Any, tensors: Any) -> ValueError:
+    return ValueError(
+        f'{path}: its meta says {what}={meta!r} and its tensors are of '
+        f'{tensors!r}: the file was changed by hand or damaged. Convert its '
+        f'source again with tools/reparameterize_yoloworld.py.')
+
+
+def read_folded(path: PathLike, size: Optional[str] = None) -> FoldedModel:
+    """Read what a config must know of a folded checkpoint.
+
+    Args:
+        path (str | Path): A file that the converter wrote, or one trained
+            from it.
+        size (str, optional): The size that is expected.
+
+    Returns:
+        FoldedModel: Of tensors and meta, which agree.
+
+    Raises:
+        ValueError: If it is not folded, or not what is expected; with what
+            to run.
+    """
+    return folded_model(load_checkpoint(path), size)
+
+
+def folded_model(checkpoint: Checkpoint,
+                 size: Optional[str] = None) -> FoldedModel:
+    """:func:`read_folded` of a checkpoint that is read already."""
+    path = checkpoint.path
+    found = describe_state_dict(checkpoint.state_dict)
+    kind = found['kind']
+    if kind == 'text-conditioned':
+        raise ValueError(
+            f'{path} is text-conditioned: fold your classes first. Run: '
+            f'python tools/reparameterize_yoloworld.py --model '
+            f'{shlex.quote(str(path))} --text-embed CLASSES.npy --conv-neck '
+            f'--out-dir checkpoints (tools/generate_text_prompts.py makes '
+            f'CLASSES.npy).')
+    form = next((form for begin, form in FORMATS if kind.startswith(begin)),
+                None)
+    if form is None:
+        raise ValueError(
+            f'{path} is {kind}; expected a checkpoint with head and neck '
+            f'folded, as tools/reparameterize_yoloworld.py writes it '
+            f'without --head-only.')
+    if size is not None and found['size'] != size:
+        raise ValueError(
+            f'{path} is of size {found["size"]}, and --size is {size}: take '
+            f'--size {found["size"]}, or the checkpoint of the other size.')
+    about = checkpoint.meta.get(META_KEY)
+    if not isinstance(about, Mapping):
+        raise ValueError(
+            f'{path} does not say what was folded into it (its meta has no '
+            f'{META_KEY!r}): another tool made it. Convert its source with '
+            f'tools/reparameterize_yoloworld.py.')
+    classes = about.get('classes')
+    if classes is None:
+        raise ValueError(
+            f'{path} has no names for its {found["classes"]} classes, so '
+            f'nothing says that they are those of the data. Fold again with '
+            f'--texts NAMES.json.')
+    bn_head = found['head'] == 'v2 (batch norm)'
+    # Of what the meta states; older files state less.
+    for what, tensors in (('num_classes', found['classes']),
+                          ('num_guide', found['guides'] or 0),
+                          ('embed_dims', found['text_width'])):
+        if what in about and about[what] != tensors:
+            raise _disagree(path, what, about[what], tensors)
+    if form and about.get('format', form) != form:
+        raise _disagree(path, 'format', about['format'], form)
+    if len(classes) != found['classes']:
+        raise _disagree(path, 'len(classes)', len(classes), found['classes'])
+    return FoldedModel(
+        path=Path(path),
+        size=str(found['size']),
+        neck_form=form,
+        bn_head=bn_head,
+        text_width=found['text_width'],
+        num_guide=found['guides'] or 0,
+        classes=tuple(classes))
