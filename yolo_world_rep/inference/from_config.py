@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
-from mmyolo.models.dense_heads import YOLOv8Head
+from mmyolo.models.dense_heads import YOLOv5InsHead, YOLOv8Head
 from mmyolo.registry import DATASETS
 from torch import nn
 
@@ -224,6 +224,10 @@ def strides_of(head: nn.Module) -> Tuple[int, ...]:
     if not isinstance(head, YOLOv8Head):
         raise ValueError(f'bbox_head is a {type(head).__name__}; expected '
                          f'YOLOv8Head or one of ours.')
+    if isinstance(head, YOLOv5InsHead):
+        raise ValueError(f'bbox_head is a {type(head).__name__}, which has '
+                         f'masks; expected a head of boxes alone. For masks '
+                         f'use tools/test.py or mmdet\'s inference.')
     offset = getattr(head.prior_generator, 'offset', None)
     coder = type(head.bbox_coder).__name__
     if offset != 0.5 or coder != 'DistancePointBBoxCoder':
