@@ -13,6 +13,13 @@ COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66),
            (0, 114, 178), (213, 94, 0), (204, 121, 167), (255, 255, 255))
 
 
+def _ink(colour: Tuple[int, int, int]) -> Tuple[int, int, int]:
+    """Black or white, whichever can be read on a colour."""
+    red, green, blue = colour
+    bright = 0.299 * red + 0.587 * green + 0.114 * blue > 115
+    return (0, 0, 0) if bright else (255, 255, 255)
+
+
 @dataclass(frozen=True)
 class Result:
     """Detections in an image, the best first.
@@ -99,7 +106,7 @@ class Result:
             y = box[1] - bottom
             y = y if y >= 0 else min(box[1], height - bottom)
             draw.rectangle((x, y, x + right, y + bottom), fill=colour)
-            draw.text((x, y), text, fill=(0, 0, 0), font=font)
+            draw.text((x, y), text, fill=_ink(colour), font=font)
         return cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR)
 
     def to_coco(self,
