@@ -82,6 +82,8 @@ def detector_cfg(form: str = 'text',
         **scale)
     if dual is not None:
         neck.update(type='YOLOWorldDualPAFPN', text_enhancder=dual)
+        if 'rep' in form:
+            neck.update(type='RepYOLOWorldDualPAFPN', text_channels=embed_dims)
     head_module = dict(
         type='YOLOWorldHeadModule',
         num_classes=num_classes,

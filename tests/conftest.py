@@ -39,12 +39,6 @@ def golden(request, golden_dir) -> Golden:
     return Golden(golden_dir, request.param)
 
 
-@pytest.fixture(params=[name for name in GOLDEN if 'dual' not in name])
-def golden_pafpn(request, golden_dir) -> Golden:
-    """The golden models whose neck folds."""
-    return Golden(golden_dir, request.param)
-
-
 @pytest.fixture(scope='session')
 def clip_folder(tmp_path_factory) -> Path:
     """A tiny CLIP text model, saved as transformers does."""

@@ -79,6 +79,16 @@ def test_exact(form, use_bn_head, with_scale, embed, num_classes, padded):
     assert not any(p.requires_grad for p in fused.parameters())
 
 
+def test_dual_neck():
+    """Its bottom-up half has no guides to fold, and batch norms."""
+    model = folded(
+        use_bn_head=False, dual=dict(embed_channels=32, num_heads=4))
+    outputs = run_detector(model, image())
+    fused = fuse(model)
+    assert worst_error(run_detector(fused, image()), outputs) <= EXACT
+    assert not any(isinstance(m, _BatchNorm) for m in fused.modules())
+
+
 def test_all_choices_are_covered():
     """The cases above take either decision of each kind."""
 
@@ -260,10 +270,6 @@ def test_refuses_texts():
         fuse(build_detector('text'))
     with pytest.raises(ValueError, match='without --head-only'):
         fuse(build_detector('text_neck'))
-    with pytest.raises(ValueError, match='no deploy form'):
-        fuse(build_detector('text_neck', dual=dict(
-            type='ImagePoolingAttentionModule', embed_channels=32,
-            num_heads=4)))
 
 
 def test_refuses_other_models():

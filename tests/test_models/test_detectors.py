@@ -154,16 +154,21 @@ def test_texts_in_training(text_detector):
         text_detector.loss(IMAGE, batch)
 
 
+@pytest.mark.parametrize('dual', [None, dict(embed_channels=32, num_heads=4)],
+                         ids=['v2', 'dual'])
 @pytest.mark.parametrize('form', ['rep_conv', 'rep_linear'])
-def test_folded_training_reaches_every_parameter(form):
+def test_folded_training_reaches_every_parameter(form, dual):
     """Neck and head train independently of any text."""
-    model = randomize(build_detector(form)).train()
+    model = randomize(build_detector(form, dual=dual)).train()
     sum(model.loss(IMAGE, ground_truth()).values()).backward()
     idle = [
         name for name, parameter in model.named_parameters()
         if parameter.grad is None or not parameter.grad.abs().any()
     ]
-    assert not [name for name in idle if 'guide' in name or 'cls' in name]
+    assert not [
+        name for name in idle
+        if 'guide' in name or 'cls' in name or 'query' in name
+    ]
 
 
 @pytest.mark.parametrize(('adapter', 'frozen'), [(False, False),

@@ -54,20 +54,20 @@ def test_text_conditioned(golden):
 
 
 @pytest.mark.parametrize('form', ['rep_conv', 'rep_linear'])
-def test_reparameterized(golden_pafpn, form):
-    model = folded_model(golden_pafpn, form)
-    outputs = run_detector(model, golden_pafpn.io['image'].double())
-    assert worst_error(outputs, golden_pafpn.outputs) <= EXACT
+def test_reparameterized(golden, form):
+    model = folded_model(golden, form)
+    outputs = run_detector(model, golden.io['image'].double())
+    assert worst_error(outputs, golden.outputs) <= EXACT
 
 
 @pytest.mark.parametrize('form', ['rep_conv', 'rep_linear'])
-def test_reparameterized_float32(golden_pafpn, form):
+def test_reparameterized_float32(golden, form):
     """The files are in float32: within 1e-4 of the range of the logits."""
-    converted = reparameterize_state_dict(golden_pafpn.state_dict,
-                                          golden_pafpn.text, form)
-    model = load(golden_detector(golden_pafpn, form).float(), converted)
-    outputs = run_detector(model, golden_pafpn.io['image'])
-    expected = golden_pafpn.outputs
+    converted = reparameterize_state_dict(golden.state_dict,
+                                          golden.text, form)
+    model = load(golden_detector(golden, form).float(), converted)
+    outputs = run_detector(model, golden.io['image'])
+    expected = golden.outputs
     for name, value in outputs.items():
         assert relative_error(value.double(), expected[name]) <= 1e-4, name
 
@@ -105,19 +105,25 @@ def wrong_split_heads(guide, num_heads):
     return guide.unflatten(-1, (-1, num_heads)).movedim(-1, -3)
 
 
+def wrong_project_query(text, norm_weight, norm_bias, weight, bias):
+    """Forgets the layer norm."""
+    return (text * norm_weight + norm_bias) @ weight.t() + bias
+
+
 def wrong_project_guide(text, weight, bias, num_heads):
     """Forgets the bias of the projection."""
     return folding.split_heads(text @ weight.t(), num_heads)
 
 
 @pytest.mark.parametrize(
-    ('name', 'twin', 'output'),
-    [('fold_contrast', wrong_fold_contrast, 'cls0'),
-     ('split_heads', wrong_split_heads, 'neck0'),
-     ('project_guide', wrong_project_guide, 'neck0')])
-def test_wrong_twins_fail(golden_dir, monkeypatch, name, twin, output):
+    ('name', 'twin', 'model', 'output'),
+    [('fold_contrast', wrong_fold_contrast, 'v2_bn_unnormalized', 'cls0'),
+     ('split_heads', wrong_split_heads, 'v2_bn_unnormalized', 'neck0'),
+     ('project_guide', wrong_project_guide, 'v2_bn_unnormalized', 'neck0'),
+     ('project_query', wrong_project_query, 'v1_dual_l2norm', 'neck1')])
+def test_wrong_twins_fail(golden_dir, monkeypatch, name, twin, model, output):
     """A fold with a known mistake is far outside the tolerance."""
-    golden = Golden(golden_dir, 'v2_bn_unnormalized')
+    golden = Golden(golden_dir, model)
     monkeypatch.setattr(folding, name, twin)
     model = folded_model(golden, 'rep_linear')
     outputs = run_detector(model, golden.io['image'].double())

@@ -33,9 +33,9 @@ def vectors(names):
 class Folder:
     """Files of one vocabulary change."""
 
-    def __init__(self, path):
+    def __init__(self, path, **kwargs):
         self.path = path
-        model = randomize(build_detector('text'))
+        model = randomize(build_detector('text', **kwargs))
         state_dict = {
             k: v
             for k, v in model.state_dict().items() if k != 'embeddings'
@@ -91,10 +91,13 @@ def tune(path):
     return tuned
 
 
+@pytest.mark.parametrize('dual', [None, dict(embed_channels=32, num_heads=4)],
+                         ids=['v2', 'dual'])
 @pytest.mark.parametrize('form', ['rep_conv', 'rep_linear', 'text'])
 @pytest.mark.parametrize('pad', [False, True])
-def test_adding_equals_folding_the_union(folder, form, pad):
+def test_adding_equals_folding_the_union(tmp_path, form, pad, dual):
     """Before fine-tuning it is the same as folding all at once."""
+    folder = Folder(tmp_path, dual=dual)
     old, union = (folder.fold(names, form, pad)
                   for names in (OLD, (*OLD, *NEW)))
     edit_checkpoint(old, folder.out(), add=folder.embed(NEW))

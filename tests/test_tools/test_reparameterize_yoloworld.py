@@ -48,8 +48,6 @@ def test_convert(convert, tmp_path, args, form):
     (['--text-embed', 'nowhere.npy'], 'v2_bn', 'nowhere.npy'),
     (['--model', 'nowhere.pth'], 'v2_bn', 'nowhere.pth is not a file'),
     (['--texts', 'nowhere.json'], 'v2_bn', 'nowhere.json'),
-    (['--conv-neck'], 'v1_dual_l2norm', 'dual neck'),
-    ([], 'v1_dual_l2norm', 'dual neck'),
 ])
 def test_refusals_are_one_line(convert, tmp_path, args, name, message):
     status, out, err = convert(*args, name=name)

@@ -56,8 +56,9 @@ def folded_tensors(state_dict: StateDict) -> Dict[str, int]:
             axes[key] = 1 if key.endswith('.guide_weight') else 0
             if key.endswith('.conv.weight'):
                 axes[key[:-len('weight')] + 'bias'] = 0
-    if 'embeddings' in state_dict:
-        axes['embeddings'] = 0  # a head-only fold: the neck's texts
+    for key in ('embeddings', 'neck.texts'):
+        if key in state_dict:  # the texts of a neck that takes some
+            axes[key] = 0
     return axes
 
 

@@ -113,6 +113,24 @@ def project_guide(text_ND: Tensor, weight: Tensor, bias: Tensor,
     return split_heads(F.linear(text_ND, weight, bias), num_heads)
 
 
+def project_query(text_ND: Tensor, norm_weight: Tensor, norm_bias: Tensor,
+                  weight: Tensor, bias: Tensor) -> Tensor:
+    """Queries of the dual neck's text update: q = W LN(t) + b.
+
+    Args:
+        text_ND (Tensor): (…, N, D) text embeddings, as they are.
+        norm_weight (Tensor): Of the layer norm, (D, ).
+        norm_bias (Tensor): Likewise.
+        weight (Tensor): W, (E, D).
+        bias (Tensor): b, (E, ).
+
+    Returns:
+        Tensor: Queries, (…, N, E).
+    """
+    norm = F.layer_norm(text_ND, text_ND.shape[-1:], norm_weight, norm_bias)
+    return F.linear(norm, weight, bias)
+
+
 def guide_to_convs(guide_MNd: Tensor) -> List[Tensor]:
     """Guides as the weights of one d→N 1×1 convolution a head."""
     return [weight[:, :, None, None].contiguous() for weight in guide_MNd]

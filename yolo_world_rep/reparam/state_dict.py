@@ -20,10 +20,14 @@ NECK_FORMS = ('rep_conv', 'rep_linear', 'text')
 GUIDED_LAYER = re.compile(r'^(?P<name>.+)\.guide_fc\.weight$')
 CONTRAST_LAYER = re.compile(
     r'^(?P<name>.+\.cls_contrasts\.\d+)\.logit_scale$')
+ENHANCER = re.compile(r'^(?P<name>.+\.text_enhancer)\.query\.1\.weight$')
 FOLDED_LAYER = re.compile(r'^(?P<name>.+)\.('
                           r'guide_convs\.\d+\.weight|guide_weight|'
+                          r'query_weight|'
                           r'cls_contrasts\.\d+\.conv\.weight)$')
 
+# Of the layer norm and of the linear layer of a query.
+QUERY = ('0.weight', '0.bias', '1.weight', '1.bias')
 # Kept, and left behind. Anything else is not of a YOLO-World detector.
 KEPT = ('backbone.image_model.', 'neck.', 'bbox_head.')
 DROPPED = ('backbone.text_model.', 'embeddings', 'adapter.')
@@ -66,11 +70,23 @@ class Layout:
     Args:
         guided (tuple[GuidedLayer]): The neck's, in the order of the keys.
         contrasts (tuple[ContrastLayer]): The head's, likewise.
-        dual (bool): Whether the neck updates its guides from the image.
+        enhancer (str, optional): Prefix of the keys of what updates a dual
+            neck's texts from the image.
     """
     guided: Tuple[GuidedLayer, ...]
     contrasts: Tuple[ContrastLayer, ...]
-    dual: bool
+    enhancer: Optional[str]
+
+    @property
+    def dual(self) -> bool:
+        """Whether the neck updates its texts from the image."""
+        return self.enhancer is not None
+
+    @property
+    def constant(self) -> Tuple[GuidedLayer, ...]:
+        """The layers of the neck whose texts are as they came."""
+        return tuple(layer for layer in self.guided
+                     if not (self.dual and '.bottom_up_layers.' in layer.name))
 
     @property
     def head_kind(self) -> str:
@@ -161,9 +177,12 @@ def inspect_layout(state_dict: StateDict) -> Layout:
         raise ValueError(
             'The layers take texts of different widths: ' + ', '.join(
                 f'{layer.name} {layer.text_channels}' for layer in layers))
+    enhancers = _names(ENHANCER, state_dict)
+    for name in enhancers:
+        for part in QUERY:
+            _require(state_dict, f'{name}.query.{part}')
     return Layout(
-        tuple(guided), tuple(contrasts),
-        any('.text_enhancer.' in key for key in state_dict))
+        tuple(guided), tuple(contrasts), enhancers[0] if enhancers else None)
 
 
 def _names(pattern: 're.Pattern[str]', state_dict: StateDict) -> List[str]:
@@ -215,6 +234,22 @@ def fold_guided_layer(layer: GuidedLayer, state_dict: StateDict,
     }
 
 
+def fold_enhancer(name: str, state_dict: StateDict,
+                  text_ND: Tensor) -> Dict[str, Tensor]:
+    """The tensors that take the place of a text enhancer's query.
+
+    They are the queries and, in the neck, the texts to be updated.
+    """
+    parts = [state_dict[f'{name}.query.{part}'] for part in QUERY]
+    query = folding.project_query(text_ND.double(),
+                                  *(part.double() for part in parts))
+    dtype = parts[0].dtype
+    return {
+        f'{name}.query_weight': query.to(dtype),
+        f'{name.rpartition(".")[0]}.texts': text_ND.to(dtype)
+    }
+
+
 def fold_contrast_layer(layer: ContrastLayer, state_dict: StateDict,
                         text_ND: Tensor) -> Dict[str, Tensor]:
     """The tensors that take the place of a head's scale and bias."""
@@ -240,10 +275,12 @@ def text_layers(state_dict: StateDict) -> Dict[str, Tensor]:
     """
     state_dict = strip_wrapper(state_dict)
     layout = inspect_layout(state_dict)
-    names = [f'{layer.name}.guide_fc.{part}' for layer in layout.guided
+    names = [f'{layer.name}.guide_fc.{part}' for layer in layout.constant
              for part in ('weight', 'bias')]
     names += [f'{layer.name}.{part}' for layer in layout.contrasts
               for part in ('logit_scale', 'bias')]
+    if layout.dual:
+        names += [f'{layout.enhancer}.query.{part}' for part in QUERY]
     return {name: state_dict[name].clone() for name in names}
 
 
@@ -279,7 +316,9 @@ def reparameterize_state_dict(state_dict: StateDict,
     """Fold texts into a text-conditioned detector's weights.
 
     Products are computed in float64 and rounded once, to the precision of
-    the layer. The text encoder and tuned prompts are left behind.
+    the layer. The text encoder and tuned prompts are left behind. Of a dual
+    neck the top-down half folds, and the queries of what updates its texts;
+    the texts stay with it, under ``neck.texts``, for the bottom-up half.
 
     Args:
         state_dict (Mapping): Of a text-conditioned YOLO-World.
@@ -298,9 +337,7 @@ def reparameterize_state_dict(state_dict: StateDict,
 
     Raises:
         ValueError: If the checkpoint or the texts do not fit, see
-            :func:`inspect_layout` and :func:`check_text`; or the neck is
-            a dual one, whose guides depend on the image, and ``neck_form``
-            is not 'text'.
+            :func:`inspect_layout` and :func:`check_text`.
     """
     if neck_form not in NECK_FORMS:
         raise ValueError(
@@ -311,18 +348,18 @@ def reparameterize_state_dict(state_dict: StateDict,
     if neck_text is None:
         neck_text = text
     check_text(layout, neck_text)
-    if layout.dual and neck_form != 'text':
-        raise ValueError(
-            'The checkpoint has a dual neck (YOLOWorldDualPAFPN of v1), '
-            'whose bottom-up guides are computed from each image and do '
-            'not fold. Fold the head alone: --head-only '
-            '(neck_form=\'text\').')
     replaced: Dict[str, Dict[str, Tensor]] = {}
     if neck_form != 'text':
-        for guided in layout.guided:
+        for guided in layout.constant:
             replaced[f'{guided.name}.guide_fc.weight'] = fold_guided_layer(
                 guided, state_dict, neck_text, neck_form)
             replaced[f'{guided.name}.guide_fc.bias'] = {}
+        if layout.dual:
+            first, *others = (f'{layout.enhancer}.query.{part}'
+                              for part in QUERY)
+            replaced[first] = fold_enhancer(layout.enhancer, state_dict,
+                                            neck_text)
+            replaced.update({other: {} for other in others})
     for contrast in layout.contrasts:
         replaced[f'{contrast.name}.logit_scale'] = fold_contrast_layer(
             contrast, state_dict, text)

@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .state_dict import (
+    QUERY,
     ContrastLayer,
     GuidedLayer,
     StateDict,
     fold_contrast_layer,
+    fold_enhancer,
     fold_guided_layer,
     inspect_layout,
     strip_wrapper,
@@ -26,6 +28,8 @@ EXACT = 1e-10
 # the range of the outputs.
 ROUNDED = {torch.float64: 1e-10, torch.float32: 1e-4}
 ROUNDED_HALF = 2e-2
+# Of torch's layer norm.
+LAYER_NORM_EPS = 1e-5
 # A feature map that is not square.
 HEIGHT, WIDTH = 5, 7
 
@@ -100,6 +104,19 @@ def _folded_gate(embed: Tensor, layer: GuidedLayer,
     return torch.stack(gates, 1) * _scale(layer, folded)
 
 
+def _queries_by_definition(text: Tensor, name: str,
+                           state_dict: StateDict) -> Tensor:
+    """W ((t − mean)/√(variance + ε) · g + h) + b, one text at a time."""
+    gain, shift, weight, bias = (
+        state_dict[f'{name}.query.{part}'].double() for part in QUERY)
+    queries = []
+    for row in text:
+        centred = row - row.mean()
+        norm = centred / (centred.pow(2).mean() + LAYER_NORM_EPS)**0.5
+        queries.append(weight @ (norm * gain + shift) + bias)
+    return torch.stack(queries)
+
+
 def _logits_by_definition(feature: Tensor, text: Tensor,
                           layer: ContrastLayer,
                           state_dict: StateDict) -> Tensor:
@@ -160,10 +177,10 @@ def check_conversion(source: StateDict,
             dtype=torch.float64,
             generator=generator)
 
-    def add(layer, kind: str, texts: Tensor, expected: Tensor, exact: Tensor,
-            stored: Tensor, dtype: torch.dtype) -> None:
+    def add(name: str, kind: str, texts: Tensor, expected: Tensor,
+            exact: Tensor, stored: Tensor, dtype: torch.dtype) -> None:
         checks.append(
-            LayerCheck(layer.name, kind, len(texts), _error(exact, expected),
+            LayerCheck(name, kind, len(texts), _error(exact, expected),
                        _error(stored, expected),
                        ROUNDED.get(dtype, ROUNDED_HALF)))
 
@@ -176,18 +193,26 @@ def check_conversion(source: StateDict,
         embed = features(layer.embed_channels)
         own = _double(source, layer.name)
         exact = {**own, **fold_guided_layer(layer, own, neck_text, form)}
-        add(layer, form, neck_text,
+        add(layer.name, form, neck_text,
             _gate_by_definition(embed, neck_text, layer, source),
             _folded_gate(embed, layer, exact),
             _folded_gate(embed, layer, converted),
             source[f'{layer.name}.guide_fc.weight'].dtype)
+    query = f'{layout.enhancer}.query_weight'
+    if query in converted:
+        own = _double(source, layout.enhancer)
+        exact = fold_enhancer(layout.enhancer, own, neck_text)
+        add(layout.enhancer, 'rep_query', neck_text,
+            _queries_by_definition(neck_text, layout.enhancer, source),
+            exact[query], converted[query].double(),
+            source[f'{layout.enhancer}.query.1.weight'].dtype)
     for layer in layout.contrasts:
         feature = features(layer.text_channels)
         if layer.kind == 'l2':
             feature = feature / feature.norm(dim=1, keepdim=True)
         own = _double(source, layer.name)
         exact = fold_contrast_layer(layer, own, text)
-        add(layer, f'rep_{layer.kind}', text,
+        add(layer.name, f'rep_{layer.kind}', text,
             _logits_by_definition(feature, text, layer, source),
             _folded_logits(feature, layer, exact),
             _folded_logits(feature, layer, converted),

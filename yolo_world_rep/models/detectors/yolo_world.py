@@ -16,7 +16,6 @@ from yolo_world_rep.reparam import folding
 from yolo_world_rep.text import load_embeddings
 
 from ..dense_heads.yolo_world_head import YOLOWorldHead
-from ..layers import MaxSigmoidAttnBlock
 from ..necks import YOLOWorldPAFPN
 
 Texts = List[List[str]]
@@ -49,9 +48,7 @@ class _YOLOWorld(YOLODetector):
                 f'{type(self.neck).__name__} takes no texts. Set '
                 f'mm_neck=False, or use YOLOWorldPAFPN.')
         self.mm_neck = mm_neck
-        self.neck_takes_text = mm_neck and any(
-            isinstance(module, MaxSigmoidAttnBlock)
-            for module in self.neck.modules())
+        self.neck_takes_text = mm_neck and self.neck.takes_text
         self.num_train_classes = num_train_classes
         self.num_test_classes = num_test_classes
         # mmdet's convention: who loads a checkpoint or builds a dataset

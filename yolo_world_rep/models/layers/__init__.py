@@ -5,7 +5,10 @@ from .csp import (
                   RepConvMaxSigmoidCSPLayerWithTwoConv,
                   RepMaxSigmoidCSPLayerWithTwoConv,
 )
-from .image_pooling import ImagePoolingAttentionModule
+from .image_pooling import (
+                  ImagePoolingAttentionModule,
+                  RepImagePoolingAttentionModule,
+)
 from .max_sigmoid import (
                   MaxSigmoidAttnBlock,
                   RepConvMaxSigmoidAttnBlock,
@@ -16,5 +19,6 @@ __all__ = [
     'EfficientCSPLayerWithTwoConv', 'ImagePoolingAttentionModule',
     'MaxSigmoidAttnBlock', 'MaxSigmoidCSPLayerWithTwoConv',
     'RepConvMaxSigmoidAttnBlock', 'RepConvMaxSigmoidCSPLayerWithTwoConv',
-    'RepMatrixMaxSigmoidAttnBlock', 'RepMaxSigmoidCSPLayerWithTwoConv'
+    'RepImagePoolingAttentionModule', 'RepMatrixMaxSigmoidAttnBlock',
+    'RepMaxSigmoidCSPLayerWithTwoConv'
 ]

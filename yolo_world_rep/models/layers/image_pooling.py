@@ -13,9 +13,14 @@ from torch import Tensor
 from yolo_world_rep.registry import register
 
 
-@register(MODELS)
-class ImagePoolingAttentionModule(BaseModule):
-    """Cross attention from texts to max-pooled image features.
+def projection(in_channels: int, out_channels: int) -> nn.Sequential:
+    """A linear layer behind a layer norm."""
+    return nn.Sequential(
+        nn.LayerNorm(in_channels), nn.Linear(in_channels, out_channels))
+
+
+class _ImagePoolingAttention(BaseModule):
+    """What the two forms share: everything but the queries.
 
     ``t' = t + γ·proj(softmax(q kᵀ/√d) v)`` with q from the texts, k and v
     from pool_size² patches a level (arXiv:2401.17270, section 3.3, eq. 3).
@@ -65,21 +70,25 @@ class ImagePoolingAttentionModule(BaseModule):
             ConvModule(channels, embed_channels, 1, act_cfg=None)
             for channels in image_channels)
 
-        def projection(channels: int) -> nn.Sequential:
-            return nn.Sequential(
-                nn.LayerNorm(channels), nn.Linear(channels, embed_channels))
-
-        self.query = projection(text_channels)
-        self.key = projection(embed_channels)
-        self.value = projection(embed_channels)
+        self._build_query(text_channels, embed_channels)
+        self.key = projection(embed_channels, embed_channels)
+        self.value = projection(embed_channels, embed_channels)
         self.proj = nn.Linear(embed_channels, text_channels)
+
+    def _build_query(self, text_channels: int, embed_channels: int) -> None:
+        """Make the parameters that the queries come from."""
+        raise NotImplementedError
+
+    def queries(self, text: Tensor) -> Tensor:
+        """The queries of texts, (…, N, E)."""
+        raise NotImplementedError
 
     def forward(self, text_features: Tensor,
                 image_features: Sequence[Tensor]) -> Tensor:
         """Update the texts of each image by what is in the image.
 
         Args:
-            text_features (Tensor): (B, N, D).
+            text_features (Tensor): (B, N, D), or (N, D) of all images.
             image_features (Sequence[Tensor]): One (B, C_i, H_i, W_i) a
                 level.
 
@@ -92,9 +101,9 @@ class ImagePoolingAttentionModule(BaseModule):
         ], -1).transpose(1, 2)
 
         def heads(x: Tensor) -> Tensor:
-            return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            return x.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
 
-        query = heads(self.query(text_features))
+        query = heads(self.queries(text_features))
         key = heads(self.key(patches))
         value = heads(self.value(patches))
         weights = torch.matmul(query, key.transpose(-1, -2))
@@ -104,3 +113,40 @@ class ImagePoolingAttentionModule(BaseModule):
         if self.scale is not None:
             update = update * self.scale
         return text_features + update
+
+
+@register(MODELS)
+class ImagePoolingAttentionModule(_ImagePoolingAttention):
+    """Text-conditioned: the queries are a projection of the texts.
+
+    The arguments are those of the shared body.
+    """
+
+    def _build_query(self, text_channels: int, embed_channels: int) -> None:
+        self.query = projection(text_channels, embed_channels)
+
+    def queries(self, text: Tensor) -> Tensor:
+        return self.query(text)
+
+
+@register(MODELS)
+class RepImagePoolingAttentionModule(_ImagePoolingAttention):
+    """Folded: the queries of constant texts are a parameter, (N, E).
+
+    Args:
+        *args: As the shared body's.
+        num_guide (int): Number of texts N.
+        **kwargs: As the shared body's.
+    """
+
+    def __init__(self, *args, num_guide: int, **kwargs) -> None:
+        # Set before the parent's constructor, which builds the queries.
+        self.num_guide = num_guide
+        super().__init__(*args, **kwargs)
+
+    def _build_query(self, text_channels: int, embed_channels: int) -> None:
+        self.query_weight = nn.Parameter(
+            torch.randn(self.num_guide, embed_channels))
+
+    def queries(self, text: Tensor) -> Tensor:
+        return self.query_weight

@@ -1,4 +1,8 @@
 """Necks."""
-from .yolo_world_pafpn import YOLOWorldDualPAFPN, YOLOWorldPAFPN
+from .yolo_world_pafpn import (
+                               RepYOLOWorldDualPAFPN,
+                               YOLOWorldDualPAFPN,
+                               YOLOWorldPAFPN,
+)
 
-__all__ = ['YOLOWorldDualPAFPN', 'YOLOWorldPAFPN']
+__all__ = ['RepYOLOWorldDualPAFPN', 'YOLOWorldDualPAFPN', 'YOLOWorldPAFPN']

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from yolo_world_rep.registry import register
 
+from ..layers import MaxSigmoidAttnBlock
 from ..utils import freeze, require_text
 
 
@@ -100,14 +101,22 @@ class YOLOWorldPAFPN(YOLOv8PAFPN):
         if freeze_all:
             freeze(self)
 
-    def _build_block(self, in_channels: int, level: int) -> nn.Module:
+    @property
+    def takes_text(self) -> bool:
+        """Whether texts are an input."""
+        return any(
+            isinstance(module, MaxSigmoidAttnBlock)
+            for module in self.modules())
+
+    def _build_block(self, in_channels: int, level: int,
+                     block_cfg: ConfigType, guide_channels: int) -> nn.Module:
         """The CSP layer that puts out ``level``."""
-        block_cfg = copy.deepcopy(self.block_cfg)
+        block_cfg = copy.deepcopy(block_cfg)
         block_cfg.update(
             in_channels=make_divisible(in_channels, self.widen_factor),
             out_channels=make_divisible(self.out_channels[level],
                                         self.widen_factor),
-            guide_channels=self.guide_channels,
+            guide_channels=guide_channels,
             embed_channels=make_divisible(self.embed_channels[level],
                                           self.widen_factor),
             num_heads=make_round(self.num_heads[level], self.widen_factor),
@@ -120,12 +129,14 @@ class YOLOWorldPAFPN(YOLOv8PAFPN):
     def build_top_down_layer(self, idx: int) -> nn.Module:
         """The layer that merges level ``idx`` into ``idx - 1``."""
         return self._build_block(
-            self.in_channels[idx - 1] + self.in_channels[idx], idx - 1)
+            self.in_channels[idx - 1] + self.in_channels[idx], idx - 1,
+            self.block_cfg, self.guide_channels)
 
     def build_bottom_up_layer(self, idx: int) -> nn.Module:
         """The layer that merges level ``idx`` into ``idx + 1``."""
         return self._build_block(
-            self.out_channels[idx] + self.out_channels[idx + 1], idx + 1)
+            self.out_channels[idx] + self.out_channels[idx + 1], idx + 1,
+            self.block_cfg, self.guide_channels)
 
     def enhance_text(self, txt_feats: Optional[Tensor],
                      img_feats: Sequence[Tensor]) -> Optional[Tensor]:
@@ -178,6 +189,8 @@ class YOLOWorldDualPAFPN(YOLOWorldPAFPN):
         ValueError: If both spellings are given.
     """
 
+    enhancer = 'ImagePoolingAttentionModule'
+
     def __init__(self,
                  *args,
                  text_enhancder: Union[ConfigType, None] = None,
@@ -189,21 +202,81 @@ class YOLOWorldDualPAFPN(YOLOWorldPAFPN):
                 'two spellings of one argument; give one of them.')
         super().__init__(*args, **kwargs)
         enhancer = copy.deepcopy(text_enhancder or text_enhancer or dict(
-            type='ImagePoolingAttentionModule',
-            embed_channels=256,
-            num_heads=8))
+            embed_channels=256, num_heads=8))
+        if enhancer.get('type', YOLOWorldDualPAFPN.enhancer) == (
+                YOLOWorldDualPAFPN.enhancer):
+            # A folded neck takes it in the same form.
+            enhancer['type'] = self.enhancer
         enhancer.update(
             image_channels=[
                 make_divisible(channels, self.widen_factor)
                 for channels in self.out_channels
             ],
-            text_channels=self.guide_channels,
-            num_feats=len(self.out_channels))
+            num_feats=len(self.out_channels),
+            **self._text_widths())
         self.text_enhancer = MODELS.build(enhancer)
         if self.freeze_all:
             freeze(self)
+
+    def _text_widths(self) -> dict:
+        """Arguments of the attention that follow from the texts."""
+        return dict(text_channels=self.guide_channels)
 
     def enhance_text(self, txt_feats: Optional[Tensor],
                      img_feats: Sequence[Tensor]) -> Tensor:
         """Texts updated by the top-down half's features."""
         return self.text_enhancer(require_text(self, txt_feats), img_feats)
+
+
+@register(MODELS)
+class RepYOLOWorldDualPAFPN(YOLOWorldDualPAFPN):
+    """The neck of v1 with what does not depend on the image folded.
+
+    The top-down half takes its guides from its weights, and so does the
+    attention its queries. The bottom-up half takes constant texts, a buffer,
+    after that attention has updated them from the image.
+
+    Args:
+        *args: As :class:`YOLOWorldDualPAFPN`; ``guide_channels`` is the
+            number of guides N.
+        text_channels (int): Width D of a text embedding.
+        bottom_up_block_cfg (dict): The CSP layer of the bottom-up half.
+            Defaults to dict(type='MaxSigmoidCSPLayerWithTwoConv').
+        block_cfg (dict): The CSP layer of the top-down half.
+            Defaults to dict(type='RepConvMaxSigmoidCSPLayerWithTwoConv').
+        **kwargs: As :class:`YOLOWorldDualPAFPN`.
+    """
+
+    enhancer = 'RepImagePoolingAttentionModule'
+    # The only texts are its own.
+    takes_text = False
+
+    def __init__(self,
+                 *args,
+                 text_channels: int,
+                 bottom_up_block_cfg: ConfigType = dict(
+                     type='MaxSigmoidCSPLayerWithTwoConv'),
+                 block_cfg: ConfigType = dict(
+                     type='RepConvMaxSigmoidCSPLayerWithTwoConv'),
+                 **kwargs) -> None:
+        # Set before the parent's constructor, which builds the layers.
+        self.text_channels = text_channels
+        self.bottom_up_block_cfg = bottom_up_block_cfg
+        super().__init__(*args, block_cfg=block_cfg, **kwargs)
+        self.register_buffer(
+            'texts', torch.randn(self.guide_channels, text_channels))
+
+    def _text_widths(self) -> dict:
+        return dict(
+            text_channels=self.text_channels, num_guide=self.guide_channels)
+
+    def build_bottom_up_layer(self, idx: int) -> nn.Module:
+        """The layer that merges level ``idx`` into ``idx + 1``."""
+        return self._build_block(
+            self.out_channels[idx] + self.out_channels[idx + 1], idx + 1,
+            self.bottom_up_block_cfg, self.text_channels)
+
+    def enhance_text(self, txt_feats: Optional[Tensor],
+                     img_feats: Sequence[Tensor]) -> Tensor:
+        """The neck's own texts, updated by the top-down half's features."""
+        return self.text_enhancer(self.texts, img_feats)
