@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
         dest='neck_form',
         action='store_const',
         const='text',
-        help='fold the head alone; the neck keeps its texts (dual necks)')
+        help='fold the head alone; the neck keeps its texts')
     parser.add_argument(
         '--texts', help='JSON of class texts, for the class names')
     parser.add_argument(
