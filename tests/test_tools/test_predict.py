@@ -1,0 +1,123 @@
+"""Detecting from the command line."""
+import io
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from tiny_exports import SIZE, save_brightness
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'predict.py'
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for name, value in (('1', 10), ('2', 120), ('3', 250)):
+        cv2.imwrite(
+            str(folder / f'{name}.png'), np.full((*SIZE, 3), value, np.uint8))
+    return folder
+
+
+@pytest.fixture
+def predict(tmp_path, monkeypatch, capsys):
+    """Run the command; status, out, err."""
+    save_brightness(tmp_path)
+    threads = cv2.getNumThreads()
+
+    def run(*args, model='brightness.torchscript', stdin=''):
+        monkeypatch.setattr(sys, 'stdin', io.StringIO(stdin))
+        monkeypatch.setattr(
+            sys, 'argv',
+            [str(TOOL), str(tmp_path / model), *map(str, args)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(TOOL), run_name='__main__')
+        return (end.value.code, *capsys.readouterr())
+
+    yield run
+    cv2.setNumThreads(threads)
+
+
+def test_all_it_writes(predict, images, tmp_path):
+    code, out, err = predict(images, '--save-dir', tmp_path / 'p', '--json',
+                             tmp_path / 'r.json', '--txt', tmp_path / 't',
+                             '--batch', 2, '--workers', 1, '--threads', 1)
+    assert (code, err) == (0, '')
+    assert 'TorchScript in f32: brightness.torchscript, 3 classes' in out
+    assert '3 images' in out
+    rows = json.loads((tmp_path / 'r.json').read_text())
+    assert [(row['image_id'], row['category_id'], row['category_name'])
+            for row in rows] == [(1, 0, 'dark'), (2, 1, 'grey'),
+                                 (3, 2, 'bright')]
+    assert rows[0]['bbox'] == [10, 10, 40, 30]
+    assert (tmp_path / 't/2.txt').read_text().startswith('1 0.3125')
+    picture = cv2.imread(str(tmp_path / 'p/1.jpg'))
+    assert picture.max() > 100  # a box in the dark
+
+
+def test_without_a_place_to_write_it_says_what_it_found(predict, images):
+    code, out, _ = predict(images / '3.png', images / '1.png')
+    assert code == 0
+    first, second = out.splitlines()[1:3]
+    assert first.endswith('3.png: 1 bright')
+    assert second.endswith('1.png: 1 dark')
+
+
+def test_a_broken_image_is_skipped_and_the_rest_is_done(predict, images,
+                                                        tmp_path):
+    (images / '2a.png').write_bytes(b'nothing')
+    code, out, err = predict(images, '--json', tmp_path / 'r.json')
+    assert code == 1
+    assert err.startswith('skipped: ')
+    assert err.count('\n') == 1
+    assert '2a.png: not an image' in err
+    assert '3 images' in out
+    assert '1 skipped' in out
+    # 2a is no number, yet it is not there: the others' ids stay.
+    rows = json.loads((tmp_path / 'r.json').read_text())
+    assert [row['image_id'] for row in rows] == [1, 2, 3]
+
+
+def test_a_list_on_standard_input(predict, images):
+    code, out, err = predict(
+        '-', stdin=f'{images}/2.png\n{images}/none.png\n{images}/1.png\n')
+    assert code == 1
+    assert 'none.png: cannot be read' in err
+    assert '1 grey' in out
+    assert '2 images' in out
+
+
+def test_score_and_classes(predict, images):
+    _, out, _ = predict(images, '--score', 0.81)
+    assert ' 0 detections' in out
+    _, out, _ = predict(images, '--classes', 'bright')
+    assert ' 1 detections' in out
+
+
+@pytest.mark.parametrize('args, message', [
+    (['nowhere.png'], 'source nowhere.png: no such file'),
+    (['IMAGES', '--classes', 'brihgt'], "Did you mean 'bright'"),
+    (['IMAGES', '--batch', '0'], 'batch 0'),
+    (['IMAGES', '--score', '1'], 'threshold 1'),
+    (['IMAGES', '--device', 'tpu'], "device 'tpu'"),
+    (['IMAGES', '--precision', 'bf16'], "precision 'bf16'"),
+    (['IMAGES', '--img-size', '128', '128'], 'image size (128, 128)'),
+    (['IMAGES', '--checkpoint', 'x.pth'], '--checkpoint x.pth'),
+    (['IMAGES', '--save-dir', 'IMAGES'], 'Choose another folder'),
+])
+def test_errors_are_one_line(predict, images, args, message):
+    code, _, err = predict(
+        *(str(images) if arg == 'IMAGES' else arg for arg in args))
+    assert code == 2
+    assert message in err
+    assert err.count('\n') == 1
+
+
+def test_a_checkpoint_alone_is_no_model(predict, images):
+    code, _, err = predict(images, model='model.pth')
+    assert code == 2
+    assert 'A checkpoint is run with its config' in err
