@@ -1,34 +1,40 @@
-"""From a config and a checkpoint to a file for a runtime."""
-import contextlib
-import os
-import tempfile
+"""From a config and a checkpoint to a file for a runtime, checked."""
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from torch import nn
 
 from yolo_world_rep.inference.from_config import spec_of_config
-from yolo_world_rep.inference.spec import CONTRACTS, METADATA_KEY, Spec
+from yolo_world_rep.inference.sources import read_image
+from yolo_world_rep.inference.spec import CONTRACTS, Spec
 from yolo_world_rep.reparam import Checkpoint
 from yolo_world_rep.text import class_names, load_class_texts
 from yolo_world_rep.utils.files import PathLike
 from yolo_world_rep.version import __version__
 
 from . import onnx_file
+from .comparison import Report
+from .formats import (
+    FORMATS,
+    publish,
+    require_packages,
+    suffixes_of,
+    workshop,
+    write,
+)
 from .fusion import fuse, require_foldable
 from .loading import load_detector, read_config
-from .outputs import as_contract, output_names
-from .suppression import INPUTS, add_suppression
+from .reference import built_in_images
+from .verification import Verification
 
-# Of each format, the file that is opened and those that go with it.
-FORMATS: Dict[str, Tuple[str, ...]] = dict(
-    onnx=('.onnx', ),
-    openvino=('.xml', '.bin'),
-    torchscript=('.torchscript', ))
-METADATA_FILE = f'{METADATA_KEY}.json'
+__all__ = [
+    'FORMATS', 'Exported', 'check_request', 'export_model', 'load_folded',
+    'provenance', 'publish', 'sized', 'workshop'
+]
 
 
 @dataclass(frozen=True)
@@ -38,22 +44,23 @@ class Exported:
     Args:
         path (Path): The file to open.
         spec (Spec): Its metadata.
-        notes (list[str]): What the user should know.
+        reports (list[Report]): How it compares with PyTorch: in FP32, and
+            in the other precision that was asked for.
     """
     path: Path
     spec: Spec
-    notes: List[str] = field(default_factory=list)
+    reports: List[Report] = field(default_factory=list)
 
     @property
     def files(self) -> List[Path]:
         """All the files, the one to open first."""
         return [
-            self.path.with_suffix(suffix) for suffixes in FORMATS.values()
-            if suffixes[0] == self.path.suffix for suffix in suffixes
+            self.path.with_suffix(suffix) for suffix in suffixes_of(self.path)
         ]
 
 
-def check_request(format: str, contract: str, half: bool, batch: Any) -> None:
+def check_request(format: str, contract: str, half: bool, batch: Any,
+                  precision: Optional[str]) -> None:
     """Refuse what no file can be.
 
     Raises:
@@ -67,6 +74,10 @@ def check_request(format: str, contract: str, half: bool, batch: Any) -> None:
     if batch is not None and not (isinstance(batch, int) and batch >= 1):
         raise ValueError(f'batch={batch!r}; expected a number of images, or '
                          f'None for any.')
+    if precision is not None and format != 'openvino':
+        raise ValueError(
+            f'precision={precision!r}: only OpenVINO can compute in another '
+            f'precision than the file\'s; leave it out.')
     if format == 'torchscript' and contract == 'nms':
         raise ValueError(
             'TorchScript has no operator that suppresses overlapping boxes '
@@ -116,30 +127,6 @@ def provenance(cfg: Config, loaded: Checkpoint, format: str,
     return {name: value for name, value in origin.items() if value is not None}
 
 
-@contextlib.contextmanager
-def workshop(out: Path) -> Iterator[Path]:
-    """A temporary folder in ``out``; neither is left if nothing comes of it.
-    """
-    existed = out.is_dir()
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(dir=out, prefix='.export.') as name:
-            yield Path(name)
-    except BaseException:
-        if not existed:
-            out.rmdir()
-        raise
-
-
-def publish(written: Path, path: Path) -> None:
-    """Move a file and those that go with it to their places."""
-    suffixes = next(names for names in FORMATS.values()
-                    if names[0] == path.suffix)
-    # What is opened comes last.
-    for suffix in reversed(suffixes):
-        os.replace(written.with_suffix(suffix), path.with_suffix(suffix))
-
-
 def load_folded(config: Union[Config, PathLike],
                 checkpoint: PathLike,
                 texts: Optional[PathLike] = None,
@@ -170,60 +157,24 @@ def load_folded(config: Union[Config, PathLike],
     detector, loaded = load_detector(cfg, checkpoint)
     require_foldable(detector)
     if texts is not None:
-        detector.dataset_meta = dict(
-            classes=class_names(load_class_texts(texts)))
+        names = class_names(load_class_texts(texts))
+        if len(names) != detector.bbox_head.num_classes:
+            raise ValueError(
+                f'{texts} names {len(names)} classes; expected the '
+                f'{detector.bbox_head.num_classes} of the model.')
+        detector.dataset_meta = dict(classes=names)
     return cfg, detector, loaded
 
 
-def _to_onnx(module: nn.Module, spec: Spec, opset: int) -> Any:
-    if spec.contract != 'nms':
-        names = output_names(spec.contract, spec.strides)
-        return onnx_file.to_onnx(module, spec, names, opset)
-    decoded = onnx_file.to_onnx(module, spec, INPUTS, opset)
-    return add_suppression(decoded, spec)
-
-
-def _write_onnx(module: nn.Module, spec: Spec, path: Path,
-                opset: int) -> None:
-    model = _to_onnx(module, spec, opset)
-    if spec.precision == 'fp16':
-        onnx_file.halve_weights(model)
-    onnx_file.set_metadata(model, spec)
-    onnx_file.save_onnx(model, path)
-
-
-def _write_openvino(module: nn.Module, spec: Spec, path: Path,
-                    opset: int) -> None:
-    import openvino
-    between = path.with_suffix('.onnx')
-    onnx_file.save_onnx(_to_onnx(module, spec, opset), between)
-    model = openvino.convert_model(between)
-    between.unlink()
-    model.set_rt_info(spec.to_json(), METADATA_KEY)
-    openvino.save_model(
-        model, path, compress_to_fp16=spec.precision == 'fp16')
-
-
-def require_openvino() -> None:
-    """Import what an OpenVINO file is made with.
-
-    Raises:
-        ImportError: If it is not installed, with what to install.
-    """
-    onnx_file.require_onnx()
-    try:
-        import openvino  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f'Writing OpenVINO files needs openvino ({error}): pip install '
-            f'"yolo_world_rep[openvino,onnx]".') from error
-
-
-def _write_torchscript(module: nn.Module, spec: Spec, path: Path) -> None:
-    with torch.no_grad():
-        traced = torch.jit.trace(module, onnx_file.example(spec))
-    torch.jit.save(traced, str(path),
-                   _extra_files={METADATA_FILE: spec.to_json()})
+def name_of_file(checkpoint: PathLike, format: str, contract: str,
+                 half: bool) -> str:
+    """Named after the checkpoint and what is not the default."""
+    parts = [Path(checkpoint).stem]
+    if contract != 'decoded':
+        parts.append(contract)
+    if half:
+        parts.append('fp16')
+    return '_'.join(parts) + FORMATS[format][0]
 
 
 def export_model(config: Union[Config, PathLike],
@@ -238,9 +189,14 @@ def export_model(config: Union[Config, PathLike],
                  half: bool = False,
                  opset: int = onnx_file.DEFAULT_OPSET,
                  texts: Optional[PathLike] = None,
+                 images: Sequence[Union[PathLike, np.ndarray]] = (),
+                 precision: Optional[str] = None,
                  overwrite: bool = False,
                  cfg_options: Optional[dict] = None) -> Exported:
-    """Export the deploy form of a folded detector.
+    """Export the deploy form of a folded detector, and check the file.
+
+    It is run on images beside the model in PyTorch, which is not fused, and
+    is not left behind if what it gives differs beyond rounding.
 
     Args:
         config (Config | str | Path): The detector's config.
@@ -263,45 +219,50 @@ def export_model(config: Union[Config, PathLike],
         opset (int): Version of ONNX's operators. Defaults to 18.
         texts (str | Path, optional): A file of class names, in the place of
             the checkpoint's.
+        images (Sequence): Image files, or arrays (h, w, 3), uint8, BGR, to
+            check the file with. Defaults to a few built-in ones.
+        precision (str, optional): Another precision for OpenVINO to compute
+            in, 'bf16', which is compared as well but not judged.
         overwrite (bool): Whether an older result is replaced.
             Defaults to False.
         cfg_options (dict, optional): Dotted keys of the config and values.
 
     Returns:
-        Exported: The path, the metadata and what was found.
+        Exported: The path, the metadata and what the check found.
 
     Raises:
-        ValueError: If anything does not fit. Nothing is written then.
+        ValueError: If anything does not fit, or the file does not detect
+            what the model does. Nothing is written then.
         ImportError: If a package is not installed, with what to install.
     """
-    check_request(format, contract, half, batch)
-    require = dict(
-        onnx=onnx_file.require_onnx, openvino=require_openvino).get(format)
-    if require is not None:
-        require()
-    cfg, detector, loaded = load_folded(config, checkpoint, texts,
-                                        cfg_options)
-    path = Path(out_dir) / (
-        Path(checkpoint).stem + ('' if contract == 'decoded' else
-                                 f'_{contract}') +
-        ('_fp16' if half else '') + FORMATS[format][0])
+    check_request(format, contract, half, batch, precision)
+    require_packages(format)
+    path = Path(out_dir) / name_of_file(checkpoint, format, contract, half)
     if path.exists() and not overwrite:
         raise ValueError(f'{path} exists; remove it, choose another --out, '
                          f'or say --overwrite.')
+    pictures = [
+        image if isinstance(image, np.ndarray) else read_image(image)
+        for image in images
+    ] or built_in_images()
+    cfg, detector, loaded = load_folded(config, checkpoint, texts,
+                                        cfg_options)
     spec = sized(spec_of_config(cfg, detector), image_size).with_(
         dynamic=dynamic,
         batch=batch,
         contract=contract,
         precision='fp16' if half else 'fp32',
         provenance=provenance(cfg, loaded, format))
-    module = as_contract(fuse(detector),
-                         'raw' if contract == 'raw' else 'decoded')
+    verification = Verification(cfg, detector, spec, pictures)
     with workshop(path.parent) as folder:
         written = folder / path.name
-        if format == 'torchscript':
-            _write_torchscript(module, spec, written)
-        else:
-            write = _write_onnx if format == 'onnx' else _write_openvino
-            write(module, spec, written, opset)
+        write(fuse(detector), spec, written, opset)
+        reports = [verification.check(written)]
+        if not reports[0].ok:
+            raise ValueError(
+                f'The exported file does not detect what the model does: '
+                f'{reports[0].verdict()}. Nothing was written.')
+        if precision is not None:
+            reports.append(verification.check(written, precision))
         publish(written, path)
-    return Exported(path, spec)
+    return Exported(path, spec, reports)

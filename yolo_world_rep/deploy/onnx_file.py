@@ -37,7 +37,7 @@ def require_onnx() -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the exporter's remarks on what is not installed."""
     logger = logging.getLogger('torch.onnx')
     level = logger.level
@@ -102,7 +102,7 @@ def to_onnx(module: nn.Module,
             f'opset={opset} is too old; expected {LEAST_OPSET} or later, '
             f'which is what the exporter of torch writes.')
     axes = _free_axes(spec)
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet():
         program = torch.onnx.export(
             module, (example(spec), ),
             dynamo=True,

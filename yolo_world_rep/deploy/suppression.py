@@ -13,7 +13,7 @@ INPUTS = ('cell_boxes', 'cell_scores')
 
 # B images, P cells, N classes, K detections, S survivors in all images.
 # Scores that take no part become 0, which is above no threshold.
-HEAD = '''
+HEAD = """
 <ir_version: {ir_version}, opset_import: ["": {opset}]>
 suppression (float[{batch}, P, 4] all_boxes, float[{batch}, P, N] all_scores)
     => (int64[{batch}, 1] num_dets, float[{batch}, {limit}, 4] boxes,
@@ -31,10 +31,10 @@ suppression (float[{batch}, P, 4] all_boxes, float[{batch}, P, N] all_scores)
     iou_threshold = Constant<value_float={iou_threshold!r}>()
     score_threshold = Constant<value_float={score_threshold!r}>()
     BNP = Transpose<perm=[0, 2, 1]>(all_scores)
-'''
+"""
 
 # A cell is of its best class alone.
-ONE_LABEL = '''
+ONE_LABEL = """
     axes_0_2 = Constant<value_ints=[0, 2]>()
     winner = ArgMax<axis=1, keepdims=1>(BNP)
     num_classes = Shape<start=1, end=2>(BNP)
@@ -43,10 +43,10 @@ ONE_LABEL = '''
     classes_N = Unsqueeze(classes, axes_0_2)
     wins = Equal(winner, classes_N)
     single = Where(wins, BNP, none)
-'''
+"""
 
 # The best so many candidates go into the suppression.
-CAPPED = '''
+CAPPED = """
     cap = Constant<value_ints=[{nms_pre}]>()
     rows = Constant<value_ints=[0, -1]>()
     flat = Reshape({scores}, rows)
@@ -57,9 +57,9 @@ CAPPED = '''
     floor_B11 = Unsqueeze(floor, axis_2)
     reaches = GreaterOrEqual({scores}, floor_B11)
     capped = Where(reaches, {scores}, none)
-'''
+"""
 
-TAIL = '''
+TAIL = """
     picked = NonMaxSuppression(all_boxes, {scores}, limit, iou_threshold,
                                score_threshold)
     picked_score = GatherND({scores}, picked)
@@ -98,7 +98,7 @@ TAIL = '''
     scores = Where(found, top, none)
     labels = Where(found, top_label, minus_one)
 }}
-'''
+"""
 
 
 def suppression_text(spec: Spec, num_cells: int, ir_version: int,

@@ -1,0 +1,261 @@
+"""Are two sets of outputs, or of detections, the same?
+
+NumPy alone. B images, N classes, P cells, K detections.
+"""
+from dataclasses import dataclass, field
+from typing import List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from yolo_world_rep.inference.postprocess import Detections, decode, sigmoid
+from yolo_world_rep.inference.spec import Spec
+
+Arrays = Sequence[np.ndarray]
+
+
+class Tolerance(NamedTuple):
+    """How far a file may be from the model.
+
+    Args:
+        logits (float): Of the logits.
+        distances (float): Of the distances, in strides.
+        pixels (float): Of the boxes.
+        unmatched (float): Share of detections without a counterpart.
+    """
+    logits: float = 1e-3
+    distances: float = 1e-3
+    pixels: float = 0.1
+    unmatched: float = 0.0
+
+    @property
+    def scores(self) -> float:
+        """Of the scores: the sigmoid's slope is 1/4 at most."""
+        return self.logits / 4
+
+
+#: Weights rounded to FP16 move logits, boxes and what is just detected.
+TOLERANCES = dict(
+    fp32=Tolerance(), fp16=Tolerance(0.2, 0.2, 3.0, unmatched=0.05))
+# Of boxes that differ by rounding, IoUs differ by less.
+IOU_EDGE = 0.01
+
+
+class Difference(NamedTuple):
+    """One line of a comparison.
+
+    Args:
+        what (str): In words, with the unit.
+        worst (float): The largest difference.
+        allowed (float): The tolerance.
+    """
+    what: str
+    worst: float
+    allowed: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is within; not a number is not."""
+        return bool(self.worst <= self.allowed)
+
+
+class Matching(NamedTuple):
+    """Two sets of detections of the same images, paired.
+
+    Args:
+        expected (int): Detections of the one.
+        found (int): Detections of the other.
+        unmatched (int): Of both, without a counterpart.
+        at_edge (int): Unmatched for a threshold that is as near as the
+            tolerance, not among ``unmatched``.
+        pixels (float): Largest difference of a coordinate of a pair.
+        scores (float): Largest difference of the scores of a pair.
+    """
+    expected: int = 0
+    found: int = 0
+    unmatched: int = 0
+    at_edge: int = 0
+    pixels: float = 0.0
+    scores: float = 0.0
+
+    def __add__(self, other: 'Matching') -> 'Matching':
+        """Of more images."""
+        return Matching(
+            *(a + b for a, b in zip(self[:4], other[:4])),
+            *(max(a, b) for a, b in zip(self[4:], other[4:])))
+
+
+@dataclass
+class Report:
+    """What a comparison of a file with its model found.
+
+    Args:
+        runtime (str): That ran the file.
+        precision (str): That it computed in.
+        images (int): Number of images.
+        threshold (float): Detections with scores above it were compared.
+        differences (list[Difference]): Line by line.
+        matching (Matching): The detections.
+        notes (list[str]): What the user should know.
+    """
+    runtime: str
+    precision: str
+    images: int
+    threshold: float
+    differences: List[Difference]
+    matching: Matching
+    notes: List[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is within the tolerances."""
+        return all(entry.ok for entry in self.differences)
+
+    def verdict(self) -> str:
+        """What is beyond the tolerances, in one line."""
+        return '; '.join(
+            f'{entry.what}: {entry.worst:.3g}, at most {entry.allowed:.3g} '
+            f'allowed' for entry in self.differences if not entry.ok)
+
+
+def _worst(found: Arrays, expected: Arrays) -> float:
+    """Largest difference; infinite where shapes differ."""
+    if [x.shape for x in found] != [x.shape for x in expected]:
+        return float('inf')
+    # nan is not to be lost in a maximum.
+    return float(
+        np.max([
+            np.abs(x.astype(np.float64) - y).max()
+            for x, y in zip(found, expected)
+        ]))
+
+
+def compare_outputs(found: Arrays, raw: Arrays, spec: Spec,
+                    tolerance: Tolerance) -> List[Difference]:
+    """A file's outputs against the model's logits and distances.
+
+    Args:
+        found (Sequence[np.ndarray]): In the order of ``spec.contract``.
+        raw (Sequence[np.ndarray]): In the order of the 'raw' contract.
+        spec (Spec): Of the file.
+        tolerance (Tolerance): What is allowed.
+
+    Returns:
+        list[Difference]: Empty for 'nms', which has no tensor in common.
+    """
+    levels = len(spec.strides)
+    logits, distances = raw[:levels], raw[levels:]
+    if spec.contract == 'raw':
+        return [
+            Difference('logits', _worst(found[:levels], logits),
+                       tolerance.logits),
+            Difference('distances, strides',
+                       _worst(found[levels:], distances),
+                       tolerance.distances)
+        ]
+    if spec.contract == 'nms':
+        return []
+    boxes_BP4 = np.stack([
+        decode([level[image] for level in distances], spec.strides)
+        for image in range(len(distances[0]))
+    ])
+    scores_BPN = sigmoid(
+        np.concatenate([x.reshape(*x.shape[:2], -1) for x in logits],
+                       2)).transpose(0, 2, 1)
+    return [
+        Difference('scores of all cells', _worst(found[1:], [scores_BPN]),
+                   tolerance.scores),
+        Difference('boxes of all cells, px', _worst(found[:1], [boxes_BP4]),
+                   tolerance.distances * max(spec.strides))
+    ]
+
+
+def merge(lines: Sequence[Sequence[Difference]]) -> List[Difference]:
+    """The worst of each line of several comparisons."""
+    return [
+        same[0]._replace(worst=float(np.max([line.worst for line in same])))
+        for same in zip(*lines)
+    ]
+
+
+def ious(box: np.ndarray, others_K4: np.ndarray) -> np.ndarray:
+    """Intersection over union of a box with others, (K, )."""
+    near = np.maximum(box[:2], others_K4[:, :2])
+    far = np.minimum(box[2:], others_K4[:, 2:])
+    inter = (far - near).clip(0).prod(1)
+    areas = (others_K4[:, 2:] - others_K4[:, :2]).prod(1)
+    union = (box[2:] - box[:2]).prod() + areas - inter
+    return inter / np.maximum(union, 1e-9)
+
+
+def above(detections: Detections, threshold: float) -> Detections:
+    """Those with higher scores."""
+    keep = detections.scores > threshold
+    return Detections(*(values[keep] for values in detections))
+
+
+def pair_up(one: Detections, other: Detections,
+            tolerance: Tolerance) -> List[Tuple[int, int]]:
+    """Indices of detections of the same label, score and place."""
+    free = np.ones(len(other.scores), bool)
+    pairs = []
+    for index, (box, score, label) in enumerate(zip(*one)):
+        fits = np.flatnonzero(free & (other.labels == label) & (
+            np.abs(other.scores - score) <= tolerance.scores))
+        if not len(fits):
+            continue
+        away = np.abs(other.boxes[fits] - box).max(1)
+        nearest = away.argmin()
+        if away[nearest] <= tolerance.pixels:
+            free[fits[nearest]] = False
+            pairs.append((index, int(fits[nearest])))
+    return pairs
+
+
+def _at_edge(index: int, own: Detections, other: Detections, spec: Spec,
+             threshold: float, tolerance: Tolerance) -> bool:
+    """Whether rounding may have decided that a detection is there."""
+    box, score, label = (values[index] for values in own)
+    if score - threshold <= tolerance.scores:
+        return True
+    for detections in (own, other):
+        if len(detections.scores) >= spec.max_detections and (
+                score - detections.scores.min() <= tolerance.scores):
+            return True
+        same = detections.labels == label
+        if detections is own:
+            same[index] = False
+        overlaps = ious(box, detections.boxes[same])
+        if (np.abs(overlaps - spec.iou_threshold) <= IOU_EDGE).any():
+            return True
+    return False
+
+
+def match(expected: Detections, found: Detections, spec: Spec,
+          threshold: float, tolerance: Tolerance) -> Matching:
+    """Pair the detections of an image.
+
+    A detection without a counterpart is excused where its score, or its
+    overlap with another, is so near to the threshold that rounding decides.
+
+    Args:
+        expected (Detections): Of the model, above the threshold.
+        found (Detections): Of the file, above the threshold.
+        spec (Spec): Thresholds of the suppression.
+        threshold (float): Of the scores.
+        tolerance (Tolerance): What is the same.
+    """
+    pairs = pair_up(expected, found, tolerance)
+    unmatched = at_edge = 0
+    for own, other, paired in ((expected, found, {i for i, _ in pairs}),
+                               (found, expected, {j for _, j in pairs})):
+        for index in set(range(len(own.scores))) - paired:
+            edge = _at_edge(index, own, other, spec, threshold, tolerance)
+            at_edge += edge
+            unmatched += not edge
+    one, two = (list(indices) for indices in zip(*pairs)) if pairs else ([],
+                                                                          [])
+    return Matching(
+        len(expected.scores), len(found.scores), unmatched, at_edge,
+        float(np.abs(expected.boxes[one] - found.boxes[two]).max(initial=0)),
+        float(
+            np.abs(expected.scores[one] - found.scores[two]).max(initial=0)))

@@ -1,0 +1,130 @@
+"""A fused detector as a file of each format; whole or not there."""
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Dict, Iterator, Tuple
+
+import torch
+from torch import nn
+
+from yolo_world_rep.inference.spec import METADATA_KEY, Spec
+
+from . import onnx_file
+from .outputs import as_contract, output_names
+from .suppression import INPUTS, add_suppression
+
+if TYPE_CHECKING:
+    import onnx
+
+# Of each format, the file that is opened and those that go with it.
+FORMATS: Dict[str, Tuple[str, ...]] = dict(
+    onnx=('.onnx', ),
+    openvino=('.xml', '.bin'),
+    torchscript=('.torchscript', ))
+METADATA_FILE = f'{METADATA_KEY}.json'
+
+
+def suffixes_of(path: Path) -> Tuple[str, ...]:
+    """Of the files that belong together, that of ``path`` first."""
+    return next(suffixes for suffixes in FORMATS.values()
+                if suffixes[0] == path.suffix)
+
+
+@contextlib.contextmanager
+def workshop(out: Path) -> Iterator[Path]:
+    """A temporary folder in ``out``; neither is left if nothing comes of it.
+    """
+    existed = out.is_dir()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=out, prefix='.export.') as name:
+            yield Path(name)
+    except BaseException:
+        if not existed:
+            out.rmdir()
+        raise
+
+
+def publish(written: Path, path: Path) -> None:
+    """Move a file and those that go with it to their places."""
+    # What is opened comes last.
+    for suffix in reversed(suffixes_of(path)):
+        os.replace(written.with_suffix(suffix), path.with_suffix(suffix))
+
+
+def require_packages(format: str) -> None:
+    """Import what a format is written with.
+
+    Raises:
+        ImportError: If it is not installed, with what to install.
+    """
+    if format == 'torchscript':
+        return
+    onnx_file.require_onnx()
+    if format == 'openvino':
+        try:
+            import openvino  # noqa: F401
+        except ImportError as error:
+            raise ImportError(
+                f'Writing OpenVINO files needs openvino ({error}): pip '
+                f'install "yolo_world_rep[openvino,onnx]".') from error
+
+
+def build_onnx(detector: nn.Module, spec: Spec,
+               opset: int) -> 'onnx.ModelProto':
+    """A fused detector with ONNX's operators, in FP32, without metadata."""
+    if spec.contract != 'nms':
+        return onnx_file.to_onnx(
+            as_contract(detector, spec.contract), spec,
+            output_names(spec.contract, spec.strides), opset)
+    decoded = onnx_file.to_onnx(
+        as_contract(detector, 'decoded'), spec, INPUTS, opset)
+    return add_suppression(decoded, spec)
+
+
+def _write_onnx(detector: nn.Module, spec: Spec, path: Path,
+                opset: int) -> None:
+    model = build_onnx(detector, spec, opset)
+    if spec.precision == 'fp16':
+        onnx_file.halve_weights(model)
+    onnx_file.set_metadata(model, spec)
+    onnx_file.save_onnx(model, path)
+
+
+def _write_openvino(detector: nn.Module, spec: Spec, path: Path,
+                    opset: int) -> None:
+    import openvino
+    between = path.with_suffix('.onnx')
+    onnx_file.save_onnx(build_onnx(detector, spec, opset), between)
+    model = openvino.convert_model(between)
+    between.unlink()
+    model.set_rt_info(spec.to_json(), METADATA_KEY)
+    openvino.save_model(
+        model, path, compress_to_fp16=spec.precision == 'fp16')
+
+
+def _write_torchscript(detector: nn.Module, spec: Spec, path: Path,
+                       opset: int) -> None:
+    module = as_contract(detector, spec.contract)
+    with torch.no_grad(), onnx_file.quiet():
+        traced = torch.jit.trace(module, onnx_file.example(spec))
+    torch.jit.save(
+        traced, str(path), _extra_files={METADATA_FILE: spec.to_json()})
+
+
+def write(detector: nn.Module, spec: Spec, path: Path, opset: int) -> None:
+    """Write a fused detector.
+
+    Args:
+        detector (nn.Module): Of :func:`~.fusion.fuse`.
+        spec (Spec): What the file is to be, and its metadata.
+        path (Path): Its ending says the format.
+        opset (int): Version of ONNX's operators.
+    """
+    writers = {
+        '.onnx': _write_onnx,
+        '.xml': _write_openvino,
+        '.torchscript': _write_torchscript
+    }
+    writers[path.suffix](detector, spec, path, opset)

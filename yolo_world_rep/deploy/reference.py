@@ -1,0 +1,108 @@
+"""What a detector finds in PyTorch, all of it mmyolo's own work.
+
+The measure of an exported file: the config's pipeline, data preprocessor
+and post-processing, and the model as it was trained.
+"""
+import copy
+from typing import List, NamedTuple, Tuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from yolo_world_rep.datasets.shapes import all_pairs, make_scene
+from yolo_world_rep.engine.variables import type_name
+from yolo_world_rep.inference.from_config import test_dataset
+from yolo_world_rep.inference.postprocess import Detections
+
+# They want files, and add nothing to an image.
+FROM_FILES = ('LoadImageFromFile', 'LoadAnnotations')
+
+
+class Found(NamedTuple):
+    """Of one image.
+
+    Args:
+        raw (list[np.ndarray]): Logits and distances of each level, with a
+            batch of 1.
+        detections (Detections): In pixels of the image.
+    """
+    raw: List[np.ndarray]
+    detections: Detections
+
+
+def built_in_images() -> List[np.ndarray]:
+    """A wide and a high picture of shapes, and noise; uint8, BGR."""
+    scenes = [make_scene(all_pairs(), (7, number), 480).image
+              for number in range(2)]
+    noise = np.random.RandomState(0).randint(0, 256, (200, 320, 3))
+    return [scenes[0][:330], scenes[1][:, :290], noise.astype(np.uint8)]
+
+
+class Reference:
+    """A config's detector in PyTorch.
+
+    Args:
+        cfg (Config): With the test pipeline; not changed.
+        model (nn.Module): The detector, not fused.
+        size (tuple[int, int]): Height and width to letterbox to.
+    """
+
+    def __init__(self, cfg: Config, model: nn.Module,
+                 size: Tuple[int, int]) -> None:
+        pipeline = next(layer['pipeline'] for layer in test_dataset(cfg)
+                        if layer.get('pipeline'))
+        steps = [
+            copy.deepcopy(step) for step in pipeline
+            if type_name(step) not in FROM_FILES
+        ]
+        for step in steps:
+            if 'scale' in step:
+                step['scale'] = (size[1], size[0])
+        with DefaultScope.overwrite_default_scope('mmyolo'):
+            self.pipeline = Compose(steps)
+        self.model = model.eval()
+
+    def _prepared(self, image: np.ndarray) -> dict:
+        shape = image.shape[:2]
+        sample = self.pipeline(
+            dict(
+                img=image.copy(),
+                img_id=0,
+                img_path='',
+                img_shape=shape,
+                ori_shape=shape))
+        return self.model.data_preprocessor(
+            dict(
+                inputs=[sample['inputs']],
+                data_samples=[sample['data_samples']]), False)
+
+    @torch.no_grad()
+    def __call__(self, image: np.ndarray,
+                 threshold: float = None) -> Found:
+        """Run an image.
+
+        Args:
+            image (np.ndarray): (h, w, 3), uint8, BGR.
+            threshold (float, optional): Of the scores, in the place of the
+                config's.
+        """
+        data = self._prepared(image)
+        head = self.model.bbox_head
+        logits, distances = self.model(data['inputs'], mode='tensor')[:2]
+        test_cfg = copy.deepcopy(head.test_cfg)
+        if threshold is not None:
+            test_cfg.score_thr = threshold
+        found, = head.predict_by_feat(
+            logits,
+            distances,
+            batch_img_metas=[data['data_samples'][0].metainfo],
+            cfg=test_cfg,
+            rescale=True)
+        return Found(
+            [level.numpy() for level in (*logits, *distances)],
+            Detections(found.bboxes.numpy(), found.scores.numpy(),
+                       found.labels.numpy()))
