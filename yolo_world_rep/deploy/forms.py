@@ -4,8 +4,6 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 
-from yolo_world_rep.reparam import folding
-
 # Below it, torch's normalize takes this for the length of a feature.
 SHORTEST = 1e-12
 
@@ -55,19 +53,27 @@ class GuideConv(nn.Module):
 class DeployAttn(nn.Module):
     """Max-sigmoid attention whose constants are all in its weights.
 
+    Each gate goes to its head's channels by a 1×1 convolution, which leaves
+    a product of equal shapes: a runtime need not reshape the features for
+    it, see :mod:`yolo_world_rep.deploy.layout`.
+
     Args:
         peak (nn.Module): (B, C, H, W) to the gates' logits, (B, M, H, W).
-        project (nn.Module): The projection, with γ in its weights.
+        project (nn.Module): The projection.
+        spread (nn.Conv2d): M→C', γ or 1 for the channels of a head and 0 for
+            others, without a bias.
     """
 
-    def __init__(self, peak: nn.Module, project: nn.Module) -> None:
+    def __init__(self, peak: nn.Module, project: nn.Module,
+                 spread: nn.Conv2d) -> None:
         super().__init__()
         self.peak = peak
         self.project = project
+        self.spread = spread
 
     def forward(self, x: Tensor, guide: Optional[Tensor] = None) -> Tensor:
         """(B, C, H, W) -> (B, C', H, W); ``guide`` is of no use here."""
-        return folding.apply_gate(self.project(x), self.peak(x).sigmoid())
+        return self.project(x) * self.spread(self.peak(x).sigmoid())
 
 
 class DeployL2Head(nn.Module):

@@ -26,6 +26,7 @@ from yolo_world_rep.models.layers import (
 from yolo_world_rep.reparam import folding
 
 from .forms import DeployAttn, DeployL2Head, GuideConv, GuideProduct
+from .layout import without_splits
 
 FOLDED_ATTENTION = (RepConvMaxSigmoidAttnBlock, RepMatrixMaxSigmoidAttnBlock)
 
@@ -180,12 +181,14 @@ def explain(decisions: Iterable[Decision]) -> str:
     return '\n'.join(lines)
 
 
-def _conv1x1(weight_NC: Tensor, bias_N: Tensor, like: Tensor) -> nn.Conv2d:
+def _conv1x1(weight_NC: Tensor, bias_N: Optional[Tensor],
+             like: Tensor) -> nn.Conv2d:
     """A 1×1 convolution of given weights, with another tensor's type."""
     num, channels = weight_NC.shape
-    conv = nn.Conv2d(channels, num, 1, device='meta')
+    conv = nn.Conv2d(channels, num, 1, bias=bias_N is not None, device='meta')
     conv.weight = nn.Parameter(weight_NC[:, :, None, None].to(like))
-    conv.bias = nn.Parameter(bias_N.to(like))
+    if bias_N is not None:
+        conv.bias = nn.Parameter(bias_N.to(like))
     return conv
 
 
@@ -206,17 +209,14 @@ def _fuse_attention(block: nn.Module, merge: bool) -> DeployAttn:
     else:
         peak = GuideProduct(block.embed_conv or nn.Identity(), guide.to(like),
                             block.bias)
+    last = block.project_conv
+    if isinstance(last, DepthwiseSeparableConvModule):
+        last = last.pointwise_conv
+    channels = last.out_channels
+    spread = torch.eye(num_heads).repeat_interleave(channels // num_heads, 0)
     if block.scale is not None:
-        # The projection is linear: γ fits into its weights.
-        last = block.project_conv
-        if isinstance(last, DepthwiseSeparableConvModule):
-            last = last.pointwise_conv
-        conv = last.conv
-        scale = block.scale.flatten().repeat_interleave(conv.out_channels //
-                                                        num_heads)
-        conv.weight = nn.Parameter(conv.weight * scale[:, None, None, None])
-        conv.bias = nn.Parameter(conv.bias * scale)
-    return DeployAttn(peak, block.project_conv)
+        spread = block.scale.flatten() * spread.to(like)
+    return DeployAttn(peak, block.project_conv, _conv1x1(spread, None, like))
 
 
 def _fuse_class_branch(branch: nn.Sequential, contrast: nn.Module,
@@ -281,6 +281,7 @@ def fuse(model: nn.Module, inplace: bool = False) -> nn.Module:
         head.cls_contrasts[level] = _fuse_class_branch(
             branch, head.cls_contrasts[level],
             merge[f'bbox_head.head_module.cls_preds.{level}'])
+    without_splits(model)
     left = [
         name for name, module in model.named_modules()
         if isinstance(module, _BatchNorm)
