@@ -3,7 +3,6 @@ from typing import Sequence
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmdet.utils import OptMultiConfig
 from mmengine.model import BaseModule
@@ -64,7 +63,7 @@ class _ImagePoolingAttention(BaseModule):
                 f'{embed_channels} must be a multiple of num_heads='
                 f'{num_heads}; change one of them.')
         self.num_heads = num_heads
-        self.pool_size = pool_size
+        self.pool = nn.AdaptiveMaxPool2d(pool_size)
         self.scale = nn.Parameter(torch.zeros(1)) if with_scale else None
         self.projections = nn.ModuleList(
             ConvModule(channels, embed_channels, 1, act_cfg=None)
@@ -96,7 +95,7 @@ class _ImagePoolingAttention(BaseModule):
             Tensor: (B, N, D).
         """
         patches = torch.cat([
-            F.adaptive_max_pool2d(project(level), self.pool_size).flatten(2)
+            self.pool(project(level)).flatten(2)
             for project, level in zip(self.projections, image_features)
         ], -1).transpose(1, 2)
 
