@@ -1,0 +1,359 @@
+"""Static INT8 of an exported detector, and what it costs in precision.
+
+Weights are quantized for each output channel, symmetrically; activations as
+a whole, asymmetrically, as SiLU has a short negative side. Which layers stay
+in FP32 is decided in :mod:`.quantization_rule`.
+"""
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
+
+from mmengine.logging import print_log
+
+from yolo_world_rep.inference.spec import METADATA_KEY, Spec
+from yolo_world_rep.utils.files import PathLike
+
+from . import onnx_file
+from .calibration import DEFAULT_COUNT, CalibrationImages, choose_images
+from .export import FORMATS, export_model, publish, workshop
+from .quantization_rule import Layer, explain_layers, plan_layers
+
+if TYPE_CHECKING:
+    import onnx
+
+DEFAULT_DROP = 1.0
+# Points of AP in FP32 below which a comparison says nothing.
+LEAST_AP = 1.0
+
+
+class Scores(NamedTuple):
+    """AP in points, 0..100, by COCO's measure.
+
+    Args:
+        fp32 (float): Of the FP32 file, in the same runtime.
+        int8 (float): Of the quantized one.
+        images (int): How many it was measured on.
+    """
+    fp32: float
+    int8: float
+    images: int
+
+    @property
+    def drop(self) -> float:
+        """What quantization costs."""
+        return self.fp32 - self.int8
+
+    def __str__(self) -> str:
+        return (f'AP on {self.images} images: FP32 {self.fp32:.2f}, INT8 '
+                f'{self.int8:.2f}, {self.drop:.2f} points lost')
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What a quantization wrote.
+
+    Args:
+        path (Path): The file to open.
+        spec (Spec): Its metadata.
+        layers (list[Layer]): What became of each layer.
+        calibrated (int): Number of calibration images.
+        sizes (tuple[int, int]): Bytes of the FP32 and of the INT8 file.
+        scores (Scores, optional): None where it was not evaluated.
+    """
+    path: Path
+    spec: Spec
+    layers: List[Layer] = field(repr=False)
+    calibrated: int
+    sizes: Tuple[int, int]
+    scores: Optional[Scores] = None
+
+    def report(self) -> str:
+        """All of it as text."""
+        before, after = (size / 1e6 for size in self.sizes)
+        verdict = str(self.scores) if self.scores else (
+            'AP is not known: nothing was evaluated. Give --evaluate '
+            'ANNOTATIONS IMAGES before you rely on this file.')
+        return '\n'.join([
+            explain_layers(self.layers),
+            f'calibrated with {self.calibrated} images',
+            f'{before:.1f} MB in FP32, {after:.1f} MB in INT8', verdict
+        ])
+
+
+@contextlib.contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Without the warnings of loggers, '' for the root."""
+    loggers = [logging.getLogger(name or None) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+
+
+def require_quantizer(format: str) -> str:
+    """Import what quantizes for a format; gives its name and version.
+
+    Raises:
+        ValueError: If the format has no INT8.
+        ImportError: If it is not installed, with what to install.
+    """
+    if format not in ('onnx', 'openvino'):
+        raise ValueError(f'--int8 with --format {format}: expected onnx or '
+                         f'openvino.')
+    try:
+        if format == 'onnx':
+            import onnxruntime
+            import onnxruntime.quantization  # noqa: F401
+            return f'onnxruntime {onnxruntime.__version__}'
+        import nncf
+        return f'nncf {nncf.__version__}'
+    except ImportError as error:
+        raise ImportError(f'Quantizing for {format} needs more packages '
+                          f'({error}): pip install "yolo_world_rep[int8]".'
+                          ) from error
+
+
+def quantize_onnx(model: 'onnx.ModelProto', images: CalibrationImages,
+                  layers: Sequence[Layer],
+                  path: PathLike) -> 'onnx.ModelProto':
+    """Quantize for ONNX Runtime: pairs of (de)quantizers around operators.
+
+    Ranges are the extremes over all calibration images.
+
+    Args:
+        model (onnx.ModelProto): In FP32; not changed.
+        images (CalibrationImages): Its inputs.
+        layers (Sequence[Layer]): What to quantize, see
+            :func:`~.quantization_rule.plan_layers`.
+        path (str | Path): A file to write to.
+
+    Returns:
+        onnx.ModelProto: What was written.
+    """
+    import onnx
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.batches = iter(images)
+
+        def get_next(self) -> Optional[Dict[str, Any]]:
+            batch = next(self.batches, None)
+            return None if batch is None else {onnx_file.INPUT: batch}
+
+    # It recommends an optimization that fuse has done already.
+    with _quiet(''):
+        quantize_static(
+            onnx.shape_inference.infer_shapes(model),
+            str(path),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            # Unsigned ones are what AVX-512 VNNI multiplies.
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[layer.node for layer in layers if layer.kept])
+    return onnx.load(str(path))
+
+
+def quantize_openvino(model: Any, images: CalibrationImages,
+                      layers: Sequence[Layer]) -> Any:
+    """Quantize for OpenVINO with NNCF.
+
+    Args:
+        model (openvino.Model): In FP32, converted from the ONNX model.
+        images (CalibrationImages): Its inputs.
+        layers (Sequence[Layer]): Of the ONNX model, whose names OpenVINO
+            keeps.
+
+    Returns:
+        openvino.Model: The quantized one.
+    """
+    import nncf
+    known = {node.get_friendly_name() for node in model.get_ops()}
+    kept = [
+        layer.node for layer in layers if layer.kept and layer.node in known
+    ]
+    lost = [
+        layer.node for layer in layers
+        if layer.kept and layer.operator == 'Conv' and layer.node not in known
+    ]
+    assert not lost, f'convolutions without a name in OpenVINO: {lost}'
+    with _quiet('nncf'):
+        return nncf.quantize(
+            model,
+            nncf.Dataset(images),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(images),
+            ignored_scope=nncf.IgnoredScope(names=kept, validate=False))
+
+
+def _write(format: str, model: 'onnx.ModelProto', images: CalibrationImages,
+           layers: Sequence[Layer], spec: Spec, source: Path,
+           target: Path) -> Path:
+    """Write the INT8 file; gives the FP32 file of the same runtime."""
+    if format == 'onnx':
+        quantized = quantize_onnx(model, images, layers, target)
+        onnx_file.set_metadata(quantized, spec)
+        onnx_file.save_onnx(quantized, target)
+        return source
+    import openvino
+    plain = openvino.convert_model(source)
+    plain.set_rt_info(spec.with_(precision='fp32').to_json(), METADATA_KEY)
+    reference = source.with_suffix('.xml')
+    openvino.save_model(plain, reference, compress_to_fp16=False)
+    quantized = quantize_openvino(plain, images, layers)
+    quantized.set_rt_info(spec.to_json(), METADATA_KEY)
+    openvino.save_model(quantized, target, compress_to_fp16=False)
+    return reference
+
+
+def _size(path: Path) -> int:
+    suffixes = next(names for names in FORMATS.values()
+                    if names[0] == path.suffix)
+    return sum(path.with_suffix(name).stat().st_size for name in suffixes)
+
+
+def average_precision(path: PathLike, annotations: PathLike,
+                      images: PathLike,
+                      threads: Optional[int] = None) -> Tuple[float, int]:
+    """AP of a file in points, and the number of images."""
+    from yolo_world_rep.inference.evaluation import evaluate
+    from yolo_world_rep.inference.predictor import Predictor
+    with Predictor(path, threads=threads) as predictor:
+        scores = evaluate(predictor, annotations, images)
+    return 100 * scores['AP'], scores['images']
+
+
+def judge(scores: Scores, max_ap_drop: float) -> None:
+    """Refuse a quantized model that loses too much.
+
+    Raises:
+        ValueError: If it does, or the comparison says nothing.
+    """
+    if not scores.fp32 >= LEAST_AP:
+        raise ValueError(
+            f'The FP32 model has an AP of {scores.fp32:.2f} on the '
+            f'{scores.images} images of --evaluate, too little to tell what '
+            f'INT8 loses; no file was written. Expected a set on which it '
+            f'detects something; or leave --evaluate out, unjudged.')
+    if not scores.drop <= max_ap_drop:
+        raise ValueError(
+            f'INT8 loses too much; no file was written. {scores}; at most '
+            f'{max_ap_drop:g} were allowed. Calibrate with more images like '
+            f'those of use (--calibration), keep more layers (--keep), or '
+            f'allow more (--max-ap-drop).')
+
+
+def quantize_model(config: Any,
+                   checkpoint: PathLike,
+                   out_dir: PathLike = 'work_dirs/export',
+                   format: str = 'onnx',
+                   *,
+                   calibration: Sequence[str],
+                   calibration_count: int = DEFAULT_COUNT,
+                   keep: Sequence[str] = (),
+                   quantize_all: bool = False,
+                   evaluate: Optional[Tuple[PathLike, PathLike]] = None,
+                   max_ap_drop: float = DEFAULT_DROP,
+                   threads: Optional[int] = None,
+                   overwrite: bool = False,
+                   export: Callable[..., Any] = export_model,
+                   **options: Any) -> Quantized:
+    """Export a folded detector in INT8.
+
+    Args:
+        config (Config | str | Path): The detector's config.
+        checkpoint (str | Path): Its checkpoint.
+        out_dir (str | Path): Folder of the result, which is named after the
+            checkpoint. Defaults to 'work_dirs/export'.
+        format (str): 'onnx' or 'openvino'. Defaults to 'onnx'.
+        calibration (Sequence[str]): Images, folders of them or patterns,
+            such as the model will see; no annotations are used.
+        calibration_count (int): Images to use, at most. Defaults to 128.
+        keep (Sequence[str]): Regular expressions of the names of layers to
+            keep in FP32 besides those of the rule, see
+            :func:`~.quantization_rule.plan_layers`.
+        quantize_all (bool): Whether the rule is left out.
+            Defaults to False.
+        evaluate (tuple, optional): A COCO file and the folder of its images
+            to measure AP with, which should not be those of calibration.
+        max_ap_drop (float): Points of AP, 0..100, that INT8 may lose; with
+            ``evaluate``. Defaults to 1.0.
+        threads (int, optional): Of the runtime in the evaluation.
+        overwrite (bool): Whether an older result is replaced.
+            Defaults to False.
+        export (Callable): What makes the FP32 file.
+        **options: More of :func:`~.export.export_model`.
+
+    Returns:
+        Quantized: The path, the metadata and what was measured.
+
+    Raises:
+        ValueError: If anything does not fit, or INT8 loses more than
+            ``max_ap_drop``. No file is left then.
+        ImportError: If a package is not installed, with what to install.
+    """
+    quantizer = require_quantizer(format)
+    if options.pop('half', False):
+        raise ValueError('--half with --int8: weights are one or the other; '
+                         'leave one out.')
+    paths = choose_images(calibration, calibration_count)
+    contract = options.get('contract', 'decoded')
+    tail = '' if contract == 'decoded' else f'_{contract}'
+    path = Path(out_dir) / (
+        f'{Path(checkpoint).stem}{tail}_int8{FORMATS[format][0]}')
+    if path.exists() and not overwrite:
+        raise ValueError(f'{path} exists; remove it, choose another --out, '
+                         f'or say --overwrite.')
+    with workshop(path.parent) as folder:
+        exported = export(config, checkpoint, folder, 'onnx', **options)
+        import onnx
+        model = onnx.load(str(exported.path))
+        layers = plan_layers(model, keep, quantize_all)
+        print_log(f'Quantizing:\n{explain_layers(layers)}', 'current')
+        origin = dict(
+            exported.spec.provenance,
+            format=format,
+            int8=dict(
+                quantizer=quantizer,
+                calibration_images=len(paths),
+                kept=sorted({
+                    layer.name
+                    for layer in layers if layer.kept and '.' in layer.name
+                })))
+        spec = exported.spec.with_(precision='int8', provenance=origin)
+        written = folder / path.name
+        reference = _write(format, model, CalibrationImages(paths, spec),
+                           layers, spec, exported.path, written)
+        sizes = (_size(reference), _size(written))
+        scores = None
+        if evaluate is not None:
+            before, count = average_precision(reference, *evaluate, threads)
+            after, _ = average_precision(written, *evaluate, threads)
+            scores = Scores(before, after, count)
+            judge(scores, max_ap_drop)
+        publish(written, path)
+    return Quantized(path, spec, layers, len(paths), sizes, scores)
