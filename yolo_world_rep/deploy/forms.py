@@ -1,15 +1,17 @@
 """The few modules of the deploy form that no model of ours has."""
-from typing import Optional
+from typing import List, Optional
 
 import torch
 from torch import Tensor, nn
+
+from yolo_world_rep.reparam.guide_max import guide_max
 
 # Below it, torch's normalize takes this for the length of a feature.
 SHORTEST = 1e-12
 
 
 class GuideProduct(nn.Module):
-    """max_n ⟨e_m, g_mn⟩ + β_m by one batched product.
+    """max_n ⟨e_m, g_mn⟩ + β_m by a batched product.
 
     Args:
         embed (nn.Module): Of the input; an identity where it has none.
@@ -28,7 +30,7 @@ class GuideProduct(nn.Module):
         """(B, C, H, W) -> (B, M, H, W)."""
         num_heads, _, width = self.weight.shape
         heads = self.embed(x).flatten(2).unflatten(1, (num_heads, width))
-        peak = torch.matmul(self.weight, heads).amax(2) + self.bias
+        peak = guide_max(heads, self.weight) + self.bias
         return peak.unflatten(2, x.shape[2:])
 
 
@@ -100,3 +102,30 @@ class DeployL2Head(nn.Module):
         """(B, C, H, W) -> logits (B, N, H, W); ``w`` is of no use here."""
         length = self.length(x).norm(dim=1, keepdim=True)
         return self.conv(x) / length.clamp_min(SHORTEST) + self.bias
+
+
+class GridMaxPool(nn.Module):
+    """torch's AdaptiveMaxPool2d by slices, which every runtime has.
+
+    Args:
+        size (int): Patches a side.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, size, size)."""
+        for axis in (2, 3):
+            length, size = x.shape[axis], self.size
+            patches: List[Tensor] = []
+            for i in range(size):
+                first = i * length // size
+                # Rounded up: neighbours may share a row.
+                end = ((i + 1) * length + size - 1) // size
+                patches.append(
+                    x.narrow(axis, first, end - first).amax(
+                        axis, keepdim=True))
+            x = torch.cat(patches, axis)
+        return x

@@ -21,11 +21,18 @@ from yolo_world_rep.models.dense_heads import (
 from yolo_world_rep.models.detectors import SimpleYOLOWorldDetector
 from yolo_world_rep.models.layers import (
     RepConvMaxSigmoidAttnBlock,
+    RepImagePoolingAttentionModule,
     RepMatrixMaxSigmoidAttnBlock,
 )
 from yolo_world_rep.reparam import folding
 
-from .forms import DeployAttn, DeployL2Head, GuideConv, GuideProduct
+from .forms import (
+    DeployAttn,
+    DeployL2Head,
+    GridMaxPool,
+    GuideConv,
+    GuideProduct,
+)
 from .layout import without_splits
 
 FOLDED_ATTENTION = (RepConvMaxSigmoidAttnBlock, RepMatrixMaxSigmoidAttnBlock)
@@ -282,6 +289,9 @@ def fuse(model: nn.Module, inplace: bool = False) -> nn.Module:
             branch, head.cls_contrasts[level],
             merge[f'bbox_head.head_module.cls_preds.{level}'])
     without_splits(model)
+    for module in model.modules():
+        if isinstance(module, RepImagePoolingAttentionModule):
+            module.pool = GridMaxPool(module.pool.output_size)
     left = [
         name for name, module in model.named_modules()
         if isinstance(module, _BatchNorm)
