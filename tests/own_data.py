@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any, Dict, Sequence
 
 import torch
-from builders import build_detector
+from builders import detector_cfg
+from mmengine.config import ConfigDict
+from mmengine.registry import init_default_scope
+from mmyolo.registry import MODELS
 
 from yolo_world_rep.datasets import shapes
 
@@ -41,18 +44,19 @@ def folded_checkpoint(form: str = 'rep_conv',
                       names: Sequence[str] = NAMES,
                       num_guide: int = None,
                       meta: Dict[str, Any] = None,
+                      block_type: str = None,
                       **model: Any) -> Dict[str, Any]:
     """What the converter would write, with random weights."""
+    init_default_scope('mmyolo')
     torch.manual_seed(0)
     num_guide = len(names) if num_guide is None else num_guide
-    built = build_detector(
-        form, num_classes=len(names), **{**SMALL, **model})
+    cfg = detector_cfg(form, num_classes=len(names), **{**SMALL, **model})
+    cfg['neck']['guide_channels'] = num_guide
+    if block_type is not None:
+        cfg['neck']['block_cfg']['type'] = block_type
+    built = MODELS.build(ConfigDict(cfg))
     built.init_weights()
     state = built.state_dict()
-    if num_guide != len(names):
-        neck = build_detector(
-            form, num_classes=num_guide, **{**SMALL, **model}).state_dict()
-        state.update({k: v for k, v in neck.items() if k.startswith('neck.')})
     about = dict(
         format=form,
         head='bn',

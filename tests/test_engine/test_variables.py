@@ -128,6 +128,16 @@ def test_values_set_by_hand_stay(shipped):
     assert notes == []
 
 
+@pytest.mark.parametrize(('classes', 'padding'), [(79, 1), (3, 77), (3, 1)])
+def test_guides_follow_classes_and_padding(shipped, classes, padding):
+    cfg, _ = resolve_variables(
+        with_options(shipped, num_classes=classes, num_padding=padding))
+    assert cfg.model.neck.guide_channels == classes + padding
+    assert cfg.model.neck.block_cfg.guide_channels == classes + padding
+    assert cfg.model.bbox_head.head_module.num_classes == classes
+    assert cfg.model.bbox_head.head_module.num_guide == classes
+
+
 def test_resolving_changes_nothing_of_the_callers(shipped):
     cfg = with_options(shipped, num_classes=3)
     before = cfg._cfg_dict.to_dict()

@@ -115,6 +115,9 @@ def resolve_variables(cfg: Config) -> Tuple[Config, List[str]]:
     old = {name: tree[RECORD][name] for name in tree[RECORD]}
     new = {name: tree[name] for name in old if name in tree}
     touched: List[str] = []
+    # A place follows from the first binding that explains its value: 79
+    # classes and a padding are 80 guides again, which are not 80 classes.
+    settled = set()
     for binding in BINDINGS:
         if not set(binding.needs) <= new.keys() or not (
                 set(binding.needs) & set(changed)):
@@ -122,8 +125,10 @@ def resolve_variables(cfg: Config) -> Tuple[Config, List[str]]:
         before = _plain(binding.value(old))
         after = binding.value(new)
         for container, key, path in find(tree, binding.where.split('.')):
-            if (_plain(container[key]) == before
-                    and _plain(after) != before):
+            if path in settled or _plain(container[key]) != before:
+                continue
+            settled.add(path)
+            if _plain(after) != before:
                 # A list, as of --cfg-options, where transforms insist on a
                 # tuple, becomes one.
                 kind = type(container[key])
