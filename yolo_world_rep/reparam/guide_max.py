@@ -25,6 +25,8 @@ PRODUCT_BUDGET = 2**23
 MIN_PIECE = 32
 # Nor more than this: on a CPU, larger pieces leave the cache and are slower.
 MAX_PIECE = 256
+# In a recorded graph each piece is an operator of its own, so there are few.
+RECORDED_PIECE = 4096
 
 
 def guide_max(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
@@ -33,8 +35,9 @@ def guide_max(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
     Of guides that tie, one gets the whole gradient. Which one is not
     defined, as in ``torch.max``.
 
-    While a graph is traced, compiled or exported, and in training with few
-    guides, this is one product and one maximum.
+    While a graph is compiled and in training with few guides, this is one
+    product and one maximum; while one is traced or exported, one for each
+    few thousand guides.
 
     Args:
         embed_BMdS (Tensor): Image embeddings by heads.
@@ -44,15 +47,15 @@ def guide_max(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
     Returns:
         Tensor: Maxima, (B, M, S).
     """
-    differentiate = torch.is_grad_enabled() and (embed_BMdS.requires_grad
-                                                 or guide_MNd.requires_grad)
-    few = differentiate and guide_MNd.shape[-2] <= FEW_GUIDES
-    if _is_recorded() or few:
+    # A tracer runs its check without gradients, and expects the same graph.
+    differentiate = torch.is_grad_enabled() and not _is_traced() and (
+        embed_BMdS.requires_grad or guide_MNd.requires_grad)
+    if differentiate:
+        if guide_MNd.shape[-2] > FEW_GUIDES and not _is_recorded():
+            return _GuideMax.apply(embed_BMdS, guide_MNd)
         # max returns indices as well, so that the backward pass need not
         # keep the N-sized product as amax would.
         return torch.matmul(guide_MNd, embed_BMdS).max(dim=-2)[0]
-    if differentiate:
-        return _GuideMax.apply(embed_BMdS, guide_MNd)
     peak_BMS = None
     for _, piece_MNd in _pieces(embed_BMdS, guide_MNd):
         piece_BMS = torch.matmul(piece_MNd, embed_BMdS).amax(dim=-2)
@@ -61,22 +64,32 @@ def guide_max(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
     return peak_BMS
 
 
+def _is_traced() -> bool:
+    """Whether a graph is being traced."""
+    return torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
+
+
 def _is_recorded() -> bool:
     """Whether a graph is being traced, compiled or exported."""
     compiler = getattr(torch, 'compiler', None)
     is_compiling = getattr(compiler, 'is_compiling', None)
-    return (torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
-            or (is_compiling is not None and is_compiling()))
+    return _is_traced() or (is_compiling is not None and is_compiling())
 
 
 def _pieces(embed_BMdS: Tensor,
             guide_MNd: Tensor) -> Iterator[Tuple[int, Tensor]]:
     """Guides a piece at a time, with the number of the first one."""
-    batch, heads, _, positions = embed_BMdS.shape
-    size = PRODUCT_BUDGET // max(1, batch * heads * positions)
-    size = min(max(size, MIN_PIECE), MAX_PIECE)
-    for start in range(0, guide_MNd.shape[-2], size):
-        yield start, guide_MNd[..., start:start + size, :]
+    if _is_recorded():
+        size = RECORDED_PIECE
+    else:
+        batch, heads, _, positions = embed_BMdS.shape
+        size = PRODUCT_BUDGET // max(1, batch * heads * positions)
+        size = min(max(size, MIN_PIECE), MAX_PIECE)
+    # A graph shall not hold a split into one.
+    pieces = [guide_MNd] if guide_MNd.shape[-2] <= size else (
+        guide_MNd.split(size, dim=-2))
+    for number, piece_MNd in enumerate(pieces):
+        yield number * size, piece_MNd
 
 
 class _GuideMax(torch.autograd.Function):
