@@ -1,0 +1,127 @@
+"""The report of a real, tiny training."""
+import re
+import shutil
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+from tiny_training import (
+    CONFIG,
+    NAMES,
+    build_model,
+    checkpoint_of,
+    options,
+    read_config,
+    write_images,
+)
+
+from yolo_world_rep.engine import launch
+from yolo_world_rep.engine.report import write_report
+from yolo_world_rep.engine.report.evaluation import evaluate
+from yolo_world_rep.engine.report.page import find_sources
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A work dir with the report that its hook wrote."""
+    root = tmp_path_factory.mktemp('data')
+    write_images(root)
+    work_dir = tmp_path_factory.mktemp('work')
+    more = {
+        'visualizer.name': str(work_dir),
+        'default_hooks.report.type': 'TrainingReportHook',
+        'default_hooks.report.before': str(root / 'rep_conv.pth'),
+        'base_lr': 1e-2
+    }
+    cfg = launch.config_for_training(
+        read_config(), str(CONFIG), work_dir=str(work_dir), cuda=False,
+        cfg_options=options(root, **more))
+    torch.save(checkpoint_of(build_model(cfg)), root / 'rep_conv.pth')
+    launch.build_runner(cfg).train()
+    return work_dir
+
+
+def test_hook_writes_page_and_figures(trained):
+    page = (trained / 'report' / 'report.md').read_text()
+    for title in ('# Report', '## Training', '## Classes', '## Confusions',
+                  '## Images with', '## What to run next'):
+        assert title in page
+    linked = re.findall(r'!\[[^]]+\]\(([^)]+)\)', page)
+    assert len(linked) == 4
+    for name in linked:
+        image = cv2.imread(str(trained / 'report' / name))
+        assert min(image.shape[:2]) > 100
+        assert image.std() > 5  # not empty
+    for name in NAMES:
+        assert re.search(rf'\| {name} \| \d+ \| 0\.\d+ \| 0\.\d+ \|', page)
+    assert '| before |' in page
+    assert '4 images, 3 class(es), 8 objects' in page
+    assert f'python tools/test.py {trained}' in page
+    left = {path.name for path in (trained / 'report').iterdir()}
+    assert left == {'report.md', *linked}
+
+
+def test_numbers_are_those_of_the_test(trained):
+    sources = find_sources(trained)
+    cfg = Config.fromfile(sources.config)
+    object.__setattr__(cfg, '_format_python_code', False)
+    found = evaluate(cfg, sources.after)
+    tested = launch.config_for_test(
+        cfg, str(CONFIG), str(sources.after), work_dir=str(trained / 'test'),
+        cfg_options={'visualizer.name': 'test'}, cuda=False)
+    metrics = launch.build_runner(tested).test()
+    assert found.metrics['bbox_mAP'] == metrics['coco/bbox_mAP']
+    assert found.metrics['bbox_mAP_50'] == metrics['coco/bbox_mAP_50']
+    assert sum(len(p.boxes) for p in found.pictures) == 8
+    for picture in found.pictures:
+        assert (picture.scores >= 0.3).all()
+
+
+def test_tool_finds_what_it_needs(trained):
+    sources = find_sources(trained)
+    assert sources.config.name == CONFIG.name
+    assert sources.after.name.startswith(('best_', 'epoch_'))
+    assert sources.before.name == 'rep_conv.pth'
+    path = write_report(trained, after=trained / 'epoch_1.pth')
+    assert 'epoch_1.pth' in path.read_text()
+
+
+def test_before_that_does_not_fit_is_said_and_left_out(trained, tmp_path):
+    other = torch.load(trained / 'epoch_1.pth', weights_only=False)
+    for key in [k for k in other['state_dict'] if 'cls_contrasts' in k]:
+        del other['state_dict'][key]
+    torch.save(other, tmp_path / 'other.pth')
+    page = write_report(trained, before=tmp_path / 'other.pth').read_text()
+    assert 'before: not evaluated: ' in page
+    assert 'are missing' in page
+    assert '| before |' not in page
+
+
+def test_folders_that_are_no_work_dirs(trained, tmp_path):
+    with pytest.raises(ValueError, match='holds no config'):
+        write_report(tmp_path)
+    for path in trained.glob('*.py'):
+        shutil.copy(path, tmp_path)
+    with pytest.raises(ValueError, match='no checkpoint to report on'):
+        write_report(tmp_path)
+
+
+def test_failing_report_does_not_fail_the_training(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from yolo_world_rep.engine import TrainingReportHook
+
+    def full(*args, **kwargs):
+        raise OSError('disk full')
+
+    said = []
+    monkeypatch.setattr('yolo_world_rep.engine.report.write_report', full)
+    monkeypatch.setattr(
+        'yolo_world_rep.engine.hooks.training_report_hook.print_log',
+        lambda message, *_: said.append(message))
+    runner = SimpleNamespace(
+        model=torch.nn.Linear(1, 1), work_dir=str(tmp_path))
+    TrainingReportHook().after_train(runner)
+    assert 'disk full' in said[0]
+    assert f'tools/report.py {tmp_path}' in said[0]
