@@ -4,7 +4,8 @@ The measure of an exported file: the config's pipeline, data preprocessor
 and post-processing, and the model as it was trained.
 """
 import copy
-from typing import List, NamedTuple, Tuple
+import warnings
+from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ class Reference:
 
     @torch.no_grad()
     def __call__(self, image: np.ndarray,
-                 threshold: float = None) -> Found:
+                 threshold: Optional[float] = None) -> Found:
         """Run an image.
 
         Args:
@@ -96,12 +97,15 @@ class Reference:
         test_cfg = copy.deepcopy(head.test_cfg)
         if threshold is not None:
             test_cfg.score_thr = threshold
-        found, = head.predict_by_feat(
-            logits,
-            distances,
-            batch_img_metas=[data['data_samples'][0].metainfo],
-            cfg=test_cfg,
-            rescale=True)
+        with warnings.catch_warnings():
+            # mmdet's grids of points.
+            warnings.filterwarnings('ignore', message='torch.meshgrid')
+            found, = head.predict_by_feat(
+                logits,
+                distances,
+                batch_img_metas=[data['data_samples'][0].metainfo],
+                cfg=test_cfg,
+                rescale=True)
         return Found(
             [level.numpy() for level in (*logits, *distances)],
             Detections(found.bboxes.numpy(), found.scores.numpy(),

@@ -170,7 +170,8 @@ class Verification:
         Raises:
             ValueError: If its metadata are not what they should be.
         """
-        tolerance = TOLERANCES[self.spec.precision]
+        rounded = precision not in (None, 'f32', 'fp32')
+        tolerance = TOLERANCES['fp16' if rounded else self.spec.precision]
         with open_backend(path, precision=precision) as backend:
             self._check_metadata(backend.spec)
             if self.limit is not None:
