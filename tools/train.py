@@ -45,7 +45,7 @@ def main() -> None:
         launcher=args.launcher,
         skip_unreadable=args.skip_unreadable)
     launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
-    launch.build_runner(cfg).train()
+    launch.train(launch.build_runner(cfg))
 
 
 if __name__ == '__main__':

@@ -311,3 +311,28 @@ def build_runner(cfg: Config) -> Runner:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
+
+
+def train(runner: Runner) -> None:
+    """Train, and say in one line when another process has ended.
+
+    Args:
+        runner (Runner): Of :func:`build_runner`.
+
+    Raises:
+        ValueError: If the processes cannot reach one of them any more. Why
+            it ended is in its own output.
+    """
+    from torch import distributed
+    try:
+        runner.train()
+    except RuntimeError as error:
+        known = getattr(distributed, 'DistError', ())
+        # gloo raises plain ones, with the place in its sources.
+        if runner.world_size == 1 or not (
+                isinstance(error, known) or 'gloo' in str(error)):
+            raise
+        raise ValueError(
+            f'Process {runner.rank} of {runner.world_size} lost another one: '
+            f'{str(error).splitlines()[0]}. The output of the one that ended '
+            f'first says why; go on with --resume.') from error

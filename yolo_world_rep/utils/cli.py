@@ -3,6 +3,18 @@ import sys
 from typing import Callable, NoReturn, Optional
 
 
+def one_line(error: Exception) -> str:
+    """The message of an error in one line.
+
+    That of a data loader's process holds the traceback in it; its last line
+    is the message.
+    """
+    message = str(error)
+    if 'Original Traceback (most recent call last):' in message:
+        message = message.rstrip().rsplit('\n', 1)[-1].split(': ', 1)[-1]
+    return ' '.join(message.split())
+
+
 def run(main: Callable[[], Optional[int]]) -> NoReturn:
     """Run a command and leave with its exit status.
 
@@ -17,8 +29,7 @@ def run(main: Callable[[], Optional[int]]) -> NoReturn:
     try:
         status = main()
     except (ValueError, OSError, ImportError) as error:
-        message = ' '.join(str(error).split())
-        print(f'error: {message}', file=sys.stderr)
+        print(f'error: {one_line(error)}', file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
