@@ -3,4 +3,4 @@ _base_ = [
     '../_base_/sizes/m.py'
 ]
 model = _base_.size.model
-load_from = 'checkpoints/yolo_world_v2_m_rep_conv_lvis.pth'
+load_from = 'checkpoints/lvis/yolo_world_v2_m_rep_conv.pth'

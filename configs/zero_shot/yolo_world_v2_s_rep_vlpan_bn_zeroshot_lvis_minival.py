@@ -8,7 +8,7 @@ val_ann_file = 'lvis/lvis_v1_minival_inserted_image_name.json'
 val_data_prefix = ''  # the file says val2017/...
 # The texts that were folded; their first synonyms name the classes.
 class_text_path = 'data/texts/lvis_v1_class_texts.json'
-load_from = 'checkpoints/yolo_world_v2_s_rep_conv_lvis.pth'
+load_from = 'checkpoints/lvis/yolo_world_v2_s_rep_conv.pth'
 
 model = dict(
     num_train_classes=num_classes,

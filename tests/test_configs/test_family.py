@@ -117,8 +117,9 @@ def test_is_coherent(path):
     assert cfg.custom_imports.allow_failed_imports is False
     # Under mmyolo's own tools and mim the same config runs.
     assert cfg.runner_type == 'VariablesRunner'
-    assert re.match(rf'checkpoints/yolo_world_v2_{size_of(path)}[_.]',
-                    cfg.load_from)
+    assert re.match(
+        rf'checkpoints/(lvis/)?yolo_world_v2_{size_of(path)}[_.]',
+        cfg.load_from)
 
 
 @every_config

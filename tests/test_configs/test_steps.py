@@ -18,7 +18,8 @@ from tiny_training import (
 )
 
 from yolo_world_rep.engine import check_config, resolve_variables
-from yolo_world_rep.text import save_embeddings
+from yolo_world_rep.reparam.state_dict import reparameterize_state_dict
+from yolo_world_rep.text import load_embeddings, save_embeddings
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs'
 TRAINED = sorted(
@@ -100,6 +101,18 @@ def test_one_step_and_one_prediction(path, root):
     assert torch.isfinite(found.bboxes).all()
     if 'texts' in sample:
         assert sample.texts == list(NAMES)
+
+
+@pytest.mark.parametrize('neck', ['vlpan_bn', 'efficient_neck'])
+def test_converter_makes_what_the_folded_sibling_loads(neck, root):
+    name = 'yolo_world_v2_s_{}_2e-4_80e_8gpus_mask-refine_finetune_coco.py'
+    text, folded = (
+        build_model(tiny(FOLDER / 'finetune_coco' / name.format(form), root))
+        for form in (neck, f'rep_{neck}'))
+    vectors = load_embeddings(root / 'embeddings.npy').vectors
+    converted = reparameterize_state_dict(text.state_dict(),
+                                          torch.from_numpy(vectors))
+    folded.load_state_dict(converted, strict=True)
 
 
 def test_zero_shot_prediction(root):
