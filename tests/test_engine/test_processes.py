@@ -1,9 +1,10 @@
-"""Two processes without GPUs train as one process would."""
+"""Several processes without GPUs train and test as one would."""
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import gloo_processes as processes
 import pytest
 import torch
 from tiny_training import (
@@ -14,9 +15,10 @@ from tiny_training import (
     write_images,
 )
 
-from yolo_world_rep.engine import resolve_variables
+from yolo_world_rep.engine import launch, resolve_variables
 
-LEARNING_RATE = 0.1  # of two_processes.py
+LEARNING_RATE = 0.1  # of gloo_processes.py
+IMAGES = 5  # not a multiple of the processes
 TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -26,19 +28,20 @@ def tiny_model(root: Path) -> torch.nn.Module:
     return build_model(resolve_variables(cfg)[0])
 
 
-@pytest.fixture(scope='module')
-def ranks(tmp_path_factory):
-    """What both ranks saw and became in an epoch of two steps."""
+@pytest.fixture(
+    scope='module', params=[2, pytest.param(4, marks=pytest.mark.slow)])
+def ranks(request, tmp_path_factory):
+    """The model, the data, and what every rank saw and became."""
     root = tmp_path_factory.mktemp('data')
-    write_images(root)
+    write_images(root, IMAGES)
     model = tiny_model(root)
     torch.save(checkpoint_of(model), root / 'rep_conv.pth')
     path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
     done = subprocess.run(
         [
-            sys.executable, '-m', 'torch.distributed.run',
-            '--standalone', '--nproc_per_node=2',
-            str(TESTS / 'test_engine' / 'two_processes.py'),
+            sys.executable, '-m', 'torch.distributed.run', '--standalone',
+            f'--nproc_per_node={request.param}',
+            str(TESTS / 'gloo_processes.py'),
             str(root), str(root)
         ],
         env={
@@ -48,54 +51,125 @@ def ranks(tmp_path_factory):
         },
         capture_output=True,
         text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return model, [
+    assert done.returncode == 0, done.stderr[-6000:]
+    return model, root, [
         torch.load(root / f'rank{rank}.pth', weights_only=False)
-        for rank in range(2)
+        for rank in range(request.param)
     ]
 
 
-def gradients(model, state, batch, scale):
-    """Of the loss of one rank's batch, by hand."""
+def gradients(model, state, batch, fixed=False):
+    """Of the loss of a batch in one process, by hand."""
     model.load_state_dict(state)
     model.train().zero_grad()
+    if fixed:
+        processes.FixedStatistics().before_train_iter(
+            type('Runner', (), dict(model=model)), 0)
     data = model.data_preprocessor(batch, training=True)
     losses = model(**data, mode='loss')
     loss, _ = model.parse_losses(losses)
-    (loss * scale).backward()
-    return {k: p.grad for k, p in model.named_parameters()}
+    loss.backward()
+    return {k: p.grad.clone() for k, p in model.named_parameters()}
+
+
+def greatest_difference(before, after, expected):
+    """Of a step and a gradient, relative to each parameter's gradient."""
+    # Some tensors have next to no gradient, such as a bias before a norm.
+    floor = 1e-4 * max(float(g.abs().max()) for g in expected.values())
+    worst = 0.
+    for key, gradient in expected.items():
+        found = (before[key] - after[key]) / LEARNING_RATE
+        # A parameter is rounded when the step is added to it.
+        rounding = float(before[key].abs().max()) * 2**-23 / LEARNING_RATE
+        difference = float((found - gradient).abs().max()) - rounding
+        size = max(float(gradient.abs().max()), floor)
+        worst = max(worst, difference / size)
+    return worst
+
+
+def added(*gradients_of_ranks):
+    return {
+        key: sum(gradients[key] for gradients in gradients_of_ranks)
+        for key in gradients_of_ranks[0]
+    }
 
 
 def test_ranks_see_other_images_and_stay_the_same_model(ranks):
-    _, (first, second) = ranks
-    assert len(first) == len(second) == 4  # two steps, before and after
-    for one, other in zip(first, second):
-        assert not torch.equal(one['batch']['inputs'],
-                               other['batch']['inputs'])
-        for key, tensor in one['state'].items():
-            if 'running' not in key:  # of a rank's own images
-                assert torch.equal(tensor, other['state'][key]), key
+    _, _, (first, *others) = ranks
+    for second in others:
+        assert len(first['steps']) == len(second['steps']) > 2
+        for one, other in zip(first['steps'], second['steps']):
+            assert not torch.equal(one['batch']['inputs'],
+                                   other['batch']['inputs'])
+            for key, tensor in one['state'].items():
+                if 'running' not in key:  # of a rank's own images
+                    assert torch.equal(tensor, other['state'][key]), key
+        # After the epoch these are shared, in the average too: what ranks
+        # validate is what is saved.
+        for name in ('state', 'averaged'):
+            for key, tensor in first[name].items():
+                torch.testing.assert_close(
+                    second[name][key], tensor, rtol=1e-6, atol=0)
+    # The wrong twin: without the hook, they stay apart.
+    last, other = (rank['steps'][-1]['state'] for rank in (first, second))
+    assert any(not torch.equal(last[k], other[k]) for k in last
+               if 'running_var' in k)
 
 
-def test_a_step_is_that_of_one_process_on_all_images(ranks):
-    model, (first, second) = ranks
-    # The head multiplies its loss by the number of processes, and the
+def test_every_image_is_seen_once_an_epoch(ranks):
+    _, _, found = ranks
+    epochs = []
+    for number in range(2):
+        seen = [index for rank in found for index in rank['orders'][number]]
+        assert set(seen) == set(range(IMAGES))
+        # So that all ranks take as many steps, the first come again.
+        assert len(seen) == -(-IMAGES // len(found)) * len(found)
+        epochs.append(seen)
+    assert epochs[0] != epochs[1]
+
+
+def test_a_step_is_the_sum_of_the_ranks_own(ranks):
+    # mmyolo's head multiplies its loss by the number of processes, and the
     # gradients are averaged over them.
-    mine, others = (
-        gradients(model, rank[0]['state'], rank[0]['batch'], scale=2)
-        for rank in (first, second))
-    # Some tensors have next to no gradient, such as a bias before a norm.
-    floor = 1e-4 * max(float(g.abs().max()) for g in mine.values())
-    worst = twin = 0.
-    for key, gradient in mine.items():
-        start = first[0]['state'][key]
-        found = (start - first[1]['state'][key]) / LEARNING_RATE
-        # A parameter is rounded when the step is added to it.
-        rounding = float(start.abs().max()) * 2**-23 / LEARNING_RATE
-        size = max(float((gradient + others[key]).abs().max()) / 2, floor)
-        both = (found - (gradient + others[key]) / 2).abs().max()
-        worst = max(worst, float(both - rounding) / size)
-        twin = max(twin, float((found - gradient).abs().max()) / size)
-    assert worst < 1e-4, worst
+    model, _, found = ranks
+    before, after = (step['state'] for step in found[0]['steps'][:2])
+    own = [
+        gradients(model, rank['steps'][0]['state'], rank['steps'][0]['batch'])
+        for rank in found
+    ]
+    assert greatest_difference(before, after, added(*own)) < 1e-4
     # The wrong twin: a rank on its own takes quite another step.
-    assert twin > 0.2
+    assert greatest_difference(before, after, own[0]) > 0.2
+
+
+def test_globally_normalized_a_step_is_that_of_one_process(ranks):
+    model, _, found = ranks
+    before, after = (step['state'] for step in found[0]['fixed'][:2])
+    batches = [rank['fixed'][0]['batch'] for rank in found]
+    rows = []
+    for number, batch in enumerate(batches):
+        boxes = batch['data_samples']['bboxes_labels'].clone()
+        boxes[:, 0] += number  # one image a rank
+        rows.append(boxes)
+    whole = dict(
+        inputs=torch.cat([batch['inputs'] for batch in batches]),
+        data_samples=dict(bboxes_labels=torch.cat(rows)))
+    expected = gradients(model, before, whole, fixed=True)
+    assert greatest_difference(before, after, expected) < 1e-4
+    # The wrong twin: mmyolo's own normalization.
+    own = [gradients(model, before, batch, fixed=True) for batch in batches]
+    assert greatest_difference(before, after, added(*own)) > 1e-3
+
+
+def test_metrics_are_those_of_the_whole_set(ranks):
+    _, root, found = ranks
+    out = root / 'single'
+    out.mkdir(exist_ok=True)
+    cfg = processes.test_config(root, out, 'none')
+    single = launch.build_runner(cfg).test()
+    assert 0.1 < single['coco/bbox_mAP'] < 0.9
+    for rank in found:
+        assert rank['metrics'] == single
+    # The wrong twin: the metrics of a part are others.
+    cfg.test_dataloader.dataset.indices = 3
+    assert launch.build_runner(cfg).test() != single

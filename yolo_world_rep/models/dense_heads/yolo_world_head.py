@@ -18,6 +18,7 @@ from .contrastive import (
     RepBNContrastiveHead,
     RepContrastiveHead,
 )
+from .global_normalizer import GlobalNormalizerMixin
 from .lean_predictions import LeanPredictionsMixin
 from .sparse_targets import SparseTargetsMixin
 
@@ -197,7 +198,8 @@ class RepYOLOWorldHeadModule(_ContrastHeadModule):
 
 
 @register(MODELS)
-class RepYOLOWorldHead(LeanPredictionsMixin, SparseTargetsMixin, YOLOv8Head):
+class RepYOLOWorldHead(GlobalNormalizerMixin, LeanPredictionsMixin,
+                       SparseTargetsMixin, YOLOv8Head):
     """mmyolo's YOLOv8Head for large vocabularies.
 
     Weights, predictions and the values of the losses are YOLOv8Head's.
@@ -205,8 +207,9 @@ class RepYOLOWorldHead(LeanPredictionsMixin, SparseTargetsMixin, YOLOv8Head):
     Args:
         sparse_targets (bool): Whether the losses do without one-hot
             targets, see :class:`SparseTargetsMixin`. Defaults to True.
-        **kwargs: As mmyolo's YOLOv8Head, and ``lean_predictions`` of
-            :class:`LeanPredictionsMixin`.
+        **kwargs: As mmyolo's YOLOv8Head, ``lean_predictions`` of
+            :class:`LeanPredictionsMixin` and ``global_normalizer`` of
+            :class:`GlobalNormalizerMixin`.
     """
 
     def __init__(self, sparse_targets: bool = True, **kwargs) -> None:
@@ -214,7 +217,8 @@ class RepYOLOWorldHead(LeanPredictionsMixin, SparseTargetsMixin, YOLOv8Head):
 
 
 @register(MODELS)
-class YOLOWorldHead(LeanPredictionsMixin, SparseTargetsMixin, YOLOv8Head):
+class YOLOWorldHead(GlobalNormalizerMixin, LeanPredictionsMixin,
+                    SparseTargetsMixin, YOLOv8Head):
     """YOLOv8's head around a text-conditioned head module.
 
     It takes what the detector extracted, image and text features as one
@@ -224,8 +228,9 @@ class YOLOWorldHead(LeanPredictionsMixin, SparseTargetsMixin, YOLOv8Head):
         world_size (int): Accepted since public configs name it, without
             effect: the losses ask for the true one. Defaults to -1.
         **kwargs: As mmyolo's YOLOv8Head, ``sparse_targets`` of
-            :class:`SparseTargetsMixin` and ``lean_predictions`` of
-            :class:`LeanPredictionsMixin`.
+            :class:`SparseTargetsMixin`, ``lean_predictions`` of
+            :class:`LeanPredictionsMixin` and ``global_normalizer`` of
+            :class:`GlobalNormalizerMixin`.
     """
 
     def __init__(self, world_size: int = -1, **kwargs) -> None:
