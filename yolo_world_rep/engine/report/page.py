@@ -216,15 +216,19 @@ def _worst(bad: list) -> List[str]:
 
 
 def _commands(sources: Sources) -> List[str]:
-    config, after = (shlex.quote(str(path))
-                     for path in (sources.config, sources.after))
-    onnx = shlex.quote(str(sources.after.with_suffix('.onnx')))
+    from yolo_world_rep.deploy.export import name_of_file
+    folder = sources.after.parent / 'export'
+    exported = folder / name_of_file(sources.after, 'onnx', 'decoded', False)
+    config, after, out, onnx = (
+        shlex.quote(str(path))
+        for path in (sources.config, sources.after, folder, exported))
     return [
         '## What to run next', '', '```bash',
         '# evaluate',
         f'python tools/test.py {config} {after}',
-        '# export', f'python tools/export.py {config} {after} --format onnx '
-        f'--out {onnx}',
-        '# detect', f'python tools/predict.py {onnx} IMAGES_OR_VIDEO', '```',
-        ''
+        '# detect',
+        f'python tools/predict.py {config} --checkpoint {after} IMAGES',
+        '# export, and detect with the file',
+        f'python tools/export.py {config} {after} --format onnx --out {out}',
+        f'python tools/predict.py {onnx} IMAGES', '```', ''
     ]
