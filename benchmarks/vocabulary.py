@@ -10,15 +10,10 @@ without what it was before the first step. Prints a table, writes JSON.
 """
 import argparse
 import json
-import multiprocessing
 import os
 import platform
-import resource
-import statistics
-import time
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Dict, List
+from typing import Callable, Dict, List
 
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
@@ -32,6 +27,7 @@ from rich.table import Table  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 import yolo_world_rep  # noqa: E402, F401  registers the models
+from yolo_world_rep.demo import timing  # noqa: E402
 from yolo_world_rep.reparam import folding  # noqa: E402
 from yolo_world_rep.utils import cli  # noqa: E402
 from yolo_world_rep.utils.files import atomic_path  # noqa: E402
@@ -101,11 +97,9 @@ def guide_max_of_convs(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
     ], 1)
 
 
-def serve(pipe: Connection, form: str, num_classes: int, batch: int,
-          side: int, threads: int) -> None:
-    """One step, and its seconds, whenever asked."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
+def training_step(form: str, num_classes: int, batch: int,
+                  side: int) -> Callable[[], None]:
+    """A call that computes losses and gradients."""
     if form == 'dense':
         folding.guide_max = guide_max_of_convs
     model = build_model(num_classes, form)
@@ -119,48 +113,32 @@ def serve(pipe: Connection, form: str, num_classes: int, batch: int,
     samples = dict(
         bboxes_labels=rows,
         img_metas=[dict(batch_input_shape=(side, side))] * batch)
-    start = peak()
-    while pipe.recv():
+
+    def call() -> None:
         model.zero_grad()
-        begin = time.perf_counter()
         sum(model.loss(images, samples).values()).backward()
-        pipe.send((time.perf_counter() - begin, start, peak()))
 
-
-def peak() -> float:
-    """Largest resident memory of this process so far, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return call
 
 
 def measure(num_classes: int, args: argparse.Namespace) -> List[Dict]:
     """A row for each form, from steps in turn."""
-    context = multiprocessing.get_context('spawn')
-    pipes, workers, steps = {}, [], {form: [] for form in FORMS}
-    for form in FORMS:
-        pipes[form], end = context.Pipe()
-        workers.append(
-            context.Process(
-                target=serve,
-                args=(end, form, num_classes, args.batch, args.side,
-                      args.threads)))
-        workers[-1].start()
-        end.close()
-    for _ in range(args.rounds + 1):
-        for form in FORMS:
-            pipes[form].send(True)
-            steps[form].append(pipes[form].recv())
-    for form, worker in zip(FORMS, workers):
-        pipes[form].send(False)
-        worker.join()
+    costs = timing.costs_in_turn(
+        {
+            form: (training_step,
+                   (form, num_classes, args.batch, args.side))
+            for form in FORMS
+        },
+        args.rounds,
+        warm_up=1,
+        threads=args.threads)
     return [
         dict(
             classes=num_classes,
             form=form,
-            # The first step warms up.
-            seconds=statistics.median(x[0] for x in steps[form][1:]),
-            peak_mib=steps[form][-1][2],
-            step_mib=steps[form][-1][2] - steps[form][-1][1])
-        for form in FORMS
+            seconds=cost.seconds,
+            peak_mib=cost.peak_mib,
+            step_mib=cost.call_mib) for form, cost in costs.items()
     ]
 
 

@@ -6,7 +6,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, List, Optional
 
 import torch
 from mmengine.config import Config
@@ -36,10 +36,9 @@ from ..reparam import convert_checkpoint
 from ..text import load_class_texts
 from ..utils.files import PathLike
 from . import evaluation, picture, timing, training
+from .tuning import FOLDED_CONFIG, TEXT_CONFIG
 from .world import TEXT_CHANNELS, Sizes, make_world
 
-TEXT_CONFIG = 'yolo_world_tiny_shapes.py'
-FOLDED_CONFIG = 'yolo_world_tiny_rep_shapes_finetune.py'
 TEXT, FOLDED, TUNED = 'text-conditioned', 'folded', 'folded, fine-tuned'
 
 
@@ -294,8 +293,8 @@ class Story:
             console=self.console)
 
     def config(self, name: str) -> Config:
-        with _environment(SHAPES_ROOT=str(self.data_root)):
-            return Config.fromfile(self.options.configs / name)
+        return training.read_config(self.options.configs / name,
+                                    self.data_root)
 
     def load(self, config: str, checkpoint: PathLike) -> nn.Module:
         return evaluation.load_detector(self.config(config), checkpoint)
@@ -336,18 +335,3 @@ class Story:
                                   self.options.threads, on_progress)
         self.say(f'log: {log}')
         return work_dir / f'epoch_{epochs}.pth'
-
-
-@contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """Set environment variables for a while."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

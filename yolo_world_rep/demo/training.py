@@ -1,10 +1,13 @@
 """The trainer's command, run as a user would, with its progress."""
+import contextlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, List, NamedTuple, Optional
+from typing import Callable, Iterator, List, NamedTuple, Optional
+
+from mmengine.config import Config
 
 import yolo_world_rep
 
@@ -36,6 +39,12 @@ def parse_progress(line: str) -> Optional[Progress]:
         return None
     epoch, step, steps, loss = match.groups()
     return Progress(int(epoch), int(step), int(steps), float(loss))
+
+
+def read_config(path: PathLike, data_root: PathLike) -> Config:
+    """A config of the demo, for the data in a folder."""
+    with _environment(SHAPES_ROOT=str(data_root)):
+        return Config.fromfile(path)
 
 
 def training_command(tools: PathLike, config: PathLike, work_dir: PathLike,
@@ -110,3 +119,18 @@ def run_training(
         raise ChildProcessError(f'the training ended with status '
                                 f'{process.returncode}: {last}; all that it '
                                 f'said is in {log}')
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Set environment variables for a while."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,238 @@
+"""Ways of fine-tuning the demo's model: a config each, nothing else differs.
+
+A *task* is a folder with the images to tune with (``tune``), others with the
+same classes (``tune_val``), the embeddings of these (``tuned.npy``) and those
+of all classes that its texts name (``all_pairs.npy``).
+"""
+from pathlib import Path
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
+
+from mmengine.config import Config
+
+from ..datasets.shapes import ANNOTATION_FILE, TEXT_FILE
+from ..engine.recipes import recipe
+from ..engine.retention import with_classes
+from ..reparam import convert_checkpoint
+from ..text import load_embeddings
+from ..utils.files import PathLike
+from . import training
+from .world import TUNE, TUNE_VAL, TUNED
+
+TEXT_CONFIG = 'yolo_world_tiny_shapes.py'
+FOLDED_CONFIG = 'yolo_world_tiny_rep_shapes_finetune.py'
+
+
+class Schedule(NamedTuple):
+    """What all ways of fine-tuning share.
+
+    Args:
+        epochs (int): Of the training.
+        lr (float): The learning rate.
+        batch (int): Images a step.
+    """
+    epochs: int
+    lr: float
+    batch: int = 16
+
+    def apply(self, cfg: Config) -> Config:
+        """Set a config's variables; the trainer carries them on."""
+        cfg.max_epochs, cfg.base_lr = self.epochs, self.lr
+        cfg.train_batch_size_per_gpu = self.batch
+        return cfg
+
+
+class Ways:
+    """The configs of a task.
+
+    Args:
+        configs (str | Path): Folder of the demo's configs.
+        root (str | Path): Folder of the task.
+        schedule (Schedule): Of all of them.
+    """
+
+    def __init__(self, configs: PathLike, root: PathLike,
+                 schedule: Schedule) -> None:
+        self.configs, self.root = Path(configs), Path(root)
+        self.schedule = schedule
+        self.classes, self.text_channels = load_embeddings(
+            self.root / TUNED).vectors.shape
+
+    def text(self, images: str = TUNE) -> Config:
+        """Text-conditioned: every image asks for all classes.
+
+        Args:
+            images (str): Folder of the images. Defaults to 'tune'.
+        """
+        cfg = self._read(TEXT_CONFIG)
+        self._set_text_channels(cfg)
+        count = self.classes
+        cfg.model.num_train_classes = count
+        cfg.model.bbox_head.head_module.num_classes = count
+        cfg.model.train_cfg.assigner.num_classes = count
+        train = cfg.train_dataloader.dataset
+        train.dataset.data_root = str(self.root / images)
+        train.class_text_path = str(self.root / images / TEXT_FILE)
+        for transform in train.pipeline:
+            if transform.type == 'RandomLoadText':
+                transform.num_neg_samples = (count, count)
+                transform.max_num_samples = count
+        return cfg
+
+    def folded(self, options: Optional[Dict[str, Any]] = None) -> Config:
+        """Reparameterized, of the form ``rep_conv``.
+
+        Args:
+            options (dict, optional): Dotted keys that make another recipe.
+        """
+        cfg = with_classes(
+            self._read(FOLDED_CONFIG), self.classes, self.classes)
+        self._set_text_channels(cfg)
+        cfg.train_dataloader.dataset.data_root = str(self.root / TUNE)
+        set_test_images(cfg, self.root / TUNE_VAL)
+        cfg.merge_from_dict(options or {})
+        return cfg
+
+    def prompts(self) -> Config:
+        """Text-conditioned: the embeddings train, and nothing else."""
+        cfg = self.folded({
+            f'model.{part}.{key}': value
+            for part, values in recipe('head').model.items()
+            for key, value in values.items()
+        })
+        model, head = cfg.model, cfg.model.bbox_head
+        model.update(
+            reparameterized=False,
+            prompt_dim=self.text_channels,
+            num_prompts=self.classes,
+            embedding_path=str(self.root / TUNED))
+        model.neck.guide_channels = self.text_channels
+        model.neck.block_cfg.type = 'MaxSigmoidCSPLayerWithTwoConv'
+        head.type = 'YOLOWorldHead'
+        head.head_module.type = 'YOLOWorldHeadModule'
+        head.head_module.freeze_all = True
+        del head.head_module['num_guide']
+        return cfg
+
+    def scratch(self, epochs: Optional[int] = None) -> Config:
+        """A YOLOv8 with backbone and neck of that size, not pre-trained.
+
+        Args:
+            epochs (int, optional): Defaults to the schedule's.
+        """
+        cfg = self.folded()
+        model = cfg.model
+        image, module = model.backbone.image_model, model.bbox_head.head_module
+        cfg.model = dict(
+            type='YOLODetector',
+            data_preprocessor=model.data_preprocessor,
+            backbone=image,
+            neck=dict(
+                type='YOLOv8PAFPN', **_some(
+                    model.neck, 'in_channels', 'out_channels',
+                    'num_csp_blocks', 'norm_cfg', 'deepen_factor',
+                    'widen_factor')),
+            bbox_head=dict(
+                type='YOLOv8Head',
+                head_module=dict(
+                    type='YOLOv8HeadModule', **_some(
+                        module, 'num_classes', 'in_channels', 'widen_factor',
+                        'norm_cfg'))),
+            train_cfg=model.train_cfg,
+            test_cfg=model.test_cfg)
+        cfg.load_from = None
+        cfg.max_epochs = epochs or self.schedule.epochs
+        return cfg
+
+    def _read(self, name: str) -> Config:
+        cfg = training.read_config(self.configs / name, self.root)
+        return self.schedule.apply(cfg)
+
+    def _set_text_channels(self, cfg: Config) -> None:
+        """The width of the texts, where the demo's is another."""
+        cfg.model.bbox_head.head_module.embed_dims = self.text_channels
+        if cfg.model.type == 'YOLOWorldDetector':
+            cfg.model.neck.guide_channels = self.text_channels
+
+
+def _some(values: Mapping[str, Any], *keys: str) -> Dict[str, Any]:
+    return {key: values[key] for key in keys}
+
+
+def set_test_images(cfg: Config, folder: PathLike) -> None:
+    """Make a config without texts validate and test on a folder."""
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        loader.dataset.data_root = str(folder)
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        evaluator.ann_file = str(Path(folder) / ANNOTATION_FILE)
+
+
+class Trainings:
+    """Trainings of one seed in one folder; none is done twice.
+
+    Args:
+        work_dir (str | Path): The folder.
+        tools (str | Path): Folder of ``train.py``.
+        seed (int): Of the trainings.
+        say (Callable): Told which training begins. Defaults to nothing.
+        threads (int): Of torch. Defaults to 1.
+    """
+
+    def __init__(self,
+                 work_dir: PathLike,
+                 tools: PathLike,
+                 seed: int,
+                 say: Callable[[str], None] = lambda text: None,
+                 threads: int = 1) -> None:
+        self.work_dir, self.tools = Path(work_dir), Path(tools)
+        self.seed, self.say, self.threads = seed, say, threads
+
+    def train(self, cfg: Config, name: str, **options: object) -> Path:
+        """Train through ``tools/train.py``.
+
+        Args:
+            cfg (Config): What to train.
+            name (str): Of the training's folder.
+            **options: As of :func:`~.training.training_command`.
+
+        Returns:
+            Path: The last checkpoint.
+        """
+        work_dir = self.work_dir / name
+        last = work_dir / 'last_checkpoint'
+        path = self.dump(cfg, name)
+        if not last.exists():
+            self.say(f'seed {self.seed}: training {name}')
+            command = training.training_command(
+                self.tools,
+                path,
+                work_dir,
+                randomness__seed=self.seed,
+                **options)
+            # The config that was dumped names its data itself.
+            training.run_training(command, '', self.work_dir / f'{name}.log',
+                                  self.threads)
+        return work_dir / Path(last.read_text()).name
+
+    def dump(self, cfg: Config, name: str) -> Path:
+        """Write a config among the others."""
+        path = self.work_dir / 'configs' / f'{name}.py'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cfg.dump(path)
+        return path
+
+    def fold(self, checkpoint: Path, text_embed: PathLike,
+             name: str) -> Path:
+        """Fold texts into a text-conditioned checkpoint.
+
+        Args:
+            checkpoint (Path): The checkpoint.
+            text_embed (str | Path): ``.npy`` of the texts, or
+                ``'checkpoint'`` for those it was tuned to.
+            name (str): Of the result's folder.
+        """
+        return convert_checkpoint(
+            checkpoint,
+            text_embed,
+            self.work_dir / name,
+            'rep_conv',
+            overwrite=True).path
