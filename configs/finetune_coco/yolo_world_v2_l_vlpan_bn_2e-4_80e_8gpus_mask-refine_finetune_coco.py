@@ -3,6 +3,7 @@ _base_ = [
     '../_base_/sizes/l.py'
 ]
 model = _base_.size.model
+deepen_factor, widen_factor, last_stage_out_channels = _base_.size.scale
 affine_scale = _base_.size.affine_scale
 mixup_prob = _base_.size.mixup_prob
 copypaste_prob = _base_.size.copypaste_prob

@@ -3,4 +3,5 @@ _base_ = [
     '../_base_/sizes/x.py'
 ]
 model = _base_.size.model
+deepen_factor, widen_factor, last_stage_out_channels = _base_.size.scale
 load_from = 'checkpoints/lvis/yolo_world_v2_x_rep_conv.pth'

@@ -3,4 +3,5 @@ _base_ = [
     '../_base_/sizes/xl.py'
 ]
 model = _base_.size.model
+deepen_factor, widen_factor, last_stage_out_channels = _base_.size.scale
 load_from = 'checkpoints/yolo_world_v2_xl_rep_conv.pth'

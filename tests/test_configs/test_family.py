@@ -123,6 +123,22 @@ def test_is_coherent(path):
 
 
 @every_config
+def test_scale_is_stated_once(path):
+    cfg = resolved(path)
+    scales = {
+        (name, value)
+        for name in ('deepen_factor', 'widen_factor',
+                     'last_stage_out_channels')
+        for value in places(cfg, f'model.**.{name}').values()
+    }
+    assert scales == {
+        ('deepen_factor', cfg.deepen_factor),
+        ('widen_factor', cfg.widen_factor),
+        ('last_stage_out_channels', cfg.last_stage_out_channels)
+    }
+
+
+@every_config
 def test_everything_follows_from_the_variables(path):
     """The table of variables describes each config, with no exception."""
     cfg = resolved(path)

@@ -1,5 +1,7 @@
 # The scale of YOLOv8-L, and how strongly mmyolo's recipe for it augments.
 size = dict(
+    # deepen_factor, widen_factor, last_stage_out_channels
+    scale=(1.0, 1.0, 512),
     model=dict(
         backbone=dict(
             image_model=dict(

@@ -1,6 +1,8 @@
 # YOLO-World-v2's XL: as X, and wider than any YOLOv8. The width is that of the
 # public configs as far as we know them; no checkpoint was at hand to check.
 size = dict(
+    # deepen_factor, widen_factor, last_stage_out_channels
+    scale=(1.0, 1.5, 512),
     model=dict(
         backbone=dict(
             image_model=dict(
