@@ -12,12 +12,14 @@ from tiny_training import (
     NAMES,
     SIDE,
     build_model,
+    checkpoint_of,
+    losses,
     options,
     read_config,
     write_images,
 )
 
-from yolo_world_rep.engine import check_config, resolve_variables
+from yolo_world_rep.engine import check_config, launch, resolve_variables
 from yolo_world_rep.reparam.state_dict import reparameterize_state_dict
 from yolo_world_rep.text import load_embeddings, save_embeddings
 
@@ -124,3 +126,27 @@ def test_zero_shot_prediction(root):
     for batch in loader:
         sample, = model.test_step(batch)
         assert torch.isfinite(sample.pred_instances.scores).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', [
+    'finetune_coco/yolo_world_v2_s_vlpan_bn_2e-4_80e_8gpus_mask-refine_'
+    'finetune_coco', 'prompt_tuning_coco/yolo_world_v2_s_vlpan_bn_sgd_1e-3_'
+    '40e_8gpus_prompt_tuning_coco'
+])
+def test_siblings_train_from_the_first_to_the_last_step(name, root, tmp_path):
+    path = FOLDER / f'{name}.py'
+    cfg = tiny(path, root)
+    cfg.load_from = str(tmp_path / 'start.pth')
+    torch.save(checkpoint_of(build_model(cfg)), cfg.load_from)
+    cfg = launch.config_for_training(
+        cfg,
+        str(path),
+        work_dir=str(tmp_path / 'run'),
+        # mmengine finds a visualizer of the same name in the process again.
+        cfg_options={'visualizer.name': str(tmp_path)},
+        cuda=False)
+    runner = launch.build_runner(cfg)
+    runner.train()
+    assert len(losses(tmp_path / 'run')) == 2 * 2
+    assert (tmp_path / 'run' / 'epoch_2.pth').is_file()
