@@ -68,6 +68,22 @@ def test_options_apply_to_the_scaled_value():
     assert (cfg, paramwise) == before
 
 
+def test_accumulated_batches_count_as_one():
+    def decay(batch, **wrapper):
+        cfg = dict(
+            type='OptimWrapper',
+            optimizer=dict(type='AdamW', lr=1., weight_decay=0.05,
+                           batch_size_per_gpu=batch), **wrapper)
+        model = Net()
+        built = YOLOWv5OptimizerConstructor(cfg, {})(model)
+        return built.optimizer.param_groups[0]['weight_decay']
+
+    assert decay(128) == pytest.approx(0.1)
+    assert decay(32, accumulative_counts=4) == pytest.approx(0.1)
+    # Below the base mmyolo takes them for accumulated anyway.
+    assert decay(16, accumulative_counts=4) == decay(16)
+
+
 def test_without_batch_size_nothing_scales():
     cfg = dict(
         optimizer=dict(type='AdamW', lr=1., weight_decay=0.05))

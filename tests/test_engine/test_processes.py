@@ -1,4 +1,5 @@
 """Several processes without GPUs train and test as one would."""
+import json
 import os
 import subprocess
 import sys
@@ -28,12 +29,25 @@ def tiny_model(root: Path) -> torch.nn.Module:
     return build_model(resolve_variables(cfg)[0])
 
 
+def enlarge_boxes(path: Path) -> None:
+    """Boxes that an untrained model's overlap: scores to normalize by."""
+    content = json.loads(path.read_text())
+    for number, row in enumerate(content['annotations']):
+        side = 34 + 3 * number
+        row.update(
+            bbox=[0, 0, side, side],
+            area=side**2,
+            segmentation=[[0, 0, side, 0, side, side, 0, side]])
+    path.write_text(json.dumps(content))
+
+
 @pytest.fixture(
     scope='module', params=[2, pytest.param(4, marks=pytest.mark.slow)])
 def ranks(request, tmp_path_factory):
     """The model, the data, and what every rank saw and became."""
     root = tmp_path_factory.mktemp('data')
     write_images(root, IMAGES)
+    enlarge_boxes(root / 'annotations.json')
     model = tiny_model(root)
     torch.save(checkpoint_of(model), root / 'rep_conv.pth')
     path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
@@ -154,7 +168,13 @@ def test_globally_normalized_a_step_is_that_of_one_process(ranks):
     whole = dict(
         inputs=torch.cat([batch['inputs'] for batch in batches]),
         data_samples=dict(bboxes_labels=torch.cat(rows)))
+    scores = []
+    handle = model.bbox_head.assigner.register_forward_hook(
+        lambda module, inputs, assigned: scores.append(
+            float(assigned['assigned_scores'].sum())))
     expected = gradients(model, before, whole, fixed=True)
+    handle.remove()
+    assert scores[0] > 2 * len(batches)  # less than 1 counts as 1
     assert greatest_difference(before, after, expected) < 1e-4
     # The wrong twin: mmyolo's own normalization.
     own = [gradients(model, before, batch, fixed=True) for batch in batches]

@@ -23,7 +23,8 @@ def scaled_weight_decay(weight_decay: float, batch_size_per_gpu: int,
     Args:
         weight_decay (float): Value at ``base_total_batch_size``.
         batch_size_per_gpu (int): Images a process sees in one step.
-        world_size (int): Number of processes.
+        world_size (int): Number of processes, times that of the batches of
+            an update where gradients are accumulated.
         base_total_batch_size (int): Images a step at which ``weight_decay``
             was chosen.
 
@@ -66,6 +67,8 @@ def multiplier_of(name: str, multipliers: Mapping[str, float]) -> float:
 class YOLOWv5OptimizerConstructor(DefaultOptimWrapperConstructor):
     """mmengine's constructor, with the weight decay scaled by the batch.
 
+    The batch is that of an update, ``accumulative_counts`` included, which
+    mmyolo's constructor does not look at. Neither scales the learning rate.
     The parameter-wise options (``custom_keys``, ``norm_decay_mult``,
     ``bias_decay_mult``, ...) are those of mmengine; their multipliers apply
     to the scaled weight decay.
@@ -100,13 +103,16 @@ class YOLOWv5OptimizerConstructor(DefaultOptimWrapperConstructor):
         optimizer_cfg = optim_wrapper_cfg.get('optimizer', {})
         batch_size_per_gpu = optimizer_cfg.pop('batch_size_per_gpu', None)
         if batch_size_per_gpu is not None and 'weight_decay' in optimizer_cfg:
+            batches = optim_wrapper_cfg.get('accumulative_counts', 1)
             optimizer_cfg['weight_decay'] = scaled_weight_decay(
                 optimizer_cfg['weight_decay'], batch_size_per_gpu,
-                get_world_size(), base_total_batch_size)
+                get_world_size() * batches, base_total_batch_size)
+            images = f'{batch_size_per_gpu} x {get_world_size()}'
+            images += f' x {batches} accumulated' if batches > 1 else ''
             print_log(
                 f'weight_decay={optimizer_cfg["weight_decay"]:g}, scaled for '
-                f'{batch_size_per_gpu} x {get_world_size()} images a step '
-                f'against a base of {base_total_batch_size}', 'current')
+                f'{images} images an update against a base of '
+                f'{base_total_batch_size}', 'current')
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
 
     def add_params(self,
