@@ -3,9 +3,9 @@
 All files run in turn in one process, so that what else the machine does
 meets all of them; the time of the processor, summed over its threads, says
 less about the wait and is disturbed less by others. Ratios are to the first
-file in each runtime, and to the first of all. An OpenVINO file may be named twice, with the precision it
-computes in behind a colon. The images are noise: the time does not depend on
-them. Without pre- and post-processing.
+file in each runtime, and to the first of all. An OpenVINO file may be named
+twice, with the precision it computes in behind a colon. The images are noise:
+the time does not depend on them. Without pre- and post-processing.
 
     python tools/export.py CONFIG CKPT --img-size 640 640
     python tools/export.py CONFIG CKPT --img-size 640 640 --int8 \
@@ -122,7 +122,8 @@ def table_of(rows: List[Dict[str, Any]]) -> Table:
         table.add_row(row['file'], row['runtime'], row['weights'],
                       row['computes'], f'{row["megabytes"]:.1f}',
                       f'{row["median_ms"]:.1f}', f'{low:.1f}–{high:.1f}',
-                      f'{row["of_runtime"]:.3f}', f'{row["of_first"]:.3f}', f'{row["processor_ms"]:.1f}',
+                      f'{row["of_runtime"]:.3f}', f'{row["of_first"]:.3f}',
+                      f'{row["processor_ms"]:.1f}',
                       f'{row["processor_of_runtime"]:.3f}')
     return table
 
@@ -144,7 +145,7 @@ def main() -> None:
     """Measure, print and write."""
     args, out = parse_args()
     console = Console()
-    console.width = max(console.width, 120)
+    console.width = max(console.width, 140)
     backends = {text: open_file(text, args.threads) for text in args.files}
     rows = rows_of(backends, measure(backends, args.rounds))
     console.print(table_of(rows))
