@@ -4,6 +4,7 @@ import torch
 from builders import detector_cfg
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
+from mmyolo.models.task_modules.assigners import BatchTaskAlignedAssigner
 from mmyolo.registry import MODELS
 from torch import Tensor
 
@@ -159,3 +160,49 @@ def test_switched_off_it_is_mmyolos():
 def test_other_losses_and_assigners_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         head('RepYOLOWorldHead', 5, **changes)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_candidates_are_mmyolos_without_a_one_hot_of_each(dtype):
+    generator = torch.Generator().manual_seed(0)
+    batch, boxes, topk = 3, 5, 10
+    points = torch.stack(
+        torch.meshgrid(
+            4 + 8 * torch.arange(12.), 4 + 8 * torch.arange(8.),
+            indexing='xy'), -1).reshape(-1, 2).to(dtype)
+    num = len(points)
+    corner = 60 * torch.rand(batch, boxes, 2, generator=generator)
+    truth = torch.cat([corner, corner + 4 + 40 * torch.rand(
+        batch, boxes, 2, generator=generator)], -1).to(dtype)
+    # A corner on an anchor, an edge on a column of them, and a padding.
+    truth[0, 0] = torch.tensor([4., 4., 28., 20.])
+    truth[1, 2] = torch.tensor([12., 3., 60., 44.])
+    flag = torch.ones(batch, boxes, 1)
+    flag[2, 3:] = 0
+    found = truth[:, torch.randint(boxes, (num, ), generator=generator)]
+    found = found + torch.rand(
+        batch, num, 4, generator=generator).to(dtype) * 6
+    scores = torch.rand(batch, num, boxes, generator=generator).to(dtype)
+    labels = torch.arange(boxes).expand(batch, -1)[..., None]
+    args = (found, scores, points, labels, truth, flag, batch, boxes)
+    options = dict(num_classes=boxes, topk=topk, use_ciou=True)
+    sparse = sparse_targets.SparseTaskAlignedAssigner(**options)
+    expected = BatchTaskAlignedAssigner(**options).get_pos_mask(*args)
+    sizes = []
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            sizes.extend(x.numel() for x in (
+                out if isinstance(out, (tuple, list)) else [out])
+                         if isinstance(x, torch.Tensor))
+            return out
+
+    with Watch():
+        mine = sparse.get_pos_mask(*args)
+    for one, other in zip(mine, expected):
+        assert torch.equal(one, other)
+        assert one.dtype == other.dtype
+    assert 0 < expected[0].sum() < batch * boxes * topk
+    assert max(sizes) <= 4 * batch * boxes * num
