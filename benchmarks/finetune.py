@@ -37,7 +37,6 @@ from rich.table import Table  # noqa: E402
 import yolo_world_rep  # noqa: E402, F401  registers the models
 from yolo_world_rep.datasets.shapes import ANNOTATION_FILE  # noqa: E402
 from yolo_world_rep.demo import (  # noqa: E402
-    evaluation,
     small_coco,
     timing,
     training,
@@ -74,6 +73,8 @@ NONSENSE = dict(
     zip(TUNED, ('blick', 'dax', 'fep', 'gorp', 'lorch', 'modi', 'tove',
                 'wug')))
 COCO_TRAIN, COCO_TUNE = 48, 16  # images
+# Costs are measured for the model that trains, and at the width of an S.
+WIDTHS = {None: '', 0.5: ', as wide as S'}
 
 
 class Plan(argparse.Namespace):
@@ -221,7 +222,7 @@ class Run(tuning.Trainings):
             rows += [
                 dict(
                     way=way,
-                    ap=ap_on(cfg, path, root / world.TUNE_VAL),
+                    ap=tuning.ap_on(cfg, path, root / world.TUNE_VAL),
                     retained=retained.get(way)) for way, path in models.items()
             ]
         return rows
@@ -232,7 +233,7 @@ class Run(tuning.Trainings):
         held_out = ways.root / world.HELD_OUT
         if not held_out.exists():
             return {
-                way: ap_on(ways.folded(), path, ways.root / 'train')
+                way: tuning.ap_on(ways.folded(), path, ways.root / 'train')
                 for way, path in points.items()
             }
         config = self.dump(
@@ -259,28 +260,18 @@ class Run(tuning.Trainings):
                 way: self.work_dir / 'configs' / f'{name}_{SLUGS[way]}.py'
                 for way in WAYS
             }
-            makers = {
-                way: (timing.training_step, (str(path), ))
-                for way, path in paths.items() if path.exists()
-            }
-            costs[name] = {
-                way: cost._asdict()
-                for way, cost in timing.costs_in_turn(
-                    makers, self.plan.rounds,
-                    threads=self.args.threads).items()
-            }
+            for width, label in WIDTHS.items():
+                makers = {
+                    way: (timing.training_step, (str(path), width))
+                    for way, path in paths.items() if path.exists()
+                }
+                costs[name + label] = {
+                    way: cost._asdict()
+                    for way, cost in timing.costs_in_turn(
+                        makers, self.plan.rounds,
+                        threads=self.args.threads).items()
+                }
         return costs
-
-
-def ap_on(cfg: Config, checkpoint: Path, folder: Path) -> float:
-    """AP over all classes that occur in a folder's images."""
-    tuning.set_test_images(cfg, folder)
-    model = evaluation.load_detector(cfg, checkpoint)
-    loader = evaluation.test_loader(cfg)
-    path = folder / ANNOTATION_FILE
-    names = [c['name'] for c in json.loads(path.read_text())['categories']]
-    samples = evaluation.detect(model, loader)
-    return evaluation.score(samples, path, dict(all=names))['all'].ap
 
 
 def column(rows: Sequence[Dict[str, Any]], experiment: str, way: str,
@@ -302,16 +293,22 @@ def tables(report: Dict[str, Any]) -> List[Table]:
         if not ways:
             continue
         table = Table(
-            'way', 'AP', 'retained AP', 's a step', 'peak MiB above start',
+            'way', 'AP', 'retained AP',
+            *(f'{title}{label}' for label in WIDTHS.values()
+              for title in ('s a step', 'peak MiB above start')),
             title=f'{experiment}, {report["seeds"]} seed(s)')
         for way in ways:
-            cost = report['costs'].get(experiment, {}).get(way)
+            costs = [
+                report['costs'].get(experiment + label, {}).get(way)
+                for label in WIDTHS.values()
+            ]
             retained = column(rows, experiment, way, 'retained')
             table.add_row(
                 way, spread(column(rows, experiment, way, 'ap')),
                 spread(retained) if retained else '-',
-                f'{cost["seconds"]:.3f}' if cost else '-',
-                f'{cost["call_mib"]:.0f}' if cost else '-')
+                *(text for cost in costs for text in (
+                    (f'{cost["seconds"]:.3f}', f'{cost["call_mib"]:.0f}')
+                    if cost else '--')))
         for key, title in (('ap', 'AP'), ('retained', 'retained AP')):
             pairs = [column(rows, experiment, way, key)
                      for way in (FOLDED, TEXT)]

@@ -38,7 +38,7 @@ def test_table_pairs_the_seeds(finetune):
     shown = console.file.getvalue()
     line, = [x for x in shown.splitlines() if '│ folded' in x]
     assert [x.strip() for x in line.split('│')[1:-1]] == [
-        'folded', '0.800 ± 0.141', '0.550 ± 0.071', '0.250', '123'
+        'folded', '0.800 ± 0.141', '0.550 ± 0.071', '0.250', '123', '-', '-'
     ]
     line, = [x for x in shown.splitlines() if 'YOLOv8' in x]
     assert '0.200 ± 0.141' in line

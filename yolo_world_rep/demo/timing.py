@@ -5,10 +5,11 @@ import statistics
 import sys
 import time
 from multiprocessing.connection import Connection
-from typing import Callable, Dict, Mapping, NamedTuple, Tuple
+from typing import Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -80,18 +81,24 @@ def interleaved_medians(calls: Dict[str, Callable[[], None]],
     }
 
 
-def training_step(config: PathLike) -> Callable[[], None]:
+def training_step(config: PathLike,
+                  width: Optional[float] = None) -> Callable[[], None]:
     """A call that makes a step on the first batch of a training.
 
     Args:
         config (str | Path): Of a training; its checkpoint is not loaded.
+        width (float, optional): Another ``widen_factor`` of all parts.
     """
     from mmyolo.registry import MODELS
 
     import yolo_world_rep  # noqa: F401  registers the models
 
-    from ..engine.variables import resolve_variables
+    from ..engine.variables import find, resolve_variables
     cfg, _ = resolve_variables(Config.fromfile(config))
+    if width is not None:
+        for holder, name, _ in find(cfg._cfg_dict,
+                                    ['model', '**', 'widen_factor']):
+            holder[name] = width
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     with DefaultScope.overwrite_default_scope('mmyolo'):
         model = MODELS.build(cfg.model).train()
@@ -151,6 +158,8 @@ def costs_in_turn(makers: Mapping[str, Maker],
 def _serve(pipe: Connection, threads: int, maker: Callable,
            arguments: tuple) -> None:
     """One call, and what it took, whenever asked."""
+    # A line for each parameter that is frozen is too much.
+    MMLogger.get_current_instance().setLevel('ERROR')
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     call = maker(*arguments)

@@ -4,6 +4,10 @@ A *task* is a folder with the images to tune with (``tune``), others with the
 same classes (``tune_val``), the embeddings of these (``tuned.npy``) and those
 of all classes that its texts name (``all_pairs.npy``).
 """
+import contextlib
+import copy
+import io
+import json
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 
@@ -15,7 +19,7 @@ from ..engine.retention import with_classes
 from ..reparam import convert_checkpoint
 from ..text import load_embeddings
 from ..utils.files import PathLike
-from . import training
+from . import evaluation, training
 from .world import TUNE, TUNE_VAL, TUNED
 
 TEXT_CONFIG = 'yolo_world_tiny_shapes.py'
@@ -164,6 +168,20 @@ def set_test_images(cfg: Config, folder: PathLike) -> None:
         loader.dataset.data_root = str(folder)
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         evaluator.ann_file = str(Path(folder) / ANNOTATION_FILE)
+
+
+def ap_on(cfg: Config, checkpoint: PathLike, folder: Path) -> float:
+    """AP over all classes that occur in a folder's images."""
+    cfg = copy.deepcopy(cfg)
+    set_test_images(cfg, folder)
+    model = evaluation.load_detector(cfg, checkpoint)
+    # Building the loader has pycocotools print.
+    with contextlib.redirect_stdout(io.StringIO()):
+        loader = evaluation.test_loader(cfg)
+    path = Path(folder) / ANNOTATION_FILE
+    names = [c['name'] for c in json.loads(path.read_text())['categories']]
+    samples = evaluation.detect(model, loader)
+    return evaluation.score(samples, path, dict(all=names))['all'].ap
 
 
 class Trainings:
