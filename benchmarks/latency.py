@@ -5,48 +5,52 @@ process, so that what else the machine does meets all of them; medians and
 their ratios to YOLOv8's are printed as a table, and written as JSON and as a
 picture beside it. Without post-processing, which is the same for all. The
 texts of the text-conditioned one are encoded already and an input.
-onnxruntime and its exporter are not among the requirements: pip install onnx
-onnxruntime onnxscript.
+
+On a CPU there are PyTorch, ONNX Runtime, and OpenVINO in FP32 and in bf16; the
+exported models are compared with PyTorch first. These need packages that are
+no requirements: pip install "yolo_world_rep[onnx,openvino]". On a GPU there is
+PyTorch alone, timed by events.
+
+A round's ratio is that of two runs within a second, so that the median of
+these is steadier than the ratio of the medians where a machine is shared; both
+are given. --cpu-time counts the seconds of the processor in place of those of
+the clock, with one thread, for a machine that is never quiet.
 
     python benchmarks/latency.py --sizes s l --threads 2 --rounds 30
 """
 import argparse
-import json
 import logging
 import os
-import platform
 import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
 import torch  # noqa: E402
-from mmengine.config import ConfigDict  # noqa: E402
-from mmengine.registry import init_default_scope  # noqa: E402
-from mmyolo.registry import MODELS  # noqa: E402
+from detectors import (  # noqa: E402
+    SIZES,
+    WIDTH,
+    build,
+    hardware,
+    measure,
+    require_device,
+    write_report,
+)
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-import yolo_world_rep  # noqa: E402, F401  registers the models
-from yolo_world_rep.deploy import count_flops, fuse  # noqa: E402
+from yolo_world_rep.deploy import count_flops  # noqa: E402
 from yolo_world_rep.utils import cli  # noqa: E402
 from yolo_world_rep.utils.files import atomic_path  # noqa: E402
 
-# Deepen factor, widen factor, channels of the last stage.
-SIZES = dict(
-    s=(0.33, 0.5, 1024),
-    m=(0.67, 0.75, 768),
-    l=(1.0, 1.0, 512),
-    x=(1.0, 1.25, 512))
 FORMS = ('yolov8', 'text-conditioned', 'folded', 'deploy')
-RUNTIMES = ('eager', 'onnxruntime')
-WIDTH = 512
-WARM_UP = 3
-TABLE_WIDTH = 110
+RUNTIMES = ('eager', 'onnxruntime', 'openvino', 'openvino-bf16')
+# Largest error of an exported model's outputs, of the largest output.
+TOLERANCE = {'onnxruntime': 1e-4, 'openvino': 1e-4, 'openvino-bf16': 0.1}
+TABLE_WIDTH = 140
 Run = Callable[[], Any]
 
 
@@ -69,104 +73,77 @@ class Raw(nn.Module):
         return tuple(level for levels in outputs for level in levels)
 
 
-def build(form: str, size: str, num_classes: int) -> nn.Module:
-    """A detector of random weights in evaluation mode."""
-    deepen, widen, last = SIZES[size]
-    channels = [256, 512, last]
-    scale = dict(deepen_factor=deepen, widen_factor=widen)
-    norm = dict(norm_cfg=dict(type='BN', momentum=0.03, eps=0.001))
-    image_model = dict(
-        type='YOLOv8CSPDarknet', last_stage_out_channels=last, **scale, **norm)
-    neck = dict(
-        type='YOLOv8PAFPN',
-        in_channels=channels,
-        out_channels=channels,
-        num_csp_blocks=3,
-        **scale,
-        **norm)
-    module = dict(
-        type='YOLOv8HeadModule',
-        num_classes=num_classes,
-        in_channels=channels,
-        widen_factor=widen,
-        **norm)
-    head = dict(type='YOLOv8Head', head_module=module)
-    model = dict(
-        type='YOLODetector', backbone=image_model, neck=neck, bbox_head=head)
-    folded = form in ('folded', 'deploy')
-    if form != 'yolov8':
-        block = 'RepConvMaxSigmoidCSPLayerWithTwoConv' if folded else (
-            'MaxSigmoidCSPLayerWithTwoConv')
-        neck.update(
-            type='YOLOWorldPAFPN',
-            guide_channels=num_classes if folded else WIDTH,
-            embed_channels=[128, 256, last // 2],
-            num_heads=[4, 8, last // 2 // 32],
-            block_cfg=dict(type=block))
-        module.update(
-            type='YOLOWorldHeadModule', embed_dims=WIDTH, use_bn_head=True)
-        model.update(
-            type='SimpleYOLOWorldDetector',
-            mm_neck=True,
-            reparameterized=folded,
-            prompt_dim=WIDTH,
-            num_prompts=num_classes,
-            backbone=dict(
-                type='MultiModalYOLOBackbone',
-                with_text_model=False,
-                image_model=image_model))
-        head.update(type='YOLOWorldHead')
-    if folded:
-        module.update(type='RepYOLOWorldHeadModule', num_guide=num_classes)
-        head.update(type='YOLOv8Head')
-    detector = MODELS.build(ConfigDict(model)).eval().requires_grad_(False)
-    return fuse(detector, inplace=True) if form == 'deploy' else detector
-
-
-def onnx_run(model: nn.Module, inputs: Tuple[Tensor, ...],
-             threads: int) -> Run:
-    """A run in ONNX Runtime on the CPU, after a comparison with torch's."""
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ValueError(
-            f'--runtimes onnxruntime: {error}. pip install onnx onnxruntime '
-            f'onnxscript, or give --runtimes eager.') from None
+def exported_runs(model: nn.Module, inputs: Tuple[Tensor, ...],
+                  args: argparse.Namespace) -> Dict[str, Run]:
+    """A run in each runtime that takes files, compared with torch's."""
+    runtimes = [name for name in args.runtimes if name != 'eager']
+    if not runtimes:
+        return {}
+    openers = {
+        'onnxruntime': open_onnxruntime,
+        'openvino': open_openvino,
+        'openvino-bf16': open_openvino
+    }
     names = ['image', 'text'][:len(inputs)]
+    feed = {name: value.numpy() for name, value in zip(names, inputs)}
+    expected = model(*inputs)
+    runs = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / 'model.onnx')
+        try:
+            torch.onnx.export(
+                model,
+                inputs,
+                path,
+                input_names=names,
+                dynamo=True,
+                verbose=False)
+            for name in runtimes:
+                runs[name] = openers[name](path, feed, args.threads,
+                                           name.endswith('bf16'))
+        except ImportError as error:
+            raise ValueError(
+                f'--runtimes {" ".join(runtimes)}: {error}. pip install '
+                f'"yolo_world_rep[onnx,openvino]", or give --runtimes eager.'
+            ) from None
+    for name, run in runs.items():
+        for found, level in zip(run(), expected):
+            error = float((torch.as_tensor(found) - level).abs().max())
+            limit = TOLERANCE[name] * float(level.abs().max())
+            if not error <= limit:
+                raise ValueError(
+                    f'The model in {name} is off by {error:.1e}; expected '
+                    f'{limit:.1e} at most.')
+    return runs
+
+
+def open_onnxruntime(path: str, feed: dict, threads: int, _: bool) -> Run:
+    """A run in ONNX Runtime on the CPU."""
+    import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / 'model.onnx')
-        torch.onnx.export(
-            model, inputs, path, input_names=names, dynamo=True, verbose=False)
-        session = onnxruntime.InferenceSession(
-            path, options, providers=['CPUExecutionProvider'])
-    feed = {name: value.numpy() for name, value in zip(names, inputs)}
-    for found, expected in zip(session.run(None, feed), model(*inputs)):
-        error = (torch.from_numpy(found) - expected).abs().max()
-        if not error <= 1e-4 * expected.abs().max():
-            raise ValueError(
-                f'The exported model is off by {error:.1e}, of outputs up to '
-                f'{expected.abs().max():.1e}; expected 1e-4 of that at most.')
+    session = onnxruntime.InferenceSession(
+        path, options, providers=['CPUExecutionProvider'])
     return lambda: session.run(None, feed)
 
 
-def measure(runs: Dict[Any, Run], rounds: int) -> Dict[Any, List[float]]:
-    """Milliseconds of each run in each round, taking turns at being first."""
-    for run in runs.values():
-        for _ in range(WARM_UP):
-            run()
-    times: Dict[Any, List[float]] = {name: [] for name in runs}
-    order = list(runs)
-    for _ in range(rounds):
-        for name in order:
-            start = time.perf_counter()
-            runs[name]()
-            times[name].append((time.perf_counter() - start) * 1e3)
-        order.append(order.pop(0))
-    return times
+def open_openvino(path: str, feed: dict, threads: int, bf16: bool) -> Run:
+    """A run in OpenVINO on the CPU, in FP32 unless ``bf16``."""
+    import openvino
+    compiled = openvino.Core().compile_model(
+        path, 'CPU', {
+            'INFERENCE_PRECISION_HINT': 'bf16' if bf16 else 'f32',
+            'INFERENCE_NUM_THREADS': threads,
+            'PERFORMANCE_HINT': 'LATENCY'
+        })
+    request = compiled.create_infer_request()
+
+    def run() -> List[Any]:
+        found = request.infer(feed, share_inputs=True, share_outputs=True)
+        return [found[output] for output in compiled.outputs]
+
+    return run
 
 
 @torch.no_grad()
@@ -181,13 +158,16 @@ def compare(size: str, num_classes: int,
     runs, flops = {}, {}
     for form in FORMS:
         model = Raw(build(form, size, num_classes)).eval()
+        model.requires_grad_(False)
         inputs = (image, text) if model.takes_text else (image, )
         flops[form] = count_flops(model.detector, image_size) / 1e9
+        for name, run in exported_runs(model, inputs, args).items():
+            runs[name, form] = run
         if 'eager' in args.runtimes:
+            model = model.to(args.device)
+            inputs = tuple(x.to(args.device) for x in inputs)
             runs['eager', form] = lambda m=model, i=inputs: m(*i)
-        if 'onnxruntime' in args.runtimes:
-            runs['onnxruntime', form] = onnx_run(model, inputs, args.threads)
-    times = measure(runs, args.rounds)
+    times = measure(runs, args.rounds, args.device, args.cpu_time)
     medians = {
         key: statistics.median(values)
         for key, values in times.items()
@@ -205,24 +185,36 @@ def compare(size: str, num_classes: int,
                 gflops_ratio=flops[form] / flops['yolov8'],
                 median_ms=medians[runtime, form],
                 quartiles_ms=[quarters[0], quarters[2]],
-                ratio=medians[runtime, form] / medians[runtime, 'yolov8'],
+                ratio={
+                    base: medians[runtime, form] / medians[runtime, base]
+                    for base in FORMS
+                },
+                paired_ratio={
+                    base: statistics.median(
+                        one / other
+                        for one, other in zip(values, times[runtime, base]))
+                    for base in FORMS
+                },
                 times_ms=values))
     return rows
 
 
-def table_of(rows: List[Dict[str, Any]]) -> Table:
-    """The rows for the terminal."""
+def table_of(rows: List[Dict[str, Any]], cpu_time: bool) -> Table:
+    """The rows for the terminal; ÷ is of the medians, paired of rounds."""
     table = Table(title='One image, without post-processing')
     for name in ('size', 'classes', 'runtime', 'form', 'GFLOPs', '÷ YOLOv8',
-                 'median ms', 'quartiles', '÷ YOLOv8'):
+                 'CPU ms' if cpu_time else 'median ms', 'quartiles',
+                 '÷ YOLOv8', 'paired', '÷ text', '÷ folded'):
         table.add_column(name, justify='right')
     for row in sorted(rows, key=lambda r: (r['size'], r['runtime'])):
         low, high = row['quartiles_ms']
+        paired = row['paired_ratio']
         table.add_row(row['size'], str(row['classes']), row['runtime'],
                       row['form'], f'{row["gflops"]:.1f}',
                       f'{row["gflops_ratio"]:.3f}',
                       f'{row["median_ms"]:.1f}', f'{low:.1f}–{high:.1f}',
-                      f'{row["ratio"]:.3f}')
+                      f'{row["ratio"]["yolov8"]:.3f}',
+                      *(f'{paired[base]:.3f}' for base in FORMS[:3]))
     return table
 
 
@@ -246,7 +238,7 @@ def plot(rows: List[Dict[str, Any]], path: Path) -> None:
                 if row['runtime'] == runtime and row['form'] == form
             ]
             panel.bar([index + offset / 5 for index in range(len(own))],
-                      [row['ratio'] for row in own],
+                      [row['paired_ratio']['yolov8'] for row in own],
                       width=0.18,
                       label=form)
         panel.set_xticks([index + 0.3 for index in range(len(own))], [
@@ -274,7 +266,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--sizes', nargs='+', choices=SIZES, default=['s'])
     parser.add_argument('--classes', nargs='+', type=positive, default=[80])
     parser.add_argument(
-        '--runtimes', nargs='+', choices=RUNTIMES, default=list(RUNTIMES))
+        '--runtimes', nargs='+', choices=RUNTIMES, default=None)
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--cpu-time', action='store_true')
     parser.add_argument('--image-size', type=positive, default=640)
     parser.add_argument('--threads', type=positive, default=2)
     parser.add_argument('--rounds', type=positive, default=30)
@@ -286,6 +280,13 @@ def parse_args() -> argparse.Namespace:
                      f'of 32')
     if args.rounds < 2:
         parser.error('--rounds 1: expected 2 or more')
+    if args.cpu_time and (args.threads != 1 or args.device != 'cpu'):
+        parser.error('--cpu-time: expected --threads 1 and --device cpu')
+    on_cpu = args.device == 'cpu'
+    args.runtimes = args.runtimes or (RUNTIMES if on_cpu else ['eager'])
+    if not on_cpu and set(args.runtimes) != {'eager'}:
+        parser.error(f'--runtimes {" ".join(args.runtimes)}: expected eager '
+                     f'with --device {args.device}')
     return args
 
 
@@ -296,26 +297,21 @@ def main() -> None:
     console.width = max(console.width, TABLE_WIDTH)
     # It lists what is not installed, for each export.
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)
-    init_default_scope('mmyolo')
+    require_device(args.device)
     torch.set_num_threads(args.threads)
     rows = []
     for size in args.sizes:
         for num_classes in args.classes:
             rows += compare(size, num_classes, args)
-    console.print(table_of(rows))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(args.out) as temporary:
-        temporary.write_text(
-            json.dumps(
-                dict(
-                    machine=platform.machine(),
-                    cores=os.cpu_count(),
-                    threads=args.threads,
-                    image_size=args.image_size,
-                    rounds=args.rounds,
-                    torch=torch.__version__,
-                    rows=rows),
-                indent=1))
+    console.print(table_of(rows, args.cpu_time))
+    write_report(
+        args.out,
+        dict(
+            **hardware(args.device, args.threads),
+            cpu_time=args.cpu_time,
+            image_size=args.image_size,
+            rounds=args.rounds,
+            rows=rows))
     picture = args.out.with_suffix('.png')
     with atomic_path(picture) as temporary:
         plot(rows, temporary)
