@@ -1,8 +1,10 @@
 """tools/train.py and tools/test.py as a user starts them."""
 import json
+import math
 import os
 import pickle
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ from tiny_training import (
     NAMES,
     build_model,
     checkpoint_of,
+    losses,
     options,
     read_config,
     write_images,
@@ -117,6 +120,72 @@ def test_train_then_test(run, data, tmp_path):
     assert status == 0
     boxes = json.loads((tmp_path / 'boxes.bbox.json').read_text())
     assert {box['category_id'] for box in boxes} <= {1, 2, 3}
+
+
+@pytest.fixture
+def spoilt(data, tmp_path) -> Path:
+    """The data with a truncated image, one without boxes and an idle class.
+
+    The whole images are in clean.json.
+    """
+    root = tmp_path / 'spoilt'
+    shutil.copytree(data, root)
+    path = root / 'annotations.json'
+    content = json.loads(path.read_text())
+    boxes = [row for row in content['annotations']
+             if row['image_id'] != 2 and row['category_id'] != 3]
+    assert {row['image_id'] for row in boxes} == {1, 3, 4}
+    content['annotations'] = boxes
+    path.write_text(json.dumps(content))
+    content['images'] = content['images'][1:]
+    content['annotations'] = [r for r in boxes if r['image_id'] != 1]
+    (root / 'clean.json').write_text(json.dumps(content))
+    image = root / 'images' / '000.png'
+    image.write_bytes(image.read_bytes()[:200])
+    return root
+
+
+def test_a_bad_image_is_named_in_one_line(run, spoilt, tmp_path):
+    words = ['train.py', CONFIG, '--work-dir', tmp_path / 'run']
+    more = dict(
+        max_epochs=1,
+        # Read by another process, whose errors come with a traceback.
+        train_num_workers=1,
+        persistent_workers=False,
+        val_ann_file='clean.json',
+        **{'visualizer.name': 'bad image'})
+    status, err = run(*words, *arguments(spoilt, **more))
+    assert status == 2
+    line = last_line_is_one_error(err)
+    assert str(spoilt / 'images' / '000.png') in line
+    assert '--skip-unreadable' in line
+
+
+def test_bad_and_empty_images_and_idle_classes_do_not_end_a_training(
+        run, spoilt, tmp_path):
+    work_dir = tmp_path / 'run'
+    status, _ = run(
+        'train.py', CONFIG, '--work-dir', work_dir, '--skip-unreadable',
+        *arguments(
+            spoilt,
+            max_epochs=2,
+            close_mosaic_epochs=1,  # one epoch with mosaic, one without
+            train_batch_size_per_gpu=1,
+            val_ann_file='clean.json',
+            **{'visualizer.name': 'empty image'}))
+    assert status == 0
+    steps = losses(work_dir)
+    assert len(steps) == 8
+    assert all(math.isfinite(row['loss']) for row in steps)
+    # An image alone without a box: nothing to place, much to keep silent on.
+    empty = [row for row in steps[4:] if row['loss_bbox'] == 0]
+    assert empty
+    assert all(row['loss_cls'] > 0 for row in empty)
+    text = next(work_dir.glob('*/*.log')).read_text()
+    assert '1 file(s) so far' in text
+    log, = work_dir.glob('*/vis_data/scalars.json')
+    scores = [json.loads(line) for line in log.read_text().splitlines()]
+    assert scores[-1]['coco/bbox_mAP'] >= 0
 
 
 def test_test_averages_over_augmentations(run, data, tmp_path):

@@ -64,3 +64,23 @@ def test_left_out_and_counted(load, folder, monkeypatch):
         f'{n} file(s) so far.' for n in (1, 2, 3, 4)
     ]
     assert all(str(folder) in message for message in messages)
+
+
+def test_another_image_takes_its_place(load, folder, monkeypatch):
+    # mmyolo's mosaic calls .pop on what its transforms give.
+    monkeypatch.setattr(loading, '_skipped', set())
+
+    class Files(list):
+
+        def get_data_info(self, index):
+            return dict(img_path=str(folder / self[index]), index=index)
+
+    files = Files(name for name, _ in BAD)
+    transform = load(ignore_empty=True)
+    with pytest.raises(ValueError, match='100 images in turn'):
+        transform(dict(files.get_data_info(0), dataset=files))
+    files.append('good.png')
+    drawn = transform(dict(files.get_data_info(0), dataset=files))
+    assert drawn['index'] == 4
+    assert drawn['img'].shape == (6, 9, 3)
+    assert drawn['dataset'] is files

@@ -1,7 +1,8 @@
 """Images from files, with the file named where there is none in it."""
 import logging
 import multiprocessing
-from typing import Optional, Set
+import random
+from typing import Optional, Set, Tuple
 
 import mmcv
 import numpy as np
@@ -25,39 +26,56 @@ class LoadImageFromFile(_LoadImageFromFile):
     """mmcv's transform of this name; an unreadable file is named.
 
     In mmyolo's registry it takes the place of mmcv's, so every config has
-    it. Arguments and results are mmcv's. With ``ignore_empty=True`` an
-    unreadable image is left out, mixed transforms and data set draw another
-    one in its place, and each process logs every file once and how many
-    there were.
+    it. Arguments and results are mmcv's. With ``ignore_empty=True`` another
+    image of the data set is drawn in place of an unreadable one (mmyolo's
+    mosaic and mixup cannot go on without), and each process logs every such
+    file once and how many there were.
 
     Raises:
         UnreadableImageError: If the file is missing, empty, truncated or no
-            image, unless ``ignore_empty``.
+            image, unless ``ignore_empty``; with it, if many in turn are.
     """
+
+    #: Unreadable images in turn that end a training all the same.
+    max_redraws = 100
 
     def transform(self, results: dict) -> Optional[dict]:
         """Load ``results['img_path']`` as mmcv does."""
-        path = results['img_path']
-        image, reason = None, 'it cannot be decoded as an image'
-        try:
-            data = self._bytes(path)
-            if data:
-                image = mmcv.imfrombytes(
-                    data,
-                    flag=self.color_type,
-                    backend=self.imdecode_backend)
-            else:
-                reason = 'the file is empty'
-        except Exception as error:
-            # Decoders raise errors of their own; none names the file.
-            reason = getattr(error, 'strerror', None) or str(error) or reason
-        if image is None:
-            return self._without(path, reason)
+        image, reason = self._read(results['img_path'])
+        dataset = results.get('dataset')
+        for _ in range(self.max_redraws):
+            if image is not None:
+                break
+            self._leave_out(results['img_path'], reason)
+            if dataset is None:
+                return None  # the data set draws another one itself
+            results.clear()
+            results.update(
+                dataset.get_data_info(random.randrange(len(dataset))),
+                dataset=dataset)
+            image, reason = self._read(results['img_path'])
+        else:
+            raise UnreadableImageError(
+                f'{self.max_redraws} images in turn cannot be read, the last '
+                f'one is {results["img_path"]}: {reason}.')
         if self.to_float32:
             image = image.astype(np.float32)
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
+
+    def _read(self, path: str) -> Tuple[Optional[np.ndarray], str]:
+        """The image, or None and the reason."""
+        try:
+            data = self._bytes(path)
+            if not data:
+                return None, 'the file is empty'
+            image = mmcv.imfrombytes(
+                data, flag=self.color_type, backend=self.imdecode_backend)
+            return image, 'it cannot be decoded as an image'
+        except Exception as error:
+            # Decoders raise errors of their own; none names the file.
+            return None, getattr(error, 'strerror', None) or str(error)
 
     def _bytes(self, path: str) -> bytes:
         if self.file_client_args is not None:
@@ -65,7 +83,7 @@ class LoadImageFromFile(_LoadImageFromFile):
                                                   path).get(path)
         return fileio.get(path, backend_args=self.backend_args)
 
-    def _without(self, path: str, reason: str) -> None:
+    def _leave_out(self, path: str, reason: str) -> None:
         if not self.ignore_empty:
             raise UnreadableImageError(
                 f'Image {path}: {reason}. Repair the file or take it out of '
