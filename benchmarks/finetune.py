@@ -73,8 +73,13 @@ NONSENSE = dict(
     zip(TUNED, ('blick', 'dax', 'fep', 'gorp', 'lorch', 'modi', 'tove',
                 'wug')))
 COCO_TRAIN, COCO_TUNE = 48, 16  # images
-# Costs are measured for the model that trains, and at the width of an S.
-WIDTHS = {None: '', 0.5: ', as wide as S'}
+# What steps are timed: of which experiment, and with which widen_factor
+# where it is not the model's own.
+COSTS = {
+    'shapes': (KNOWN, None),
+    'coco128': (COCO, None),
+    'coco128, as wide as S': (COCO, 0.5)
+}
 
 
 class Plan(argparse.Namespace):
@@ -255,22 +260,22 @@ class Run(tuning.Trainings):
     def costs(self) -> Dict[str, Dict[str, Dict[str, float]]]:
         """Seconds and memory of the steps of all ways, taken in turns."""
         costs = {}
-        for name in self.args.experiments:
-            paths = {
-                way: self.work_dir / 'configs' / f'{name}_{SLUGS[way]}.py'
-                for way in WAYS
+        for label, (experiment, width) in COSTS.items():
+            if experiment not in self.args.experiments:
+                continue
+            self.say(f'timing steps: {label}')
+            folder = self.work_dir / 'configs'
+            found = timing.costs_in_turn(
+                {
+                    way: (timing.training_step,
+                          (str(folder / f'{experiment}_{SLUGS[way]}.py'),
+                           width)) for way in WAYS
+                },
+                self.plan.rounds // (5 if width else 1) or 1,
+                threads=self.args.threads)
+            costs[label] = {
+                way: cost._asdict() for way, cost in found.items()
             }
-            for width, label in WIDTHS.items():
-                makers = {
-                    way: (timing.training_step, (str(path), width))
-                    for way, path in paths.items() if path.exists()
-                }
-                costs[name + label] = {
-                    way: cost._asdict()
-                    for way, cost in timing.costs_in_turn(
-                        makers, self.plan.rounds,
-                        threads=self.args.threads).items()
-                }
         return costs
 
 
@@ -285,7 +290,7 @@ def column(rows: Sequence[Dict[str, Any]], experiment: str, way: str,
 
 
 def tables(report: Dict[str, Any]) -> List[Table]:
-    """One table an experiment."""
+    """One table an experiment, and one of the costs."""
     rows, made = report['rows'], []
     for experiment in EXPERIMENTS:
         ways = dict.fromkeys(
@@ -294,30 +299,33 @@ def tables(report: Dict[str, Any]) -> List[Table]:
             continue
         table = Table(
             'way', 'AP', 'retained AP',
-            *(f'{title}{label}' for label in WIDTHS.values()
-              for title in ('s a step', 'peak MiB above start')),
             title=f'{experiment}, {report["seeds"]} seed(s)')
         for way in ways:
-            costs = [
-                report['costs'].get(experiment + label, {}).get(way)
-                for label in WIDTHS.values()
-            ]
             retained = column(rows, experiment, way, 'retained')
-            table.add_row(
-                way, spread(column(rows, experiment, way, 'ap')),
-                spread(retained) if retained else '-',
-                *(text for cost in costs for text in (
-                    (f'{cost["seconds"]:.3f}', f'{cost["call_mib"]:.0f}')
-                    if cost else '--')))
-        for key, title in (('ap', 'AP'), ('retained', 'retained AP')):
-            pairs = [column(rows, experiment, way, key)
-                     for way in (FOLDED, TEXT)]
-            if len(pairs[0]) == len(pairs[1]) > 1:
-                table.caption = '\n'.join(
-                    filter(None, (table.caption, f'{title}, {FOLDED} less '
-                                  f'{TEXT}: {paired(*pairs)}')))
+            table.add_row(way, spread(column(rows, experiment, way, 'ap')),
+                          spread(retained) if retained else '-')
+        made.append(table)
+    for label, costs in report['costs'].items():
+        table = Table('way', 's a step', 'MiB above start',
+                      title=f'a step: {label}')
+        for way, cost in costs.items():
+            table.add_row(way, f'{cost["seconds"]:.3f}',
+                          f'{cost["call_mib"]:.0f}')
         made.append(table)
     return made
+
+
+def differences(report: Dict[str, Any]) -> List[str]:
+    """What folding gained and lost against the normal way."""
+    lines = []
+    for experiment in EXPERIMENTS:
+        for key, title in (('ap', 'AP'), ('retained', 'retained AP')):
+            folded, text = (column(report['rows'], experiment, way, key)
+                            for way in (FOLDED, TEXT))
+            if folded:
+                lines.append(f'{experiment}: {title}, {FOLDED} less {TEXT}: '
+                             f'{paired(folded, text)}')
+    return lines
 
 
 def parse_args() -> argparse.Namespace:
@@ -365,8 +373,8 @@ def main() -> None:
         quick=args.quick,
         rows=[row for run in runs for row in run.run()])
     report['costs'] = {} if args.no_costs else runs[0].costs()
-    for table in tables(report):
-        args.console.print(table)
+    for shown in (*tables(report), *differences(report)):
+        args.console.print(shown)
     out = Path(args.work_dir)
     with atomic_path(out / 'finetune.json') as path:
         path.write_text(json.dumps(report, indent=1))

@@ -31,20 +31,26 @@ def test_table_pairs_the_seeds(finetune):
         _row(1, 'YOLOv8 from scratch', 0.3, None),
     ]
     cost = dict(seconds=0.25, peak_mib=900., call_mib=123.)
-    report = dict(seeds=2, rows=rows, costs=dict(known=dict(folded=cost)))
-    table, = finetune.tables(report)
+    report = dict(seeds=2, rows=rows, costs=dict(shapes=dict(folded=cost)))
+    table, costs = finetune.tables(report)
     console = Console(file=io.StringIO(), width=120)
     console.print(table)
     shown = console.file.getvalue()
     line, = [x for x in shown.splitlines() if '│ folded' in x]
     assert [x.strip() for x in line.split('│')[1:-1]] == [
-        'folded', '0.800 ± 0.141', '0.550 ± 0.071', '0.250', '123', '-', '-'
+        'folded', '0.800 ± 0.141', '0.550 ± 0.071'
     ]
     line, = [x for x in shown.splitlines() if 'YOLOv8' in x]
     assert '0.200 ± 0.141' in line
     assert ' - ' in line
-    assert 'AP, folded less text-conditioned: +0.150 ± 0.071 (greater' in shown
-    assert 'retained AP, folded less text-conditioned: +0.050' in shown
+    assert finetune.differences(report) == [
+        'known: AP, folded less text-conditioned: +0.150 ± 0.071 (greater in '
+        '2 of 2)',
+        'known: retained AP, folded less text-conditioned: +0.050 ± 0.071 '
+        '(greater in 1 of 2)'
+    ]
+    console.print(costs)
+    assert '0.250' in console.file.getvalue()
 
 
 def test_steps_of_both_trainings(finetune):
