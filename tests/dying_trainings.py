@@ -13,7 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, Dict
 
+import torch._dynamo  # noqa: F401  the first optimizer would, in each
 from mmengine.hooks import Hook
+from mmyolo.registry import HOOKS
 from tiny_training import CONFIG, options, read_config
 
 from yolo_world_rep.engine import launch
@@ -69,6 +71,7 @@ class DiskFull(Hook):
             resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, ) * 2)
 
 
+@HOOKS.register_module(force=True)
 class KilledRank(Hook):
     """Ends the second of two processes before its second step."""
 

@@ -229,3 +229,64 @@ def test_shell_commands_train_and_test_in_two_processes(data, tmp_path):
                  '--work-dir', tmp_path / 'test', *arguments(data))
     assert 'GPU number: 2' in text
     assert 'bbox_mAP' in text
+
+
+@pytest.mark.slow
+def test_a_killed_rank_ends_the_shell_command(data, tmp_path):
+    tests = REPOSITORY / 'tests'
+    config = tmp_path / 'killed.py'
+    config.write_text(
+        f'_base_ = [{str(CONFIG)!r}]\n'
+        f'custom_imports = dict(\n'
+        f'    imports=["yolo_world_rep", "dying_trainings"])\n'
+        f'default_hooks = dict(killed=dict(type="KilledRank"))\n')
+    done = subprocess.run(
+        [
+            TOOLS / 'dist_train.sh', config, '2', '--work-dir', tmp_path,
+            *arguments(data, train_batch_size_per_gpu=1)
+        ],
+        env={
+            **os.environ, 'PYTHON': sys.executable,
+            'PYTHONPATH': str(tests),
+            'PORT': '29619',
+            'OMP_NUM_THREADS': '1'
+        },
+        capture_output=True,
+        text=True,
+        timeout=300)
+    assert done.returncode == 1, done.stderr[-2000:]
+    assert 'Signal 9 (SIGKILL) received' in done.stderr
+    # Either torchrun ended it, or it noticed first.
+    assert ('SIGTERM' in done.stderr
+            or 'Process 0 of 2 lost another one' in done.stderr)
+    assert not list(tmp_path.glob('epoch_*.pth'))
+
+
+@pytest.mark.slow
+def test_tasks_of_slurm_train_together(data, tmp_path):
+    command = [
+        sys.executable, TOOLS / 'train.py', CONFIG, '--launcher', 'slurm',
+        '--work-dir', tmp_path, *arguments(data, max_epochs=1)
+    ]
+    environment = {
+        **os.environ, 'PYTHONPATH': str(REPOSITORY),
+        'OMP_NUM_THREADS': '1',
+        'MASTER_ADDR': '127.0.0.1',
+        'MASTER_PORT': '29621',
+        'SLURM_NTASKS': '2'
+    }
+    tasks = [
+        subprocess.Popen(
+            list(map(str, command)),
+            env={
+                **environment, 'SLURM_PROCID': task,
+                'SLURM_LOCALID': task
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True) for task in '01'
+    ]
+    texts = [task.communicate(timeout=300)[0] for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], texts[0][-2000:]
+    assert (tmp_path / 'epoch_1.pth').exists()
+    assert 'GPU number: 2' in texts[0]
