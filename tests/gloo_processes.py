@@ -91,6 +91,7 @@ def train(root: Path, out: Path, name: str, **more) -> Recorder:
             max_epochs=1,
             **{
                 'visualizer.name': name,
+                'randomness.seed': 5,
                 **more
             }),
         launcher='pytorch',
@@ -118,7 +119,7 @@ def main(root: Path, out: Path) -> None:
         orders.append(list(sampler))
 
     fixed = train(
-        root, out, 'fixed', **{
+        root, out, 'fixed', close_mosaic_epochs=1, **{
             'model.bbox_head.type': 'RepYOLOWorldHead',
             'model.bbox_head.global_normalizer': True
         })

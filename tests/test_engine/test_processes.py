@@ -174,7 +174,7 @@ def test_globally_normalized_a_step_is_that_of_one_process(ranks):
             float(assigned['assigned_scores'].sum())))
     expected = gradients(model, before, whole, fixed=True)
     handle.remove()
-    assert scores[0] > 2 * len(batches)  # less than 1 counts as 1
+    assert scores[0] > 1  # less counts as 1
     assert greatest_difference(before, after, expected) < 1e-4
     # The wrong twin: mmyolo's own normalization.
     own = [gradients(model, before, batch, fixed=True) for batch in batches]

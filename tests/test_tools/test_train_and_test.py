@@ -56,6 +56,8 @@ def run(monkeypatch, capsys):
     # It formats the config with yapf for a second, again and again.
     monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode',
                         lambda text, **_: (text, True))
+    # mmengine's loggers keep streams that pytest has closed since.
+    monkeypatch.setattr('logging.raiseExceptions', False)
 
     def run_tool(name, *words):
         monkeypatch.setattr(sys, 'argv', [name, *map(str, words)])
