@@ -72,6 +72,7 @@ def plot_seeds(path: PathLike, panels: Sequence[Panel],
             axis.set_yticks(range(len(values)), list(values), fontsize=8)
             axis.set_ylim(len(values) - 0.5, -0.5)
             axis.tick_params(axis='x', labelsize=8)
+            axis.locator_params(axis='x', nbins=4)
             axis.grid(axis='x', alpha=0.3)
         with atomic_path(path) as temporary:
             FigureCanvasSVG(figure).print_svg(
