@@ -1,4 +1,5 @@
 """The detectors that the benchmarks of speed and memory compare."""
+import argparse
 import json
 import os
 import platform
@@ -158,6 +159,14 @@ def _gpu_milliseconds(run: Callable[[], Any]) -> float:
     end.record()
     torch.cuda.synchronize()
     return start.elapsed_time(end)
+
+
+def positive(value: str) -> int:
+    """An integer of at least 1, for argparse."""
+    number = int(value)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'{value}: expected 1 or more')
+    return number
 
 
 def require_device(device: str) -> None:

@@ -35,6 +35,7 @@ from detectors import (  # noqa: E402
     build,
     hardware,
     measure,
+    positive,
     require_device,
     write_report,
 )
@@ -250,14 +251,6 @@ def plot(rows: List[Dict[str, Any]], path: Path) -> None:
     figure.legend(*handles, loc='outside lower center', ncols=len(FORMS))
     figure.savefig(path, format='png', dpi=120)
     plt.close(figure)
-
-
-def positive(value: str) -> int:
-    """An integer of at least 1, for argparse."""
-    number = int(value)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'{value}: expected 1 or more')
-    return number
 
 
 def parse_args() -> argparse.Namespace:

@@ -1,185 +1,178 @@
-"""A training step of the folded S model at several sizes of vocabulary.
+"""Inference with large vocabularies: time and memory from the image to boxes.
 
-Dense is the convolution form of the attention (a convolution to N channels a
-head, then a maximum) with mmyolo's losses; sparse is this package's guide
-maximum with the losses from sparse targets. Steps of the two alternate; each
-runs in its own process, whose peak of resident memory is reported, also
-without what it was before the first step. Prints a table, writes JSON.
+Forms, at several numbers of classes:
 
-    python benchmarks/vocabulary.py --classes 80 1203 --threads 2 --rounds 5
+folded        mmyolo's post-processing
+folded-lean   that of this package, without copies of all scores
+deploy-lean   the deploy form with it
+
+Each runs in a process of its own, in turns; reported are the median, the time
+beside that of the smallest vocabulary, and the process's peak of memory. Image
+and weights are random; the biases are set such that --candidates scores pass
+the threshold. Prints a table, writes JSON and a picture.
+
+    python benchmarks/vocabulary.py --classes 80 1203 21841 --rounds 5
 """
 import argparse
-import json
 import os
-import platform
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Any, Callable, Dict, List
 
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
 import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
-from mmengine.config import ConfigDict  # noqa: E402
-from mmengine.registry import init_default_scope  # noqa: E402
-from mmyolo.registry import MODELS  # noqa: E402
+from detectors import (  # noqa: E402
+    SIZES,
+    TEST_CFG,
+    build,
+    hardware,
+    positive,
+    require_device,
+    write_report,
+)
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
+from workers import paired, take_turns  # noqa: E402
 
-import yolo_world_rep  # noqa: E402, F401  registers the models
-from yolo_world_rep.demo import timing  # noqa: E402
-from yolo_world_rep.reparam import folding  # noqa: E402
+from yolo_world_rep.deploy import count_flops  # noqa: E402
 from yolo_world_rep.utils import cli  # noqa: E402
 from yolo_world_rep.utils.files import atomic_path  # noqa: E402
 
-FORMS = ('dense', 'sparse')
-CHANNELS = [256, 512, 1024]
-NORM_CFG = dict(type='BN', momentum=0.03, eps=0.001)
-BOXES = 8
+FORMS = ('folded', 'folded-lean', 'deploy-lean')
 
 
-def build_model(num_classes: int, form: str) -> nn.Module:
-    """The folded v2 S model in training mode."""
-    scale = dict(deepen_factor=0.33, widen_factor=0.5, norm_cfg=NORM_CFG)
-    init_default_scope('mmyolo')
-    return MODELS.build(
-        ConfigDict(
-            type='SimpleYOLOWorldDetector',
-            mm_neck=True,
-            reparameterized=True,
-            num_train_classes=num_classes,
-            num_test_classes=num_classes,
-            backbone=dict(
-                type='MultiModalYOLOBackbone',
-                with_text_model=False,
-                image_model=dict(
-                    type='YOLOv8CSPDarknet',
-                    last_stage_out_channels=1024,
-                    **scale)),
-            neck=dict(
-                type='YOLOWorldPAFPN',
-                in_channels=CHANNELS,
-                out_channels=CHANNELS,
-                guide_channels=num_classes,
-                embed_channels=[128, 256, 512],
-                num_heads=[4, 8, 16],
-                num_csp_blocks=3,
-                block_cfg=dict(type='RepConvMaxSigmoidCSPLayerWithTwoConv'),
-                **scale),
-            bbox_head=dict(
-                type='RepYOLOWorldHead',
-                sparse_targets=form == 'sparse',
-                head_module=dict(
-                    type='RepYOLOWorldHeadModule',
-                    num_classes=num_classes,
-                    num_guide=num_classes,
-                    embed_dims=512,
-                    in_channels=CHANNELS,
-                    widen_factor=0.5,
-                    norm_cfg=NORM_CFG)),
-            train_cfg=dict(
-                assigner=dict(
-                    type='BatchTaskAlignedAssigner',
-                    num_classes=num_classes,
-                    use_ciou=True,
-                    topk=10,
-                    alpha=0.5,
-                    beta=6.0,
-                    eps=1e-9)))).train()
+def prepare(form: str, size: str, classes: int, side: int, candidates: int,
+            device: str) -> Callable[[], None]:
+    """Detections in an image."""
+    kind, _, lean = form.partition('-')
+    detector = build(kind, size, classes, lean_predictions=bool(lean))
+    detector = detector.eval().requires_grad_(False).to(device)
+    image = torch.rand(1, 3, side, side, device=device)
+    meta = dict(
+        ori_shape=(side, side), scale_factor=(1., 1.), pad_param=None)
+
+    @torch.inference_mode()
+    def run() -> None:
+        head = detector.bbox_head
+        head.predict_by_feat(
+            *head(detector.neck(detector.backbone.forward_image(image))),
+            batch_img_metas=[meta])
+
+    set_biases(detector, image, candidates)
+    return run
 
 
-def guide_max_of_convs(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
-    """The maximum as the public convolution form computes it."""
-    return torch.stack([
-        F.conv2d(embed_BdS[..., None], guide_Nd[:, :, None, None]).max(1)[0]
-        [..., 0] for embed_BdS, guide_Nd in zip(
-            embed_BMdS.unbind(1), guide_MNd.unbind(0))
-    ], 1)
+@torch.inference_mode()
+def set_biases(detector: nn.Module, image: Tensor, candidates: int) -> None:
+    """Shift the logits such that so many pass the threshold."""
+    logits = detector(image, mode='tensor')[0]
+    threshold = torch.tensor(TEST_CFG['score_thr']).logit()
+    best = torch.cat([
+        x.flatten().topk(min(candidates, x.numel()))[0] for x in logits
+    ]).topk(candidates)[0][-1]
+    for contrast in detector.bbox_head.head_module.cls_contrasts:
+        contrast.conv.bias += threshold - best
 
 
-def training_step(form: str, num_classes: int, batch: int,
-                  side: int) -> Callable[[], None]:
-    """A call that computes losses and gradients."""
-    if form == 'dense':
-        folding.guide_max = guide_max_of_convs
-    model = build_model(num_classes, form)
-    images = torch.rand(batch, 3, side, side)
-    corner = torch.rand(batch * BOXES, 2) * side / 2
-    rows = torch.cat([
-        torch.arange(batch).repeat_interleave(BOXES)[:, None].float(),
-        torch.randint(num_classes, (batch * BOXES, 1)).float(), corner,
-        corner + 20 + torch.rand(batch * BOXES, 2) * (side / 2 - 20)
-    ], 1)
-    samples = dict(
-        bboxes_labels=rows,
-        img_metas=[dict(batch_input_shape=(side, side))] * batch)
-
-    def call() -> None:
-        model.zero_grad()
-        sum(model.loss(images, samples).values()).backward()
-
-    return call
-
-
-def measure(num_classes: int, args: argparse.Namespace) -> List[Dict]:
-    """A row for each form, from steps in turn."""
-    costs = timing.costs_in_turn(
-        {
-            form: (training_step,
-                   (form, num_classes, args.batch, args.side))
-            for form in FORMS
-        },
-        args.rounds,
-        warm_up=1,
-        threads=args.threads)
-    return [
+def compare(size: str, args: argparse.Namespace) -> List[Dict[str, Any]]:
+    """A row for each form and number of classes."""
+    cases = [
         dict(
-            classes=num_classes,
             form=form,
-            seconds=cost.seconds,
-            peak_mib=cost.peak_mib,
-            step_mib=cost.call_mib) for form, cost in costs.items()
+            size=size,
+            classes=classes,
+            side=args.side,
+            candidates=args.candidates) for form in args.forms
+        for classes in args.classes
     ]
+    rows = take_turns(prepare, cases, args.rounds, args.device, args.threads)
+    for row in rows:
+        first = next(x for x in rows if x['form'] == row['form'])
+        row['ratio'] = paired(row, first)
+        row['gflops'] = count_flops(
+            build(row['form'].partition('-')[0], size, row['classes']),
+            (args.side, args.side)) / 1e9
+    return rows
 
 
-def print_table(rows: List[Dict], console: Console) -> None:
-    """Both forms and the ratio of the second to the first."""
-    keys = ('seconds', 'peak_mib', 'step_mib')
-    table = Table('classes', 'form', 's a step', 'peak MiB',
-                  'peak MiB above start')
-    for dense, sparse in zip(rows[::2], rows[1::2]):
-        for row in (dense, sparse):
-            table.add_row(
-                str(row['classes']), row['form'],
-                *(f'{row[key]:.2f}' if key == 'seconds' else f'{row[key]:.0f}'
-                  for key in keys))
-        table.add_row('', 'ratio',
-                      *(f'{sparse[key] / dense[key]:.2f}' for key in keys))
-    console.print(table)
+def table_of(rows: List[Dict[str, Any]]) -> Table:
+    """The rows for the terminal."""
+    table = Table(title='From an image to its detections')
+    for name in ('size', 'form', 'classes', 'GFLOPs', 's', '÷ fewest',
+                 'classes ÷ fewest', 'peak MiB', 'MiB beyond start'):
+        table.add_column(name, justify='right')
+    for row in rows:
+        fewest = next(x for x in rows if (x['form'], x['size']) ==
+                      (row['form'], row['size']))['classes']
+        table.add_row(row['size'], row['form'], f'{row["classes"]:,}',
+                      f'{row["gflops"]:.1f}', f'{row["seconds"]:.2f}',
+                      f'{row["ratio"]:.2f}',
+                      f'{row["classes"] / fewest:.1f}',
+                      f'{row["peak_mib"]:.0f}', f'{row["step_mib"]:.0f}')
+    return table
+
+
+def plot(rows: List[Dict[str, Any]], path: Path) -> None:
+    """Time and memory over the number of classes."""
+    import matplotlib
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+    figure, panels = plt.subplots(
+        1, 2, figsize=(9, 3.5), layout='constrained')
+    for panel, key, name in zip(panels, ('seconds', 'peak_mib'),
+                                ('s an image', 'peak MiB')):
+        for size in dict.fromkeys(row['size'] for row in rows):
+            for form in dict.fromkeys(row['form'] for row in rows):
+                own = [
+                    row for row in rows
+                    if (row['size'], row['form']) == (size, form)
+                ]
+                panel.plot([row['classes'] for row in own],
+                           [row[key] for row in own],
+                           'o-',
+                           label=f'{size.upper()} {form}')
+        panel.set(xscale='log', yscale='log', xlabel='classes', ylabel=name)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc='outside lower center',
+        ncols=3)
+    figure.savefig(path, format='png', dpi=120)
+    plt.close(figure)
 
 
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--classes', type=int, nargs='+', default=[80, 1203])
-    parser.add_argument('--batch', type=int, default=1)
-    parser.add_argument('--side', type=int, default=640)
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--rounds', type=int, default=5)
-    parser.add_argument('--out', type=Path, default=Path('vocabulary.json'))
+    parser.add_argument('--forms', nargs='+', choices=FORMS, default=FORMS)
+    parser.add_argument('--sizes', nargs='+', choices=SIZES, default=['s'])
+    parser.add_argument(
+        '--classes', type=positive, nargs='+', default=[80, 1203, 21841])
+    parser.add_argument('--side', type=positive, default=640)
+    parser.add_argument('--candidates', type=positive, default=3000)
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--threads', type=positive, default=2)
+    parser.add_argument('--rounds', type=positive, default=5)
+    parser.add_argument(
+        '--out', type=Path, default=Path('work_dirs/vocabulary.json'))
     args = parser.parse_args()
-    rows = [row for n in args.classes for row in measure(n, args)]
-    print_table(rows, Console())
-    report = dict(
-        torch=torch.__version__,
-        machine=platform.machine(),
-        threads=args.threads,
-        batch=args.batch,
-        side=args.side,
-        rounds=args.rounds,
-        rows=rows)
-    with atomic_path(args.out) as path:
-        path.write_text(json.dumps(report, indent=2))
+    require_device(args.device)
+    rows = [row for size in args.sizes for row in compare(size, args)]
+    console = Console()
+    console.width = max(console.width, 120)
+    console.print(table_of(rows))
+    write_report(
+        args.out,
+        dict(
+            **hardware(args.device, args.threads),
+            side=args.side,
+            candidates=args.candidates,
+            rounds=args.rounds,
+            rows=rows))
+    picture = args.out.with_suffix('.png')
+    with atomic_path(picture) as temporary:
+        plot(rows, temporary)
+    console.print(f'written: {args.out} and {picture.name}')
 
 
 if __name__ == '__main__':
