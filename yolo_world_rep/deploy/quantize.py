@@ -196,13 +196,19 @@ def quantize_openvino(model: Any, images: CalibrationImages,
         openvino.Model: The quantized one.
     """
     import nncf
-    known = {node.get_friendly_name() for node in model.get_ops()}
+    # A convolution with a bias is an addition of that name here, after a
+    # convolution named name/WithoutBiases.
+    names: Dict[str, List[str]] = {}
+    for node in model.get_ops():
+        name = node.get_friendly_name()
+        names.setdefault(name.split('/')[0], []).append(name)
     kept = [
-        layer.node for layer in layers if layer.kept and layer.node in known
+        name for layer in layers if layer.kept
+        for name in names.get(layer.node, [])
     ]
     lost = [
-        layer.node for layer in layers
-        if layer.kept and layer.operator == 'Conv' and layer.node not in known
+        layer.node for layer in layers if layer.kept
+        and layer.operator == 'Conv' and layer.node not in names
     ]
     assert not lost, f'convolutions without a name in OpenVINO: {lost}'
     with _quiet('nncf'):
