@@ -43,6 +43,7 @@ from yolo_world_rep.demo import (  # noqa: E402
     tuning,
     world,
 )
+from yolo_world_rep.demo.processes import costs_in_turn  # noqa: E402
 from yolo_world_rep.demo.summary import (  # noqa: E402
     paired,
     plot_seeds,
@@ -265,11 +266,13 @@ class Run(tuning.Trainings):
                 continue
             self.say(f'timing steps: {label}')
             folder = self.work_dir / 'configs'
-            found = timing.costs_in_turn(
+            found = costs_in_turn(
                 {
                     way: (timing.training_step,
-                          (str(folder / f'{experiment}_{SLUGS[way]}.py'),
-                           width)) for way in WAYS
+                          dict(
+                              config=str(
+                                  folder / f'{experiment}_{SLUGS[way]}.py'),
+                              width=width)) for way in WAYS
                 },
                 self.plan.rounds // (5 if width else 1) or 1,
                 threads=self.args.threads)

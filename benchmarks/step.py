@@ -36,8 +36,8 @@ from detectors import (  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
-from workers import paired, take_turns  # noqa: E402
 
+from yolo_world_rep.demo.processes import costs_in_turn  # noqa: E402
 from yolo_world_rep.reparam import folding  # noqa: E402
 from yolo_world_rep.utils import cli  # noqa: E402
 from yolo_world_rep.utils.files import atomic_path  # noqa: E402
@@ -133,27 +133,36 @@ def step_of_part(detector: nn.Module, images: Tensor,
 def compare(part: str, size: str, classes: int,
             args: argparse.Namespace) -> List[Dict[str, Any]]:
     """A row for each form."""
-    cases = [
+    case = dict(
+        part=part,
+        size=size,
+        classes=classes,
+        batch=args.batch,
+        side=args.side,
+        device=args.device)
+    costs = costs_in_turn(
+        {form: (prepare, dict(case, form=form))
+         for form in args.forms},
+        args.rounds,
+        warm_up=1,
+        threads=args.threads,
+        device=args.device)
+    return [
         dict(
+            case,
             form=form,
-            part=part,
-            size=size,
-            classes=classes,
-            batch=args.batch,
-            side=args.side) for form in args.forms
+            **cost._asdict(),
+            ratio={name: cost.ratio(base)
+                   for name, base in costs.items()},
+            cpu_ratio={
+                name: cost.ratio(base, 'cpu_seconds')
+                for name, base in costs.items()
+            },
+            memory_ratio={
+                name: cost.call_mib / base.call_mib
+                for name, base in costs.items()
+            }) for form, cost in costs.items()
     ]
-    rows = take_turns(prepare, cases, args.rounds, args.device, args.threads)
-    for row in rows:
-        row['ratio'] = {base['form']: paired(row, base) for base in rows}
-        row['cpu_ratio'] = {
-            base['form']: paired(row, base, 'cpu_seconds')
-            for base in rows
-        }
-        row['memory_ratio'] = {
-            base['form']: row['step_mib'] / base['step_mib']
-            for base in rows
-        }
-    return rows
 
 
 def table_of(rows: List[Dict[str, Any]]) -> Table:
@@ -168,7 +177,7 @@ def table_of(rows: List[Dict[str, Any]]) -> Table:
         table.add_row(
             row['part'], row['size'], str(row['classes']), row['form'],
             f'{row["seconds"]:.2f}', f'{row["peak_mib"]:.0f}',
-            f'{row["step_mib"]:.0f}', *(f'{row[key][form]:.2f}'
+            f'{row["call_mib"]:.0f}', *(f'{row[key][form]:.2f}'
                                         for key in ('ratio', 'memory_ratio')
                                         for form in forms))
     return table
@@ -191,7 +200,7 @@ def plot(rows: List[Dict[str, Any]], path: Path) -> None:
         groups = list(
             dict.fromkeys((row['size'], row['classes']) for row in own))
         forms = list(dict.fromkeys(row['form'] for row in own))
-        for panel, key in zip(line, ('seconds', 'step_mib')):
+        for panel, key in zip(line, ('seconds', 'call_mib')):
             for offset, form in enumerate(forms):
                 panel.bar([x + offset / 5 for x in range(len(groups))], [
                     row[key] for group in groups for row in own
@@ -238,7 +247,7 @@ def main() -> None:
                 rows += compare(part, size, classes, args)
         args.forms = forms
     console = Console()
-    console.width = max(console.width, 190)
+    console.width = max(console.width, 220)
     for part in args.parts:
         console.print(table_of([row for row in rows if row['part'] == part]))
     write_report(

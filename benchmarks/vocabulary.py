@@ -33,8 +33,8 @@ from detectors import (  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
-from workers import paired, take_turns  # noqa: E402
 
+from yolo_world_rep.demo.processes import costs_in_turn  # noqa: E402
 from yolo_world_rep.deploy import count_flops  # noqa: E402
 from yolo_world_rep.utils import cli  # noqa: E402
 from yolo_world_rep.utils.files import atomic_path  # noqa: E402
@@ -78,21 +78,30 @@ def set_biases(detector: nn.Module, image: Tensor, candidates: int) -> None:
 def compare(size: str, args: argparse.Namespace) -> List[Dict[str, Any]]:
     """A row for each form and number of classes."""
     cases = [
-        dict(
-            form=form,
-            size=size,
-            classes=classes,
-            side=args.side,
-            candidates=args.candidates) for form in args.forms
+        dict(form=form, size=size, classes=classes, side=args.side,
+             candidates=args.candidates) for form in args.forms
         for classes in args.classes
     ]
-    rows = take_turns(prepare, cases, args.rounds, args.device, args.threads)
-    for row in rows:
-        first = next(x for x in rows if x['form'] == row['form'])
-        row['ratio'] = paired(row, first)
-        row['gflops'] = count_flops(
-            build(row['form'].partition('-')[0], size, row['classes']),
-            (args.side, args.side)) / 1e9
+    costs = costs_in_turn(
+        {
+            f'{case["form"]} {case["classes"]}':
+            (prepare, dict(case, device=args.device)) for case in cases
+        },
+        args.rounds,
+        warm_up=1,
+        threads=args.threads,
+        device=args.device)
+    rows = []
+    for case, cost in zip(cases, costs.values()):
+        detector = build(case['form'].partition('-')[0], size,
+                         case['classes'])
+        rows.append(
+            dict(
+                case,
+                **cost._asdict(),
+                ratio=cost.ratio(
+                    costs[f'{case["form"]} {args.classes[0]}']),
+                gflops=count_flops(detector, (args.side, args.side)) / 1e9))
     return rows
 
 
@@ -109,7 +118,7 @@ def table_of(rows: List[Dict[str, Any]]) -> Table:
                       f'{row["gflops"]:.1f}', f'{row["seconds"]:.2f}',
                       f'{row["ratio"]:.2f}',
                       f'{row["classes"] / fewest:.1f}',
-                      f'{row["peak_mib"]:.0f}', f'{row["step_mib"]:.0f}')
+                      f'{row["peak_mib"]:.0f}', f'{row["call_mib"]:.0f}')
     return table
 
 

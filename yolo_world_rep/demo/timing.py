@@ -1,37 +1,16 @@
 """How long models take, measured side by side."""
-import multiprocessing
-import resource
 import statistics
-import sys
 import time
-from multiprocessing.connection import Connection
-from typing import Callable, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Optional
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch import nn
 
 from ..utils.files import PathLike
-
-Maker = Tuple[Callable[..., Callable[[], None]], tuple]
-
-
-class Cost(NamedTuple):
-    """What a call takes.
-
-    Args:
-        seconds (float): Median.
-        peak_mib (float): Largest resident memory of its process, in MiB.
-        call_mib (float): The same without what it was before the first
-            call.
-    """
-    seconds: float
-    peak_mib: float
-    call_mib: float
 
 
 def network(model: nn.Module, batch: dict) -> Callable[[], None]:
@@ -110,67 +89,3 @@ def training_step(config: PathLike,
         model.train_step(batch, optimizer)
 
     return call
-
-
-def costs_in_turn(makers: Mapping[str, Maker],
-                  rounds: int = 20,
-                  warm_up: int = 3,
-                  threads: int = 1) -> Dict[str, Cost]:
-    """Seconds and memory of calls, each in a process of its own, in turns.
-
-    Args:
-        makers (Mapping): Name to a function of a module and its arguments;
-            it gives the call to measure.
-        rounds (int): Measurements of each. Defaults to 20.
-        warm_up (int): Calls of each before them. Defaults to 3.
-        threads (int): Of torch. Defaults to 1.
-
-    Returns:
-        dict: The cost by name.
-    """
-    context = multiprocessing.get_context('spawn')
-    pipes, workers = {}, []
-    for name, (maker, arguments) in makers.items():
-        pipes[name], end = context.Pipe()
-        workers.append(
-            context.Process(
-                target=_serve,
-                args=(end, threads, maker, arguments),
-                daemon=True))
-        workers[-1].start()
-        end.close()
-    taken: Dict[str, list] = {name: [] for name in makers}
-    for _ in range(warm_up + rounds):
-        for name, pipe in pipes.items():
-            pipe.send(True)
-            taken[name].append(pipe.recv())
-    for pipe, worker in zip(pipes.values(), workers):
-        pipe.send(False)
-        worker.join()
-    return {
-        name: Cost(
-            statistics.median(seconds for seconds, _, _ in calls[warm_up:]),
-            calls[-1][2], calls[-1][2] - calls[-1][1])
-        for name, calls in taken.items()
-    }
-
-
-def _serve(pipe: Connection, threads: int, maker: Callable,
-           arguments: tuple) -> None:
-    """One call, and what it took, whenever asked."""
-    # A line for each parameter that is frozen is too much.
-    MMLogger.get_current_instance().setLevel('ERROR')
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    call = maker(*arguments)
-    start = _peak_mib()
-    while pipe.recv():
-        begin = time.perf_counter()
-        call()
-        pipe.send((time.perf_counter() - begin, start, _peak_mib()))
-
-
-def _peak_mib() -> float:
-    """Largest resident memory of this process so far."""
-    unit = 2**20 if sys.platform == 'darwin' else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
