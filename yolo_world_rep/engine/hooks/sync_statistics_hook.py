@@ -2,7 +2,7 @@
 from itertools import chain
 
 import torch
-from mmengine.dist import all_reduce_params, get_world_size
+from mmengine.dist import all_reduce_params, broadcast, get_world_size
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from mmyolo.registry import HOOKS
@@ -32,7 +32,17 @@ class SyncStatisticsHook(Hook):
             hook.ema_model.module.buffers() for hook in runner.hooks
             if isinstance(hook, EMAHook)
         ]
-        all_reduce_params([
+        buffers = [
             buffer for buffer in chain(runner.model.buffers(), *averaged)
             if torch.is_floating_point(buffer)
-        ], op='mean')
+        ]
+        # By differences to those of the first process: what is equal
+        # everywhere, as frozen statistics are, keeps its last bit.
+        firsts = [buffer.clone() for buffer in buffers]
+        for first in firsts:
+            broadcast(first)
+        for buffer, first in zip(buffers, firsts):
+            buffer.sub_(first)
+        all_reduce_params(buffers, op='mean')
+        for buffer, first in zip(buffers, firsts):
+            buffer.add_(first)
