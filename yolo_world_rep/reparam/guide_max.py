@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from . import guide_max_triton
+
 # Up to here, training takes one product and one maximum. Measured on CPU cores
 # with the sizes of the S model: on two threads both ways are about even around
 # here, and from some hundred guides on the pieces win.
@@ -56,6 +58,9 @@ def guide_max(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
         # max returns indices as well, so that the backward pass need not
         # keep the N-sized product as amax would.
         return torch.matmul(guide_MNd, embed_BMdS).max(dim=-2)[0]
+    if not _is_recorded() and guide_max_triton.is_chosen(
+            embed_BMdS, guide_MNd, _winners_of_pieces):
+        return guide_max_triton.winners(embed_BMdS, guide_MNd)[0]
     peak_BMS = None
     for _, piece_MNd in _pieces(embed_BMdS, guide_MNd):
         piece_BMS = torch.matmul(piece_MNd, embed_BMdS).amax(dim=-2)
@@ -92,26 +97,40 @@ def _pieces(embed_BMdS: Tensor,
         yield number * size, piece_MNd
 
 
+def _winners(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
+    """Maxima and the numbers of the guides that they are of, (B, M, S)."""
+    if guide_max_triton.is_chosen(embed_BMdS, guide_MNd, _winners_of_pieces):
+        return guide_max_triton.winners(embed_BMdS, guide_MNd)
+    return _winners_of_pieces(embed_BMdS, guide_MNd)
+
+
+def _winners_of_pieces(embed_BMdS: Tensor,
+                       guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
+    """The same by products and maxima, some guides at a time."""
+    embed_BMSd = embed_BMdS.transpose(-1, -2)
+    peak_BMS, winner_BMS = None, None
+    for start, piece_MNd in _pieces(embed_BMdS, guide_MNd):
+        # The maximum runs along contiguous memory in this order.
+        product_BMSN = torch.matmul(embed_BMSd,
+                                    piece_MNd.transpose(-1, -2))
+        value_BMS, index_BMS = product_BMSN.max(dim=-1)
+        if peak_BMS is None:
+            peak_BMS, winner_BMS = value_BMS, index_BMS
+            continue
+        winner_BMS = torch.where(value_BMS > peak_BMS, index_BMS + start,
+                                 winner_BMS)
+        # Unlike the comparison, this one keeps NaN.
+        peak_BMS = torch.maximum(peak_BMS, value_BMS)
+    return peak_BMS, winner_BMS
+
+
 class _GuideMax(torch.autograd.Function):
     """:func:`guide_max` with the backward pass of the winners alone."""
 
     @staticmethod
     def forward(ctx: Any, embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
         """Maxima, and the winners for the backward pass."""
-        embed_BMSd = embed_BMdS.transpose(-1, -2)
-        peak_BMS, winner_BMS = None, None
-        for start, piece_MNd in _pieces(embed_BMdS, guide_MNd):
-            # The maximum runs along contiguous memory in this order.
-            product_BMSN = torch.matmul(embed_BMSd,
-                                        piece_MNd.transpose(-1, -2))
-            value_BMS, index_BMS = product_BMSN.max(dim=-1)
-            if peak_BMS is None:
-                peak_BMS, winner_BMS = value_BMS, index_BMS
-                continue
-            winner_BMS = torch.where(value_BMS > peak_BMS, index_BMS + start,
-                                     winner_BMS)
-            # Unlike the comparison, this one keeps NaN.
-            peak_BMS = torch.maximum(peak_BMS, value_BMS)
+        peak_BMS, winner_BMS = _winners(embed_BMdS, guide_MNd)
         embed_grad, guide_grad = ctx.needs_input_grad
         ctx.guide_shape, ctx.guide_dtype = guide_MNd.shape, guide_MNd.dtype
         ctx.embed_dtype = embed_BMdS.dtype

@@ -1,0 +1,72 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from yolo_world_rep.reparam import guide_max_triton as module
+from yolo_world_rep.reparam.guide_max import _winners_of_pieces
+
+INTERPRETED = Path(__file__).with_name('interpreted_kernel.py')
+
+
+def test_in_the_interpreter():
+    pytest.importorskip('triton', reason='no triton (1 GB, not pinned)')
+    # The variable counts when Triton is imported.
+    done = subprocess.run(
+        [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider',
+         str(INTERPRETED)],
+        cwd=INTERPRETED.parents[2],
+        env={**os.environ, 'TRITON_INTERPRET': '1'},
+        capture_output=True,
+        text=True)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+class OnGPU:
+    """As much of a tensor as the choice looks at."""
+    is_cuda, dtype, device = True, torch.float32, torch.device('cuda')
+
+    def __init__(self, *shape):
+        self.shape = shape
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    monkeypatch.setenv(module.ENABLE, '1')
+    monkeypatch.setattr(module, '_chosen', {})
+    return OnGPU(1, 4, 32, 6400), OnGPU(4, 1203, 32)
+
+
+@pytest.mark.parametrize(('kernel', 'dense', 'off_by', 'chosen'), [
+    (1., 2., 1e-6, True),
+    (2., 1., 1e-6, False),
+    (1., 2., 1., False),
+    (1., 2., float('nan'), False),
+])
+def test_chosen_where_it_agrees_and_is_faster(asked, monkeypatch, kernel,
+                                              dense, off_by, chosen):
+    times = {module.winners: kernel, _winners_of_pieces: dense}
+    monkeypatch.setattr(module, '_milliseconds', lambda way, *_: times[way])
+    tried = []
+    monkeypatch.setattr(
+        module, 'disagreement',
+        lambda *args: (tried.append(args), (off_by, 1e-5))[1])
+    for _ in range(2):
+        assert module.is_chosen(*asked, _winners_of_pieces) is chosen
+    assert len(tried) == 1
+
+
+def test_not_unless_asked_for(asked, monkeypatch):
+    monkeypatch.delenv(module.ENABLE)
+    assert not module.is_chosen(*asked, None)
+
+
+def test_not_on_a_cpu_or_in_double_precision(asked):
+    embed, guide = asked
+    guide.dtype = embed.dtype = torch.float64
+    assert not module.is_chosen(embed, guide, None)
+    assert not module.is_chosen(torch.rand(1, 1, 32, 5), torch.rand(1, 9, 32),
+                                None)

@@ -1,0 +1,162 @@
+"""The product with the guides and its maximum as one kernel for GPUs.
+
+The N-sized product lives in registers, a tile at a time, and is never
+written. Which guide wins comes along for the backward pass.
+
+It has run in Triton's interpreter only, not on a GPU, and therefore waits to
+be asked for: set the environment variable ``YOLO_WORLD_REP_TRITON`` to 1.
+Then, for each new kind of input, both ways are run once, compared and timed,
+and the kernel is used where it agrees and is faster. The log says which.
+
+Shape suffixes as in :mod:`yolo_world_rep.reparam.folding`.
+"""
+import os
+import statistics
+from typing import Callable, Dict, NamedTuple, Tuple
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+ENABLE = 'YOLO_WORLD_REP_TRITON'
+TYPES = (torch.float32, torch.float16, torch.bfloat16)
+ROUNDS = 10
+# Of the products' range: one sums in another order than the other.
+TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
+# Positions and guides of a tile; Triton multiplies no less than 16.
+TILE = 64
+MIN_WIDTH = 16
+
+Winners = Callable[[Tensor, Tensor], Tuple[Tensor, Tensor]]
+
+
+class Kind(NamedTuple):
+    """What the choice depends on; sizes to the next power of two."""
+    device: torch.device
+    dtype: torch.dtype
+    sets: int
+    positions: int
+    guides: int
+    width: int
+
+
+_chosen: Dict[Kind, bool] = {}
+
+
+def is_chosen(embed_BMdS: Tensor, guide_MNd: Tensor, dense: Winners) -> bool:
+    """Whether the kernel is to be used for such inputs.
+
+    Args:
+        embed_BMdS (Tensor): Image embeddings by heads.
+        guide_MNd (Tensor): Guides, (M, N, d) or (B, M, N, d).
+        dense (Callable): The other way, of the same arguments.
+
+    Returns:
+        bool: True where it was asked for, and agrees and is faster.
+    """
+    if (os.environ.get(ENABLE) != '1' or not embed_BMdS.is_cuda
+            or embed_BMdS.dtype not in TYPES
+            or guide_MNd.dtype != embed_BMdS.dtype):
+        return False
+    batch, heads, width, positions = embed_BMdS.shape
+    up = [
+        1 << (size - 1).bit_length()
+        for size in (batch * heads, positions, guide_MNd.shape[-2])
+    ]
+    kind = Kind(embed_BMdS.device, embed_BMdS.dtype, *up, width)
+    if kind not in _chosen:
+        with torch.no_grad():
+            _chosen[kind] = _try(kind, embed_BMdS, guide_MNd, dense)
+    return _chosen[kind]
+
+
+def _try(kind: Kind, embed_BMdS: Tensor, guide_MNd: Tensor,
+         dense: Winners) -> bool:
+    """Compare both ways and time them."""
+    worst, allowed = disagreement(embed_BMdS, guide_MNd, dense)
+    if not worst <= allowed:
+        print_log(
+            f'Guide maximum, {kind}: the Triton kernel is off by {worst:.3g} '
+            f'({allowed:.3g} allowed) and is not used.', 'current', 30)
+        return False
+    kernel, other = (_milliseconds(way, embed_BMdS, guide_MNd)
+                     for way in (winners, dense))
+    print_log(
+        f'Guide maximum, {kind}: {kernel:.3f} ms by the Triton kernel, '
+        f'{other:.3f} ms by a product and a maximum.', 'current')
+    return kernel < other
+
+
+def disagreement(embed_BMdS: Tensor, guide_MNd: Tensor,
+                 dense: Winners) -> Tuple[float, float]:
+    """Largest difference of the maxima, and what rounding may cause.
+
+    The winners are compared by the products that they stand for: of guides
+    that tie, either may win.
+    """
+    expected_BMS, _ = dense(embed_BMdS, guide_MNd)
+    peak_BMS, winner_BMS = winners(embed_BMdS, guide_MNd)
+    if guide_MNd.dim() == 3:
+        guide_MNd = guide_MNd.expand(len(embed_BMdS), *guide_MNd.shape)
+    picked_BMSd = guide_MNd.gather(
+        2, winner_BMS[..., None].expand(*winner_BMS.shape,
+                                        guide_MNd.shape[-1]))
+    product_BMS = (picked_BMSd * embed_BMdS.transpose(-1, -2)).sum(-1)
+    worst = max(
+        float((found - expected_BMS).abs().max())
+        for found in (peak_BMS, product_BMS))
+    size = embed_BMdS.norm(dim=2).max() * guide_MNd.norm(dim=-1).max()
+    return worst, TOLERANCE[embed_BMdS.dtype] * float(size)
+
+
+def _milliseconds(way: Winners, *inputs: Tensor) -> float:
+    """Median time of a way on the GPU."""
+    taken = []
+    for _ in range(ROUNDS):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        way(*inputs)
+        end.record()
+        end.synchronize()
+        taken.append(start.elapsed_time(end))
+    return statistics.median(taken)
+
+
+def winners(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
+    """Maxima over the guides, and which guide each is of, by the kernel.
+
+    Float32 is multiplied in full precision unless
+    ``torch.backends.cuda.matmul.allow_tf32``. Where a product is NaN the
+    maximum is.
+
+    Args:
+        embed_BMdS (Tensor): Image embeddings by heads.
+        guide_MNd (Tensor): Guides, (M, N, d) or (B, M, N, d).
+
+    Returns:
+        tuple[Tensor, Tensor]: Maxima (B, M, S) in the type of the inputs,
+        and numbers of the guides (B, M, S) in int64.
+
+    Raises:
+        ImportError: If Triton is not installed.
+    """
+    try:
+        from .guide_max_kernel import kernel
+    except ImportError as error:
+        raise ImportError(
+            f'{ENABLE}=1 needs Triton ({error}), which comes with torch for '
+            f'CUDA: pip install triton, or unset {ENABLE}.') from error
+    batch, heads, width, positions = embed_BMdS.shape
+    # One set for all images has no step between them.
+    steps = guide_MNd.stride() if guide_MNd.dim() == 4 else (
+        0, *guide_MNd.stride())
+    peak_BMS = embed_BMdS.new_empty(batch, heads, positions)
+    winner_BMS = torch.empty_like(peak_BMS, dtype=torch.int64)
+    grid = (-(-positions // TILE), batch * heads)
+    kernel[grid](
+        embed_BMdS, guide_MNd, peak_BMS, winner_BMS, heads, positions,
+        guide_MNd.shape[-2], width, *embed_BMdS.stride(), *steps,
+        WIDTH=max(MIN_WIDTH, 1 << (width - 1).bit_length()),
+        TILE_S=TILE, TILE_N=TILE,
+        PRECISION='tf32' if torch.backends.cuda.matmul.allow_tf32 else 'ieee')
+    return peak_BMS, winner_BMS
