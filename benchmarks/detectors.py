@@ -200,8 +200,41 @@ def hardware(device: str, threads: int) -> Dict[str, Any]:
         torch=torch.__version__)
 
 
-def write_report(path: Path, report: Dict[str, Any]) -> None:
-    """The JSON of a benchmark."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
+def common_options(parser: argparse.ArgumentParser, name: str,
+                   rounds: int) -> None:
+    """What all the benchmarks take."""
+    parser.add_argument('--sizes', nargs='+', choices=SIZES, default=['s'])
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--threads', type=positive, default=2)
+    parser.add_argument('--rounds', type=positive, default=rounds)
+    parser.add_argument(
+        '--out', type=Path, default=Path(f'work_dirs/{name}.json'))
+
+
+def write_report(rows: List[Dict[str, Any]],
+                 args: argparse.Namespace,
+                 plot: Callable[[List[Dict[str, Any]], Path], None],
+                 **settings: Any) -> str:
+    """Write the JSON of a benchmark, and its picture beside it.
+
+    Args:
+        rows (list[dict]): What was measured.
+        args (Namespace): With the :func:`common_options`.
+        plot (Callable): Draws the rows into a file.
+        **settings: More of the report.
+
+    Returns:
+        str: What was written, for the terminal.
+    """
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    report = dict(
+        **hardware(args.device, args.threads),
+        rounds=args.rounds,
+        **settings,
+        rows=rows)
+    with atomic_path(args.out) as temporary:
         temporary.write_text(json.dumps(report, indent=1))
+    picture = args.out.with_suffix('.png')
+    with atomic_path(picture) as temporary:
+        plot(rows, temporary)
+    return f'written: {args.out} and {picture.name}'

@@ -30,10 +30,9 @@ os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
 import torch  # noqa: E402
 from detectors import (  # noqa: E402
-    SIZES,
     WIDTH,
     build,
-    hardware,
+    common_options,
     measure,
     positive,
     require_device,
@@ -45,7 +44,6 @@ from torch import Tensor, nn  # noqa: E402
 
 from yolo_world_rep.deploy import count_flops  # noqa: E402
 from yolo_world_rep.utils import cli  # noqa: E402
-from yolo_world_rep.utils.files import atomic_path  # noqa: E402
 
 FORMS = ('yolov8', 'text-conditioned', 'folded', 'deploy')
 RUNTIMES = ('eager', 'onnxruntime', 'openvino', 'openvino-bf16')
@@ -256,17 +254,12 @@ def plot(rows: List[Dict[str, Any]], path: Path) -> None:
 def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--sizes', nargs='+', choices=SIZES, default=['s'])
     parser.add_argument('--classes', nargs='+', type=positive, default=[80])
     parser.add_argument(
         '--runtimes', nargs='+', choices=RUNTIMES, default=None)
-    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--cpu-time', action='store_true')
     parser.add_argument('--image-size', type=positive, default=640)
-    parser.add_argument('--threads', type=positive, default=2)
-    parser.add_argument('--rounds', type=positive, default=30)
-    parser.add_argument(
-        '--out', type=Path, default=Path('work_dirs/latency.json'))
+    common_options(parser, 'latency', 30)
     args = parser.parse_args()
     if args.image_size % 32:
         parser.error(f'--image-size {args.image_size}: expected a multiple '
@@ -297,18 +290,13 @@ def main() -> None:
         for num_classes in args.classes:
             rows += compare(size, num_classes, args)
     console.print(table_of(rows, args.cpu_time))
-    write_report(
-        args.out,
-        dict(
-            **hardware(args.device, args.threads),
+    console.print(
+        write_report(
+            rows,
+            args,
+            plot,
             cpu_time=args.cpu_time,
-            image_size=args.image_size,
-            rounds=args.rounds,
-            rows=rows))
-    picture = args.out.with_suffix('.png')
-    with atomic_path(picture) as temporary:
-        plot(rows, temporary)
-    console.print(f'written: {args.out} and {picture.name}')
+            image_size=args.image_size))
 
 
 if __name__ == '__main__':

@@ -26,9 +26,8 @@ os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from detectors import (  # noqa: E402
-    SIZES,
     build,
-    hardware,
+    common_options,
     positive,
     require_device,
     write_report,
@@ -40,7 +39,6 @@ from torch import Tensor, nn  # noqa: E402
 from yolo_world_rep.demo.processes import costs_in_turn  # noqa: E402
 from yolo_world_rep.reparam import folding  # noqa: E402
 from yolo_world_rep.utils import cli  # noqa: E402
-from yolo_world_rep.utils.files import atomic_path  # noqa: E402
 
 FORMS = ('yolov8', 'text-conditioned', 'folded-dense', 'folded')
 PARTS = ('model', 'attention-and-head')
@@ -225,16 +223,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--parts', nargs='+', choices=PARTS, default=PARTS)
     parser.add_argument('--forms', nargs='+', choices=FORMS, default=FORMS)
-    parser.add_argument('--sizes', nargs='+', choices=SIZES, default=['s'])
     parser.add_argument(
         '--classes', type=positive, nargs='+', default=[80, 1203])
     parser.add_argument('--batch', type=positive, default=1)
     parser.add_argument('--side', type=positive, default=640)
-    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
-    parser.add_argument('--threads', type=positive, default=2)
-    parser.add_argument('--rounds', type=positive, default=10)
-    parser.add_argument(
-        '--out', type=Path, default=Path('work_dirs/step.json'))
+    common_options(parser, 'step', 10)
     args = parser.parse_args()
     require_device(args.device)
     rows: List[Dict[str, Any]] = []
@@ -250,18 +243,13 @@ def main() -> None:
     console.width = max(console.width, 220)
     for part in args.parts:
         console.print(table_of([row for row in rows if row['part'] == part]))
-    write_report(
-        args.out,
-        dict(
-            **hardware(args.device, args.threads),
+    console.print(
+        write_report(
+            rows,
+            args,
+            plot,
             batch=args.batch,
-            side=args.side,
-            rounds=args.rounds,
-            rows=rows))
-    picture = args.out.with_suffix('.png')
-    with atomic_path(picture) as temporary:
-        plot(rows, temporary)
-    console.print(f'written: {args.out} and {picture.name}')
+            side=args.side))
 
 
 if __name__ == '__main__':

@@ -22,10 +22,9 @@ os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
 import torch  # noqa: E402
 from detectors import (  # noqa: E402
-    SIZES,
     TEST_CFG,
     build,
-    hardware,
+    common_options,
     positive,
     require_device,
     write_report,
@@ -37,7 +36,6 @@ from torch import Tensor, nn  # noqa: E402
 from yolo_world_rep.demo.processes import costs_in_turn  # noqa: E402
 from yolo_world_rep.deploy import count_flops  # noqa: E402
 from yolo_world_rep.utils import cli  # noqa: E402
-from yolo_world_rep.utils.files import atomic_path  # noqa: E402
 
 FORMS = ('folded', 'folded-lean', 'deploy-lean')
 
@@ -154,34 +152,24 @@ def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--forms', nargs='+', choices=FORMS, default=FORMS)
-    parser.add_argument('--sizes', nargs='+', choices=SIZES, default=['s'])
     parser.add_argument(
         '--classes', type=positive, nargs='+', default=[80, 1203, 21841])
     parser.add_argument('--side', type=positive, default=640)
     parser.add_argument('--candidates', type=positive, default=3000)
-    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
-    parser.add_argument('--threads', type=positive, default=2)
-    parser.add_argument('--rounds', type=positive, default=5)
-    parser.add_argument(
-        '--out', type=Path, default=Path('work_dirs/vocabulary.json'))
+    common_options(parser, 'vocabulary', 5)
     args = parser.parse_args()
     require_device(args.device)
     rows = [row for size in args.sizes for row in compare(size, args)]
     console = Console()
     console.width = max(console.width, 120)
     console.print(table_of(rows))
-    write_report(
-        args.out,
-        dict(
-            **hardware(args.device, args.threads),
+    console.print(
+        write_report(
+            rows,
+            args,
+            plot,
             side=args.side,
-            candidates=args.candidates,
-            rounds=args.rounds,
-            rows=rows))
-    picture = args.out.with_suffix('.png')
-    with atomic_path(picture) as temporary:
-        plot(rows, temporary)
-    console.print(f'written: {args.out} and {picture.name}')
+            candidates=args.candidates))
 
 
 if __name__ == '__main__':
