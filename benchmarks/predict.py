@@ -27,7 +27,6 @@ from rich.table import Table  # noqa: E402
 from yolo_world_rep.inference import (  # noqa: E402
     Backend,
     Predictor,
-    command,
     open_backend,
 )
 from yolo_world_rep.inference.letterbox import Preprocess  # noqa: E402
@@ -37,6 +36,8 @@ from yolo_world_rep.inference.sources import (  # noqa: E402
 )
 from yolo_world_rep.utils import cli  # noqa: E402
 from yolo_world_rep.utils.files import atomic_path  # noqa: E402
+from yolo_world_rep_cli import models  # noqa: E402
+from yolo_world_rep_cli.parsing import cfg_options  # noqa: E402
 
 READY = 8  # batches in memory that the bare runtime goes round
 
@@ -44,7 +45,7 @@ READY = 8  # batches in memory that the bare runtime goes round
 def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    command.add_model_arguments(parser)
+    models.add_model_arguments(parser)
     parser.add_argument('images', nargs='+', help='files or folders')
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument(
@@ -103,14 +104,14 @@ def main() -> None:
     args = parse_args()
     files = find_files(args.images)
     console = Console()
-    predictor = command.open_predictor(args, score_threshold=args.score)
+    predictor = models.open_predictor(args, score_threshold=args.score)
     alone = open_backend(
         args.model,
         args.checkpoint,
         device=args.device,
         threads=args.threads,
         precision=args.precision,
-        cfg_options=args.cfg_options)
+        cfg_options=cfg_options(args.cfg_options))
     batches = ready(predictor, files)
     count = max(1, len(files) // predictor.batch_size)
     runs: Dict[str, Callable[[], float]] = {
@@ -131,7 +132,7 @@ def main() -> None:
     ratios = [
         end / max(best) for end, *best in zip(last, *runtime)
     ]
-    table = Table(title=command.describe(predictor))
+    table = Table(title=models.describe(predictor))
     table.add_column('what')
     table.add_column('images/s, median', justify='right')
     table.add_column('of the rounds', justify='right')
@@ -147,7 +148,7 @@ def main() -> None:
         temporary.write_text(
             json.dumps(
                 dict(
-                    model=command.describe(predictor),
+                    model=models.describe(predictor),
                     images=len(files),
                     threads=args.threads,
                     cores=os.cpu_count(),

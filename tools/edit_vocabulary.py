@@ -1,43 +1,5 @@
 """Change the classes of a folded checkpoint, fine-tuned or not."""
-import argparse
-
-from yolo_world_rep.reparam.editing import edit_checkpoint
-from yolo_world_rep.utils import cli
-
-
-def parse_args() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('checkpoint', help='folded checkpoint (.pth)')
-    parser.add_argument('--out', required=True, help='the file to write')
-    parser.add_argument(
-        '--keep',
-        nargs='+',
-        metavar='NAME',
-        help='classes that stay, in their new order (default: all)')
-    new = parser.add_mutually_exclusive_group()
-    new.add_argument('--add', help='embeddings of classes to add (.npy)')
-    new.add_argument(
-        '--replace', help='embeddings of classes in the place of all (.npy)')
-    parser.add_argument('--texts', help='names of the new classes (JSON)')
-    parser.add_argument(
-        '--overwrite', action='store_true', help='replace an older result')
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Change one checkpoint."""
-    args = parse_args()
-    result = edit_checkpoint(args.checkpoint, args.out, args.keep, args.add,
-                             args.replace, args.texts, args.overwrite)
-    about = result.meta['yolo_world_rep']
-    for note in result.notes:
-        print(f'note: {note}')
-    print(f'wrote {result.path}: {about["num_classes"]} classes, '
-          f'{about["num_guide"]} guides')
-    if about['classes']:
-        print('classes: ' + ', '.join(about['classes']))
-
+from yolo_world_rep_cli.main import run_tool
 
 if __name__ == '__main__':
-    cli.run(main)
+    run_tool('edit')

@@ -1,30 +1,5 @@
 """Write the weights between a folded checkpoint and its fine-tuning."""
-import argparse
-
-from yolo_world_rep.reparam.interpolation import interpolate_checkpoints
-from yolo_world_rep.utils import cli
-
-
-def parse_args() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('before', help='folded checkpoint before training')
-    parser.add_argument('after', help='the same after it')
-    parser.add_argument(
-        '--alpha', type=float, required=True, help='share of AFTER, 0 to 1')
-    parser.add_argument('--out', required=True, help='the file to write')
-    parser.add_argument(
-        '--overwrite', action='store_true', help='replace an older result')
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Write one checkpoint."""
-    args = parse_args()
-    path = interpolate_checkpoints(args.before, args.after, args.alpha,
-                                   args.out, args.overwrite)
-    print(f'wrote {path}')
-
+from yolo_world_rep_cli.main import run_tool
 
 if __name__ == '__main__':
-    cli.run(main)
+    run_tool('interpolate')

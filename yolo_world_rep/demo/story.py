@@ -35,6 +35,7 @@ from ..datasets.shapes import (
 from ..reparam import convert_checkpoint
 from ..text import load_class_texts
 from ..utils.files import PathLike
+from ..utils.timing import interleaved_medians
 from . import evaluation, picture, timing, training
 from .tuning import FOLDED_CONFIG, TEXT_CONFIG
 from .world import TEXT_CHANNELS, Sizes, make_world
@@ -220,7 +221,7 @@ class Story:
                                     TEXT else FOLDED_CONFIG))))
             for name, model in models.items()
         }
-        milliseconds = timing.interleaved_medians(calls, self.options.rounds)
+        milliseconds = interleaved_medians(calls, self.options.rounds)
         self.say(f'medians of {self.options.rounds} images, taken in turns, '
                  f'on {self.options.threads} thread(s)')
         return milliseconds

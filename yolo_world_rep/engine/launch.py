@@ -1,5 +1,4 @@
 """From a config and the arguments of a command to a runner."""
-import argparse
 import copy
 import os
 import os.path as osp
@@ -9,39 +8,12 @@ from shutil import which
 from typing import Any, Optional
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from . import adapt
 from .checkpoints import is_truncated, truncated_message
 from .variables import check_config, find, resolve_variables
-
-
-def parse_run_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parse a command line with the arguments every run has.
-
-    Args:
-        parser (ArgumentParser): With the command's own arguments; it gets
-            ``--cfg-options``, ``--launcher`` and ``--local_rank``.
-
-    Returns:
-        Namespace: The arguments. The local rank is in the environment as
-        well, where mmengine looks for it.
-    """
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings to override, key=value; lists as key="[a,b]"')
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='how the processes were started')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
 
 
 def work_dir_of(cfg: Config, config_path: str,

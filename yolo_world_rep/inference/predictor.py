@@ -103,7 +103,7 @@ class Predictor:
                 f'{spec.batch}, or export it with --batch dynamic.')
         self.batch_size = batch_size or spec.batch or 1
         self.workers = workers
-        self.preprocess = Preprocess(spec, _size(spec, image_size))
+        self.preprocess = Preprocess(spec, input_size(spec, image_size))
         self.postprocess = PostProcess(spec, score_threshold)
         self.kept = _labels_of(classes, spec.classes)
 
@@ -270,8 +270,12 @@ class Predictor:
                       loaded.item.index, loaded.pixels)
 
 
-def _size(spec: Any, size: Optional[Tuple[int, int]]) -> Optional[tuple]:
-    """Another size of the input, if the model takes it."""
+def input_size(spec: Any, size: Optional[Tuple[int, int]]) -> Optional[tuple]:
+    """Another size of the input than its own, if the model takes it.
+
+    Raises:
+        ValueError: If it does not.
+    """
     if size is None or tuple(size) == spec.image_size:
         return None
     step = max(spec.strides)

@@ -1,37 +1,8 @@
-"""How a command of this package ends: one line for a user's error."""
-import sys
-from typing import Callable, NoReturn, Optional
+"""How a command of this package ends: one line for a user's error.
 
+The command line has it in its own package, since it ends there before this
+one is imported.
+"""
+from yolo_world_rep_cli.ending import one_line, run
 
-def one_line(error: Exception) -> str:
-    """The message of an error in one line.
-
-    That of a data loader's process holds the traceback in it; its last line
-    is the message.
-    """
-    message = str(error)
-    if 'Original Traceback (most recent call last):' in message:
-        message = message.rstrip().rsplit('\n', 1)[-1].split(': ', 1)[-1]
-    return ' '.join(message.split())
-
-
-def run(main: Callable[[], Optional[int]]) -> NoReturn:
-    """Run a command and leave with its exit status.
-
-    A ``ValueError``, ``OSError`` or ``ImportError`` (an extra that is not
-    installed) is the user's to mend: its message goes to standard error in
-    one line, without a traceback, and the status is 2. Anything else is a
-    bug of ours and keeps its traceback.
-
-    Args:
-        main (Callable): The command; returns its exit status, None for 0.
-    """
-    try:
-        status = main()
-    except (ValueError, OSError, ImportError) as error:
-        print(f'error: {one_line(error)}', file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        sys.exit(130)
-    sys.exit(status or 0)
+__all__ = ['one_line', 'run']

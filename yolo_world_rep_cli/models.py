@@ -1,23 +1,20 @@
-"""What the commands that detect share."""
+"""What the commands share that detect."""
 import argparse
 import sys
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional
 
-import cv2
-from mmengine.config import DictAction
-from mmengine.logging import MMLogger
+from .parsing import add_cfg_options, cfg_options
 
-from .predictor import Predictor
+if TYPE_CHECKING:
+    from yolo_world_rep.inference import Predictor
+
+MODEL_HELP = ('config (.py, with --checkpoint) or exported file (.onnx, '
+              '.xml, .torchscript, .pt)')
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments that say which model runs, and how."""
-    parser.add_argument(
-        'model',
-        help='config (.py, with --checkpoint) or exported file (.onnx, .xml, '
-        '.torchscript, .pt)')
-    parser.add_argument('--checkpoint', help='weights of a config')
+def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say what a model runs in."""
     parser.add_argument(
         '--device', default='cpu', help='cpu, cuda:0, ... (default: cpu)')
     parser.add_argument(
@@ -25,6 +22,24 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--precision',
         help='OpenVINO computes in f32, bf16 or f16 (default: f32)')
+
+
+def add_size_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments on a model's input, and on what a config says of it."""
+    parser.add_argument(
+        '--img-size',
+        nargs=2,
+        type=int,
+        metavar=('H', 'W'),
+        help='size of the input, where the model takes any')
+    add_cfg_options(parser)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say which model runs, and how."""
+    parser.add_argument('model', help=MODEL_HELP)
+    parser.add_argument('--checkpoint', help='weights of a config')
+    add_backend_arguments(parser)
     parser.add_argument(
         '--batch', type=int, help='images at a time (default: 1)')
     parser.add_argument(
@@ -32,22 +47,21 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=2,
         help='threads that load images (default: 2)')
-    parser.add_argument(
-        '--img-size',
-        nargs=2,
-        type=int,
-        metavar=('H', 'W'),
-        help='size of the input, where the model takes any')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings to override in a config, key=value')
+    add_size_arguments(parser)
 
 
-def open_predictor(args: argparse.Namespace, **settings: Any) -> Predictor:
-    """The predictor of :func:`add_model_arguments`."""
+def be_quiet() -> None:
+    """Leave the terminal to the results."""
+    from mmengine.logging import MMLogger
     MMLogger.get_current_instance().setLevel('WARNING')
+
+
+def open_predictor(args: argparse.Namespace, **settings: Any) -> 'Predictor':
+    """The predictor of :func:`add_model_arguments`."""
+    import cv2
+
+    from yolo_world_rep.inference import Predictor
+    be_quiet()
     # One thread an image: they work on several at the same time anyhow.
     cv2.setNumThreads(1)
     return Predictor(
@@ -59,11 +73,11 @@ def open_predictor(args: argparse.Namespace, **settings: Any) -> Predictor:
         batch_size=args.batch,
         workers=args.workers,
         image_size=args.img_size and tuple(args.img_size),
-        cfg_options=args.cfg_options,
+        cfg_options=cfg_options(args.cfg_options),
         **settings)
 
 
-def describe(predictor: Predictor) -> str:
+def describe(predictor: 'Predictor') -> str:
     """One line on what runs."""
     backend, spec = predictor.backend, predictor.spec
     height, width = predictor.preprocess.size

@@ -1,0 +1,85 @@
+"""Compare the latency of models of any form, measured in turns.
+
+Timed is the model alone, on images of noise. With configs among the models,
+give --checkpoint once for each, in their order.
+"""
+import argparse
+from typing import TYPE_CHECKING, List
+
+from .. import models
+from ..parsing import cfg_options, positive
+
+if TYPE_CHECKING:
+    from yolo_world_rep.inference.benchmark import Latency
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The models and how they run."""
+    parser.add_argument('model', nargs='+', help=models.MODEL_HELP)
+    parser.add_argument(
+        '--checkpoint',
+        action='append',
+        default=[],
+        help='weights of a config')
+    models.add_backend_arguments(parser)
+    parser.add_argument(
+        '--batch',
+        type=positive,
+        help='images at a time (default: what a file has fixed, else 1)')
+    models.add_size_arguments(parser)
+    parser.add_argument(
+        '--rounds',
+        type=positive,
+        default=30,
+        help='measurements of each model (default: 30)')
+    parser.add_argument(
+        '--warm-up',
+        type=int,
+        default=5,
+        metavar='ROUNDS',
+        help='rounds before them (default: 5)')
+    parser.add_argument(
+        '--json', action='store_true', help='print the figures as JSON')
+
+
+def show(found: 'List[Latency]', rounds: int) -> None:
+    """Print a table."""
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.table import Table
+    table = Table(title=f'medians of {rounds} rounds, in turns')
+    for column in ('model', 'runtime', 'input'):
+        table.add_column(column, overflow='fold')
+    for column in ('ms a batch', 'ms an image', 'ratio'):
+        table.add_column(column, justify='right')
+    for each in found:
+        table.add_row(
+            Path(each.checkpoint or each.model).name,
+            f'{each.runtime} {each.precision}',
+            'x'.join(map(str, each.shape)), f'{each.milliseconds:.2f}',
+            f'{each.milliseconds_an_image:.2f}', f'{each.ratio:.2f}')
+    Console(highlight=False).print(table)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Time the models."""
+    import json
+
+    from yolo_world_rep.inference.benchmark import compare_latency
+    models.be_quiet()
+    found = compare_latency(
+        args.model,
+        args.checkpoint,
+        batch=args.batch,
+        image_size=args.img_size and tuple(args.img_size),
+        rounds=args.rounds,
+        warm_up=args.warm_up,
+        device=args.device,
+        threads=args.threads,
+        precision=args.precision,
+        cfg_options=cfg_options(args.cfg_options))
+    if args.json:
+        print(json.dumps([each._asdict() for each in found], indent=1))
+    else:
+        show(found, args.rounds)

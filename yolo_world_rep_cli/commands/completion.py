@@ -1,0 +1,39 @@
+"""Print the completion of this command for a shell.
+
+bash: eval "$(yolo-world-rep completion bash)" in ~/.bashrc;
+zsh: yolo-world-rep completion zsh > FOLDER_OF_FPATH/_yolo-world-rep
+"""
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The shell."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument('shell', choices=['bash', 'zsh'])
+
+
+def _takes_files(action: argparse.Action) -> bool:
+    """Whether an argument may be a path, as most words here are."""
+    return (action.nargs != 0 and action.choices is None
+            and action.type is None)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print it."""
+    try:
+        import shtab
+    except ImportError as error:
+        raise ImportError(
+            'completion needs shtab, which is not installed: pip install '
+            '"yolo-world-rep[completion]"') from error
+    from ..main import make_parser
+    parser = make_parser()
+    commands, = (
+        action for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction))
+    for each in commands.choices.values():
+        for action in each._actions:
+            if _takes_files(action):
+                # shtab looks for this attribute.
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(parser, args.shell))

@@ -1,0 +1,34 @@
+"""Change the classes of a folded checkpoint, fine-tuned or not."""
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The checkpoint and what becomes of its classes."""
+    parser.add_argument('checkpoint', help='folded checkpoint (.pth)')
+    parser.add_argument('--out', required=True, help='the file to write')
+    parser.add_argument(
+        '--keep',
+        nargs='+',
+        metavar='NAME',
+        help='classes that stay, in their new order (default: all)')
+    new = parser.add_mutually_exclusive_group()
+    new.add_argument('--add', help='embeddings of classes to add (.npy)')
+    new.add_argument(
+        '--replace', help='embeddings of classes in the place of all (.npy)')
+    parser.add_argument('--texts', help='names of the new classes (JSON)')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace an older result')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Change one checkpoint."""
+    from yolo_world_rep.reparam.editing import edit_checkpoint
+    result = edit_checkpoint(args.checkpoint, args.out, args.keep, args.add,
+                             args.replace, args.texts, args.overwrite)
+    about = result.meta['yolo_world_rep']
+    for note in result.notes:
+        print(f'note: {note}')
+    print(f'wrote {result.path}: {about["num_classes"]} classes, '
+          f'{about["num_guide"]} guides')
+    if about['classes']:
+        print('classes: ' + ', '.join(about['classes']))

@@ -1,0 +1,21 @@
+"""Write the weights between a folded checkpoint and its fine-tuning."""
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Both ends and the point between them."""
+    parser.add_argument('before', help='folded checkpoint before training')
+    parser.add_argument('after', help='the same after it')
+    parser.add_argument(
+        '--alpha', type=float, required=True, help='share of AFTER, 0 to 1')
+    parser.add_argument('--out', required=True, help='the file to write')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace an older result')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write one checkpoint."""
+    from yolo_world_rep.reparam.interpolation import interpolate_checkpoints
+    path = interpolate_checkpoints(args.before, args.after, args.alpha,
+                                   args.out, args.overwrite)
+    print(f'wrote {path}')

@@ -1,0 +1,85 @@
+"""Detect in images, folders and videos, with any form of a model."""
+import argparse
+from typing import TYPE_CHECKING
+
+from .. import models
+
+if TYPE_CHECKING:
+    from yolo_world_rep.inference import Result
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The model, the images and where results go."""
+    models.add_model_arguments(parser)
+    parser.add_argument(
+        'source',
+        nargs='+',
+        help='images, videos, folders, patterns, or - for a list of files on '
+        'standard input, one a line')
+    parser.add_argument(
+        '--save-dir', help='folder for pictures with boxes and names')
+    parser.add_argument('--json', help='COCO results file to write')
+    parser.add_argument(
+        '--txt', help='folder for label files: class x y w h score')
+    parser.add_argument(
+        '--score',
+        type=float,
+        default=0.25,
+        help='least score of a detection (default: 0.25)')
+    parser.add_argument(
+        '--classes', nargs='+', metavar='NAME', help='report only these')
+
+
+def summary(result: 'Result') -> str:
+    """What was found in an image, in words."""
+    from collections import Counter
+    counts = Counter(result.label_names)
+    listed = ', '.join(f'{count} {name}' for name, count in counts.items())
+    frame = '' if result.frame is None else f' frame {result.frame}'
+    return f'{result.path}{frame}: {listed or "nothing"}'
+
+
+def run(args: argparse.Namespace) -> int:
+    """Detect; the status is 1 if an image was skipped."""
+    import sys
+    import time
+
+    from yolo_world_rep.inference.sources import (
+        Item,
+        count_images,
+        find_files,
+    )
+    from yolo_world_rep.inference.writing import Writer
+    files = find_files(args.source, sys.stdin)
+    skipped = []
+
+    def skip(item: Item, error: ValueError) -> None:
+        skipped.append(item)
+        print(f'skipped: {" ".join(str(error).split())}', file=sys.stderr)
+
+    writer = Writer(args.save_dir, args.txt, args.json, files)
+    silent = args.save_dir or args.txt or args.json
+    with models.open_predictor(
+            args, score_threshold=args.score,
+            classes=args.classes) as predictor:
+        print(models.describe(predictor))
+        images = detections = 0
+        start = time.perf_counter()
+        with models.progress(count_images(files)) as advance:
+            for result in predictor.stream(
+                    files, on_error=skip, keep_images=bool(args.save_dir)):
+                writer.add(result)
+                images += 1
+                detections += len(result)
+                advance()
+                if not silent:
+                    print(summary(result))
+        seconds = time.perf_counter() - start
+    writer.close()
+    written = ', '.join(
+        str(place) for place in (args.save_dir, args.json, args.txt) if place)
+    print(f'{images} images in {seconds:.1f} s ({images / seconds:.2f}/s), '
+          f'{detections} detections' +
+          (f', {len(skipped)} skipped' if skipped else '') +
+          (f'; written: {written}' if written else ''))
+    return 1 if skipped else 0

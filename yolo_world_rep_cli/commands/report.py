@@ -1,0 +1,21 @@
+"""Write the report on a training: curves, classes, mistakes, commands."""
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The training and its two ends."""
+    parser.add_argument('work_dir', help='folder of the training')
+    parser.add_argument(
+        '--before', help='checkpoint it started from (default: the config\'s '
+        'load_from)')
+    parser.add_argument(
+        '--after', help='trained checkpoint (default: the best, else the '
+        'last)')
+    parser.add_argument('--device', default='cpu', help='such as cuda:0')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write one report."""
+    from yolo_world_rep.engine.report import write_report
+    path = write_report(args.work_dir, args.before, args.after, args.device)
+    print(f'wrote {path}')

@@ -1,0 +1,46 @@
+"""AP of held-out classes before and after fine-tuning a folded model."""
+import argparse
+
+from ..parsing import add_cfg_options, cfg_options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The data, both checkpoints and the held-out classes."""
+    parser.add_argument(
+        'config', help='rep config whose test data have all the classes')
+    parser.add_argument(
+        '--before', required=True, help='folded checkpoint before training')
+    parser.add_argument('--after', required=True, help='the same after it')
+    parser.add_argument(
+        '--text-embed',
+        required=True,
+        help='embeddings of the held-out classes (.npy with its sidecar)')
+    parser.add_argument(
+        '--alphas',
+        nargs='*',
+        type=float,
+        default=[],
+        help='points between both to evaluate as well, such as 0.5')
+    parser.add_argument('--work-dir', help='folder of logs')
+    add_cfg_options(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluate and print one table."""
+    import tempfile
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from yolo_world_rep.engine.retention import between, evaluate_retention
+    with tempfile.TemporaryDirectory() as folder:
+        points = between(args.before, args.after, args.alphas, folder)
+        results = evaluate_retention(args.config, points, args.text_embed,
+                                     args.work_dir,
+                                     cfg_options(args.cfg_options))
+    table = Table(title='AP with the held-out classes added')
+    for column in ('checkpoint', 'tuned classes', 'held-out classes'):
+        table.add_column(column)
+    for each in results:
+        table.add_row(each.name, f'{each.tuned:.3f}', f'{each.held_out:.3f}')
+    Console().print(table)

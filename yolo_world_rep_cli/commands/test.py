@@ -1,0 +1,60 @@
+"""Test a checkpoint with a config file."""
+import argparse
+
+from ..parsing import cfg_options
+from ..running import add_run_arguments, set_local_rank
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Config, checkpoint and what becomes of the detections."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--work-dir', help='folder of logs')
+    parser.add_argument('--out', help='write the detections to this .pkl')
+    parser.add_argument(
+        '--json-prefix',
+        help='write the detections to PREFIX.bbox.json, evaluate nothing')
+    parser.add_argument(
+        '--tta', action='store_true', help='average over augmentations')
+    parser.add_argument(
+        '--show', action='store_true', help='show detections in a window')
+    parser.add_argument(
+        '--deploy',
+        action='store_true',
+        help='switch RepVGG blocks, where a model has some, to deployment')
+    parser.add_argument(
+        '--show-dir', help='folder, in the log folder, to draw detections in')
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds a window stays')
+    add_run_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Test."""
+    if args.out is not None and not args.out.endswith(('.pkl', '.pickle')):
+        raise ValueError(f'--out {args.out}: expected a name that ends in '
+                         f'.pkl or .pickle')
+    set_local_rank(args)
+    from mmengine.config import Config
+    from mmengine.evaluator import DumpResults
+
+    from yolo_world_rep.engine import launch
+    cfg = launch.config_for_test(
+        Config.fromfile(args.config),
+        args.config,
+        args.checkpoint,
+        work_dir=args.work_dir,
+        json_prefix=args.json_prefix,
+        show=args.show,
+        show_dir=args.show_dir,
+        wait_time=args.wait_time,
+        tta=args.tta,
+        deploy=args.deploy,
+        cfg_options=cfg_options(args.cfg_options),
+        launcher=args.launcher)
+    launch.check_files(cfg, ('test_dataloader', ))
+    runner = launch.build_runner(cfg)
+    if args.out is not None:
+        runner.test_evaluator.metrics.append(
+            DumpResults(out_file_path=args.out))
+    runner.test()

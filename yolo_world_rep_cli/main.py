@@ -1,0 +1,142 @@
+"""The command ``yolo-world-rep``, and what the files in ``tools`` call."""
+import argparse
+import difflib
+import os
+import sys
+from typing import NoReturn, Optional, Sequence
+
+from . import ending
+from .commands import COMMANDS, Command
+from .parsing import Parser, add_debug
+
+PROG = 'yolo-world-rep'
+DESCRIPTION = 'Fold class names into YOLO-World; train, export and run it.'
+
+
+class _TopParser(Parser):
+    """A parser whose help fits a screen."""
+
+    def format_help(self) -> str:
+        width = max(map(len, COMMANDS))
+        lines = [
+            f'  {command.name:{width}}  {command.summary}'
+            for command in COMMANDS.values()
+        ]
+        return '\n'.join([
+            f'usage: {PROG} COMMAND ...   ({PROG} COMMAND --help says more)',
+            '', DESCRIPTION, '', *lines, '',
+            '--debug shows the traceback of an error, --version the version'
+        ]) + '\n'
+
+
+class _Version(argparse.Action):
+    """``--version``, looked up when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(
+            option_strings,
+            argparse.SUPPRESS,
+            nargs=0,
+            default=argparse.SUPPRESS,
+            help='show the version')
+
+    def __call__(self, parser: argparse.ArgumentParser,
+                 *_: object) -> NoReturn:
+        print(f'yolo_world_rep {version()}')
+        parser.exit()
+
+
+def version() -> str:
+    """The version of the package, without importing it."""
+    import runpy
+    from importlib.util import find_spec
+    spec = find_spec('yolo_world_rep')
+    assert spec is not None
+    assert spec.submodule_search_locations
+    folder = spec.submodule_search_locations[0]
+    return runpy.run_path(os.path.join(folder, 'version.py'))['__version__']
+
+
+def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
+    """Give a parser the arguments of a command."""
+    command.module.add_arguments(parser)
+    parser.set_defaults(run=command.module.run)
+
+
+def _description(command: Command) -> str:
+    return (command.module.__doc__ or '').strip()
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = _TopParser(prog=PROG, description=DESCRIPTION)
+    add_debug(parser)
+    parser.add_argument('--version', action=_Version)
+    commands = parser.add_subparsers(
+        metavar='COMMAND', required=True, parser_class=Parser)
+    for command in COMMANDS.values():
+        each = commands.add_parser(
+            command.name,
+            help=command.summary,
+            description=_description(command))
+        # Where it is not given here it may have been given before.
+        add_debug(each, default=argparse.SUPPRESS)
+        _fill(each, command)
+    return parser
+
+
+def _check_name(words: Sequence[str]) -> Optional[str]:
+    """What is wrong with the name of the command, if anything is."""
+    name = next((word for word in words if not word.startswith('-')), None)
+    if name is None or name in COMMANDS:
+        return None
+    names = {
+        word: command.name
+        for command in COMMANDS.values()
+        for word in (command.tool, command.name) if word
+    }
+    stem = name[:-len('.py')] if name.endswith('.py') else name
+    near = difflib.get_close_matches(stem, names, 1)
+    hint = (f'did you mean {names[near[0]]!r}?'
+            if near else f'{PROG} --help lists them')
+    return f'no command {name!r}; {hint}'
+
+
+def _execute(args: argparse.Namespace) -> NoReturn:
+    """Run the command that was parsed."""
+    # albumentations looks for updates on the network when it is imported.
+    os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
+    ending.run(lambda: args.run(args), args.debug)
+
+
+def main(words: Optional[Sequence[str]] = None) -> NoReturn:
+    """The command line.
+
+    Args:
+        words (Sequence[str], optional): The arguments. Defaults to None for
+            those of the process.
+    """
+    words = sys.argv[1:] if words is None else words
+    parser = make_parser()
+    if not words:
+        print(f'error: no command; {PROG} --help lists them',
+              file=sys.stderr)
+        sys.exit(2)
+    problem = _check_name(words)
+    if problem:
+        print(f'error: {problem}', file=sys.stderr)
+        sys.exit(2)
+    _execute(parser.parse_args(words))
+
+
+def run_tool(name: str) -> NoReturn:
+    """A command as a program of its own, as the files in ``tools`` are.
+
+    Args:
+        name (str): Of the sub-command.
+    """
+    command = COMMANDS[name]
+    parser = Parser(description=_description(command))
+    add_debug(parser)
+    _fill(parser, command)
+    _execute(parser.parse_args())

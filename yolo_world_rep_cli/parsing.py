@@ -1,0 +1,77 @@
+"""Arguments: what the commands share, without what takes time to import."""
+import argparse
+import sys
+from typing import Any, List, NoReturn, Optional
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(
+            f'error: {" ".join(message.split())} ({self.prog} --help lists '
+            f'the arguments)',
+            file=sys.stderr)
+        sys.exit(2)
+
+
+def add_debug(parser: argparse.ArgumentParser, **settings: Any) -> None:
+    """``--debug``, of the whole command line and of each command."""
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show the traceback of an error',
+        **settings)
+
+
+def positive(text: str) -> int:
+    """A number that is 1 or more, as the type of an argument."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'{text}: expected 1 or more')
+    return number
+
+
+def _setting(word: str) -> str:
+    """``key=value``, as the type of an argument."""
+    if not word.partition('=')[1]:
+        raise argparse.ArgumentTypeError(f'{word}: expected key=value')
+    return word
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """``--cfg-options``; :func:`cfg_options` reads what was given."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        type=_setting,
+        metavar='KEY=VALUE',
+        help='settings of the config to override; lists as key="[a,b]"')
+
+
+def cfg_options(words: Optional[List[str]]) -> Optional[dict]:
+    """The settings of ``--cfg-options``, by mmengine's own rules.
+
+    Args:
+        words (list[str], optional): As given, ``key=value``.
+
+    Returns:
+        dict: Values by dotted key; None if there was no such argument.
+
+    Raises:
+        ValueError: If brackets do not pair up.
+    """
+    if words is None:
+        return None
+    from mmengine.config import DictAction
+    read = argparse.Namespace()
+    action = DictAction(['--cfg-options'], 'settings', nargs='+')
+    try:
+        action(argparse.ArgumentParser(), read, words)
+    except AssertionError as error:
+        raise ValueError(f'--cfg-options: {error}') from error
+    return read.settings
