@@ -6,7 +6,9 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from configparser import ConfigParser
 from email.parser import Parser
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -19,12 +21,13 @@ from yolo_world_rep.compat.versions import SUPPORTED
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = 'yolo_world_rep'
+CLI = 'yolo_world_rep_cli'
 PYTHONS = ('3.9', '3.10', '3.11', '3.12')
 # What packages are built from; a checkout may hold data sets beside it.
 SOURCES = ('setup.py', 'setup.cfg', 'pyproject.toml', 'MANIFEST.in', 'LICENSE',
            'Makefile', 'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md',
-           'model-index.yml', 'requirements', 'configs', 'tools', 'tests',
-           PACKAGE)
+           'CITATION.cff', 'model-index.yml', 'requirements', 'configs',
+           'tools', 'tests', PACKAGE, CLI)
 
 
 def files_below(folder):
@@ -86,10 +89,20 @@ def wheel(source, tmp_path_factory):
 
 class TestWheel:
 
-    def test_has_every_module(self, wheel):
-        modules = files_below(ROOT / PACKAGE)
-        assert modules
+    @pytest.mark.parametrize('package', [PACKAGE, CLI])
+    def test_has_every_module_and_says_it_is_typed(self, wheel, package):
+        modules = files_below(ROOT / package)
+        assert f'{package}/py.typed' in modules
         assert modules <= set(wheel.namelist())
+
+    def test_brings_the_command(self, wheel):
+        name, = (name for name in wheel.namelist()
+                 if name.endswith('.dist-info/entry_points.txt'))
+        entry_points = ConfigParser()
+        entry_points.read_string(wheel.read(name).decode())
+        module, function = entry_points['console_scripts'][
+            'yolo-world-rep'].split(':')
+        assert callable(getattr(import_module(module), function))
 
     @pytest.mark.parametrize('folder', ['configs', 'tools'])
     def test_carries_what_mim_looks_for(self, wheel, folder):
@@ -111,7 +124,7 @@ class TestWheel:
     def test_has_nothing_else(self, wheel):
         tops = {name.split('/')[0] for name in wheel.namelist()}
         tops = {top for top in tops if not top.endswith('.dist-info')}
-        assert tops == {PACKAGE}
+        assert tops == {PACKAGE, CLI}
         assert not [name for name in wheel.namelist() if '.pyc' in name]
 
     def test_metadata(self, wheel):
@@ -148,6 +161,13 @@ class TestWheel:
         # who gets the sdist can test it
         assert (unpacked / 'tests' / 'test_packaging.py').exists()
         assert (unpacked / 'Makefile').exists()
+        assert (unpacked / 'CITATION.cff').exists()
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert citation['version'] == yolo_world_rep.__version__
+    assert citation['license'] == 'GPL-3.0-only'
 
 
 class TestModelIndex:

@@ -1,0 +1,51 @@
+"""Latency from the command line."""
+import json
+
+import pytest
+from tiny_exports import save_brightness
+
+from yolo_world_rep_cli.main import main
+
+
+@pytest.fixture
+def bench(tmp_path, capsys, monkeypatch):
+    """Run it on two files: exit status, output, errors."""
+    monkeypatch.setenv('COLUMNS', '100')
+    files = [tmp_path / name for name in ('a', 'b')]
+    for folder in files:
+        folder.mkdir()
+        save_brightness(folder)
+
+    def run(*words):
+        models = [str(folder / 'brightness.torchscript') for folder in files]
+        with pytest.raises(SystemExit) as end:
+            main(['bench', *models, '--rounds', '2', *words])
+        return (end.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+def test_table(bench):
+    status, out, err = bench('--batch', '3')
+    assert (status, err) == (0, '')
+    assert 'medians of 2 rounds' in out
+    assert out.count('3x3x64x96') == 2
+    assert out.count('TorchScript') == 2
+    assert ' 1.00 ' in out
+
+
+def test_json(bench, tmp_path):
+    status, out, _ = bench('--json')
+    assert status == 0
+    first, second = json.loads(out)
+    assert first['model'] == str(tmp_path / 'a' / 'brightness.torchscript')
+    assert first['ratio'] == 1
+    assert second['ratio'] == pytest.approx(
+        second['milliseconds'] / first['milliseconds'])
+
+
+def test_one_line_when_it_fails(bench):
+    status, out, err = bench('--checkpoint', 'x.pth')
+    assert (status, out) == (2, '')
+    assert err.count('\n') == 1
+    assert '--checkpoint once for each config' in err

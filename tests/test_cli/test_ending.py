@@ -1,0 +1,48 @@
+"""How commands end."""
+import subprocess
+import sys
+
+import pytest
+
+from yolo_world_rep_cli import ending
+
+
+def raiser(error):
+
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(('main', 'status', 'err'), [
+    (lambda: None, 0, ''),
+    (lambda: 1, 1, ''),
+    (raiser(ValueError('n=0:\n  expected more')), 2,
+     'error: n=0: expected more\n'),
+    (raiser(FileNotFoundError(2, 'No such file', 'x.npy')), 2,
+     "error: [Errno 2] No such file: 'x.npy'\n"),
+])
+def test_status(main, status, err, capsys):
+    with pytest.raises(SystemExit) as end:
+        ending.run(main)
+    assert end.value.code == status
+    assert capsys.readouterr().err == err
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        ending.run(raiser(ZeroDivisionError()))
+
+
+def test_a_reader_that_has_enough_ends_it_silently():
+    """As in ``yolo-world-rep inspect file.pth | head -1``."""
+    code = ('from yolo_world_rep_cli import ending\n'
+            'ending.run(lambda: [print("line") for _ in range(100000)])')
+    process = subprocess.Popen([sys.executable, '-c', code],
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b''
+    assert process.wait() == 141
