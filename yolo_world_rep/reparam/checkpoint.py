@@ -1,7 +1,5 @@
 """Checkpoint files: read safely, converted, checked, written whole."""
 import hashlib
-import pickle
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -17,11 +15,19 @@ from yolo_world_rep.text import (
     load_embeddings,
 )
 from yolo_world_rep.text.embeddings import padded_path
-from yolo_world_rep.utils.files import PathLike, atomic_path, sha256_of_file
+from yolo_world_rep.utils.files import (
+    PathLike,
+    about_file,
+    atomic_path,
+    sha256_of_file,
+)
 from yolo_world_rep.version import __version__
 
+from .archive import check_archive, check_tensors
+from .meta import META_KEY, stated_names
 from .state_dict import (
     StateDict,
+    check_text,
     inspect_layout,
     reparameterize_state_dict,
     strip_wrapper,
@@ -31,8 +37,6 @@ from .state_dict import (
 from .unpickling import Inert, load_plain, plain
 from .verification import LayerCheck, check_conversion, require_exact
 
-# Under this name a converted file's meta says what it is.
-META_KEY = 'yolo_world_rep'
 SUFFIXES = dict(
     rep_conv='_rep_conv', rep_linear='_rep_linear', text='_rep_head')
 # In the place of an embeddings file: the texts that are in the checkpoint.
@@ -91,26 +95,18 @@ def read_content(path: PathLike, trust: bool = False) -> Dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f'Checkpoint {path} is not a file.')
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(name.endswith('constants.pkl')
-                   for name in archive.namelist()):
-                raise ValueError(
-                    f'{path} is a TorchScript archive; expected a training '
-                    f'checkpoint (.pth with a state_dict).')
+    check_archive(path)
     try:
         if trust:
             content = torch.load(path, map_location='cpu', weights_only=False)
         else:
             content = load_plain(str(path))
-    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError,
-            AttributeError, TypeError, ValueError, IndexError, ImportError,
-            AssertionError, zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # of every kind: the file says what is done
         reason = str(error).splitlines()[0] if str(error) else (
             type(error).__name__)
         raise ValueError(
             f'{path} is not a checkpoint that can be read: it is truncated '
-            f'or of another kind ({reason}).') from error
+            f'or of another kind ({reason[:200]}).') from error
     if not isinstance(content, dict):
         raise ValueError(
             f'{path} holds a {type(content).__name__}; expected a dict '
@@ -153,21 +149,33 @@ def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
             f'{path} has entries in its state_dict that are no tensors: '
             f'{odd[:4]}. Expected a checkpoint for mmyolo, with a '
             f'state_dict.')
+    check_tensors(path, state_dict)
+    with about_file(path):
+        strip_wrapper(state_dict)
     meta = content.get('meta')
+    try:
+        meta = plain(meta) if isinstance(meta, dict) else {}
+    except ValueError as error:
+        raise ValueError(f'{path}: its meta has {error}; expected a '
+                         f'checkpoint. Do not use this file.') from None
     return Checkpoint(
-        {key: value.detach() for key, value in state_dict.items()},
-        plain(meta) if isinstance(meta, dict) else {}, path,
-        sha256_of_file(path))
+        {key: value.detach() for key, value in state_dict.items()}, meta,
+        path, sha256_of_file(path))
 
 
-def save_checkpoint(path: PathLike, state_dict: StateDict,
-                    meta: Dict[str, Any]) -> None:
+def save_checkpoint(path: PathLike,
+                    state_dict: StateDict,
+                    meta: Dict[str, Any],
+                    overwrite: bool = True) -> None:
     """Write a checkpoint file, whole or not at all.
 
     Tensors that are views are written without the storage behind them.
+
+    Raises:
+        ValueError: If there is a file meanwhile, without ``overwrite``.
     """
     state_dict = {key: value.clone() for key, value in state_dict.items()}
-    with atomic_path(path) as temporary:
+    with atomic_path(path, overwrite) as temporary:
         torch.save(dict(state_dict=state_dict, meta=meta), temporary)
 
 
@@ -196,11 +204,11 @@ def texts_of_checkpoint(source: Checkpoint) -> TextEmbeddings:
         ValueError: If there are none.
     """
     vectors = tuned_prompts(source.state_dict).float().numpy()
-    names = (source.meta.get('dataset_meta') or {}).get('classes')
-    if names is None or len(names) != len(vectors):
+    names = stated_names(source.meta)
+    if names is not None and len(names) != len(vectors):
         names = None
     return TextEmbeddings(
-        vectors, None if names is None else tuple(names),
+        vectors, names,
         hashlib.sha256(vectors.tobytes()).hexdigest(), OWN_TEXTS)
 
 
@@ -313,6 +321,11 @@ def convert_checkpoint(model: PathLike,
     names = class_names_of(embeddings, texts)
     vectors, neck_vectors = (
         torch.from_numpy(each.vectors) for each in (embeddings, neck_texts))
+    with about_file(model):
+        layout = inspect_layout(strip_wrapper(source.state_dict))
+    for each in (embeddings, neck_texts):
+        with about_file(each.path):
+            check_text(layout, torch.from_numpy(each.vectors))
     converted = reparameterize_state_dict(source.state_dict, vectors,
                                           neck_form, neck_vectors)
     checks = check_conversion(source.state_dict, converted, vectors,
@@ -321,7 +334,7 @@ def convert_checkpoint(model: PathLike,
     kind = 'padded' if pad else 'own' if neck_text_embed else 'same'
     meta = conversion_meta(source, embeddings, neck_texts, names, neck_form,
                            kind)
-    save_checkpoint(path, converted, meta)
+    save_checkpoint(path, converted, meta, overwrite)
     return Conversion(path, checks, meta,
                       notes_on(embeddings, names, source.state_dict))
 

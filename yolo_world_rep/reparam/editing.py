@@ -15,6 +15,7 @@ from yolo_world_rep.text import TextEmbeddings, load_embeddings
 from yolo_world_rep.utils.files import PathLike
 from yolo_world_rep.version import __version__
 
+from .archive import require
 from .checkpoint import (
     META_KEY,
     Checkpoint,
@@ -24,10 +25,12 @@ from .checkpoint import (
     origin_of,
     save_checkpoint,
 )
+from .meta import folding_meta
 from .state_dict import (
     FOLDED_LAYER,
     StateDict,
     reparameterize_state_dict,
+    some,
     strip_wrapper,
 )
 from .verification import check_conversion, require_exact
@@ -138,7 +141,21 @@ def _fold_rows(state_dict: StateDict, text_layers: StateDict,
     source = _text_source(state_dict, text_layers)
     folded = reparameterize_state_dict(source, text, form)
     require_exact(check_conversion(source, folded, text))
+    odd = [
+        key for key, axis in axes.items() if key not in folded
+        or _without(folded[key], axis) != _without(state_dict[key], axis)
+    ]
+    if odd:
+        raise ValueError(
+            f'The layers that the checkpoint keeps for other texts are not '
+            f'those of {some(odd)}: the file was changed by hand or damaged. '
+            f'Convert its source again.')
     return {key: folded[key].to(state_dict[key].dtype) for key in axes}
+
+
+def _without(tensor: Tensor, axis: int) -> List[int]:
+    """Its shape but for the rows."""
+    return [n for place, n in enumerate(tensor.shape) if place != axis]
 
 
 def require_folded(checkpoint: Checkpoint) -> Dict[str, Any]:
@@ -148,8 +165,8 @@ def require_folded(checkpoint: Checkpoint) -> Dict[str, Any]:
         ValueError: If it is not folded, or keeps no layers to fold
             another text through.
     """
-    about = checkpoint.meta.get(META_KEY)
-    if not isinstance(about, dict):
+    about = folding_meta(checkpoint.path, checkpoint.meta)
+    if not about:
         raise ValueError(
             f'{checkpoint.path} is not a folded checkpoint of this package '
             f'(its meta has no {META_KEY!r}). Fold texts into a '
@@ -158,8 +175,39 @@ def require_folded(checkpoint: Checkpoint) -> Dict[str, Any]:
         raise ValueError(
             f'{checkpoint.path} does not keep the layers that another text '
             f'would be folded through; convert its source '
-            f'({about.get("source", {}).get("file")}) again.')
+            f'({(about.get("source") or {}).get("file")}) again.')
+    require_rows(checkpoint.path, strip_wrapper(checkpoint.state_dict), about)
     return about
+
+
+def require_rows(path: Path, state_dict: StateDict,
+                 about: Dict[str, Any]) -> None:
+    """Whether every folded tensor has the rows that the meta says.
+
+    Raises:
+        ValueError: If one has not, or the meta contradicts itself.
+    """
+    counts = [about.get(name) for name in ('num_classes', 'num_guide')]
+    axes = folded_tensors(state_dict)
+    require(path, 'num_classes', counts[0], bool(counts[0]) and bool(axes),
+            'the number of its classes')
+    names = about.get('classes')
+    require(path, 'classes', names, names is None or len(names) == counts[0],
+            f'{counts[0]} names')
+    vocabulary = about.get('neck_vocabulary') or 'same'
+    if any(not in_head(key) for key in axes):
+        require(
+            path, 'num_guide', counts[1], counts[1] is not None
+            and (vocabulary == 'own' or counts[1] >= counts[0])
+            and (vocabulary != 'same' or counts[1] == counts[0]),
+            f'a number that goes with {counts[0]} classes')
+    for key, axis in axes.items():
+        tensor, rows = state_dict[key], counts[not in_head(key)]
+        if tensor.dim() <= axis or tensor.shape[axis] != rows:
+            raise ValueError(
+                f'{path}: {key} is of shape {tuple(tensor.shape)}; expected '
+                f'{rows} rows, as its meta says. The file was changed by '
+                f'hand or damaged: convert its source again.')
 
 
 def positions(names: Optional[Sequence[str]],
@@ -231,13 +279,13 @@ def edit_checkpoint(model: PathLike,
     edit = Edit(
         kept,
         None if embeddings is None else torch.from_numpy(embeddings.vectors))
-    vocabulary = about.get('neck_vocabulary', 'same')
+    vocabulary = about.get('neck_vocabulary') or 'same'
     changed = edit_state_dict(state_dict, about['text_layers'], edit,
                               num_classes, vocabulary)
     meta = _edited_meta(checkpoint, about, new_names, edit, embeddings)
-    save_checkpoint(out, changed, meta)
+    save_checkpoint(out, changed, meta, overwrite)
     notes = []
-    if vocabulary == 'own' and about['num_guide']:
+    if vocabulary == 'own' and about.get('num_guide'):
         notes.append('the neck has a vocabulary of its own, which stayed')
     return Conversion(Path(out), [], meta, notes)
 
@@ -276,7 +324,7 @@ def _edited_meta(checkpoint: Checkpoint, about: Dict[str, Any],
         embeddings=None if embeddings is None else origin_of(embeddings),
         source=dict(file=checkpoint.path.name, sha256=checkpoint.sha256),
         version=__version__)
-    guides = about['num_guide']
+    guides = about.get('num_guide', 0)
     if guides and about.get('neck_vocabulary') != 'own':
         guides += count - about['num_classes']
     meta: Dict[str, Any] = {
@@ -284,7 +332,7 @@ def _edited_meta(checkpoint: Checkpoint, about: Dict[str, Any],
             **about, 'num_classes': count,
             'num_guide': guides,
             'classes': names,
-            'history': [*about.get('history', []), step]
+            'history': [*(about.get('history') or []), step]
         }
     }
     if names is not None:

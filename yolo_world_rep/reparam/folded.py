@@ -2,11 +2,12 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Optional, Tuple
 
 from ..utils.files import PathLike
 from .checkpoint import META_KEY, Checkpoint, load_checkpoint
 from .inspection import describe_state_dict
+from .meta import folding_meta
 
 # The format in the meta, by how the kind of the tensors begins.
 FORMATS = (('folded, convolutions', 'rep_conv'),
@@ -85,8 +86,8 @@ def folded_model(checkpoint: Checkpoint,
         raise ValueError(
             f'{path} is of size {found["size"]}, and --size is {size}: take '
             f'--size {found["size"]}, or the checkpoint of the other size.')
-    about = checkpoint.meta.get(META_KEY)
-    if not isinstance(about, Mapping):
+    about = folding_meta(path, checkpoint.meta)
+    if not about:
         raise ValueError(
             f'{path} does not say what was folded into it (its meta has no '
             f'{META_KEY!r}): another tool made it. Convert its source with '

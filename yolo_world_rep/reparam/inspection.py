@@ -1,11 +1,12 @@
 """What a checkpoint file is, told without running anything from it."""
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional
 
 from torch import Tensor
 
 from yolo_world_rep.utils.files import PathLike
 
-from .checkpoint import META_KEY, load_checkpoint
+from .checkpoint import load_checkpoint
+from .meta import folding_meta, stated_names
 from .state_dict import (
     CONTRAST_LAYER,
     FOLDED_LAYER,
@@ -45,7 +46,7 @@ def kind_of(state_dict: StateDict) -> str:
 def rows(state_dict: StateDict, ending: str, axis: int) -> Optional[int]:
     """Length of the first tensor whose name ends so, along an axis."""
     for key, tensor in state_dict.items():
-        if key.endswith(ending):
+        if key.endswith(ending) and tensor.dim() > axis:
             return tensor.shape[axis]
     return None
 
@@ -76,7 +77,7 @@ def describe_state_dict(state_dict: StateDict) -> Dict[str, Any]:
     prompts = state_dict.get('embeddings')
     return dict(
         kind=kind_of(state_dict),
-        size=None if stem is None else SIZES.get(
+        size=None if stem is None or not stem.dim() else SIZES.get(
             len(stem), f'stem of {len(stem)} channels'),
         head=head_kind(state_dict),
         dual_neck=any('.text_enhancer.' in key for key in state_dict),
@@ -122,9 +123,8 @@ def inspect_checkpoint(path: PathLike) -> Dict[str, Any]:
         ValueError: If it is no checkpoint.
     """
     checkpoint = load_checkpoint(path)
-    about = checkpoint.meta.get(META_KEY) or {}
-    names: Optional[List[str]] = about.get('classes') or (
-        checkpoint.meta.get('dataset_meta') or {}).get('classes')
+    about = folding_meta(checkpoint.path, checkpoint.meta)
+    names = about.get('classes') or stated_names(checkpoint.meta)
     described = describe_state_dict(checkpoint.state_dict)
     return dict(
         file=str(checkpoint.path),

@@ -13,6 +13,7 @@ from yolo_world_rep.utils.files import PathLike
 from yolo_world_rep.version import __version__
 
 from .checkpoint import META_KEY, load_checkpoint, save_checkpoint
+from .meta import folding_meta, stated_names
 from .state_dict import StateDict, strip_wrapper
 
 
@@ -40,13 +41,20 @@ def interpolate_state_dict(before: StateDict, after: StateDict,
     odd = [
         key for key in {**before, **after} if key not in before
         or key not in after or before[key].shape != after[key].shape
+        or before[key].is_floating_point() != after[key].is_floating_point()
     ]
     if odd:
         raise ValueError(
             f'The checkpoints are not of one model with one vocabulary: '
-            f'{odd[:3]} and {max(len(odd) - 3, 0)} more differ in shape or '
-            f'are in one alone. Give the folded checkpoint that the '
-            f'training started from, and its result.')
+            f'{odd[:3]} and {max(len(odd) - 3, 0)} more differ in shape '
+            f'or kind, or are in one alone. Give the folded checkpoint that '
+            f'the training started from, and its result.')
+    if alpha in (0, 1):  # also of values that are not finite
+        end = after if alpha else before
+        return {
+            key: (end if value.is_floating_point() else after)[key].to(
+                value.dtype) for key, value in after.items()
+        }
     return {
         key: value if not value.is_floating_point() else
         before[key].double().lerp(value.double(), alpha).to(value.dtype)
@@ -81,12 +89,10 @@ def interpolate_checkpoints(before: PathLike,
         raise ValueError(f'{out} exists; remove it, choose another --out, '
                          f'or say --overwrite.')
     first, second = load_checkpoint(before), load_checkpoint(after)
-    about = second.meta.get(META_KEY) or first.meta.get(META_KEY) or {}
-    names = [
-        (each.meta.get('dataset_meta') or {}).get('classes')
-        for each in (first, second)
-    ]
-    if None not in names and tuple(names[0]) != tuple(names[1]):
+    about = folding_meta(second.path, second.meta) or folding_meta(
+        first.path, first.meta)
+    names = [stated_names(each.meta) for each in (first, second)]
+    if None not in names and names[0] != names[1]:
         raise ValueError(
             f'{before} and {after} have other classes: '
             f'{list(names[0][:4])} … and {list(names[1][:4])} ….')
@@ -99,10 +105,10 @@ def interpolate_checkpoints(before: PathLike,
         version=__version__)
     meta = {
         META_KEY: {
-            **about, 'history': [*about.get('history', []), step]
+            **about, 'history': [*(about.get('history') or []), step]
         }
     }
     if names[1] is not None:
-        meta['dataset_meta'] = dict(classes=tuple(names[1]))
-    save_checkpoint(out, mixed, meta)
+        meta['dataset_meta'] = dict(classes=names[1])
+    save_checkpoint(out, mixed, meta, overwrite)
     return out

@@ -11,6 +11,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 from torch import Tensor
 
 from . import folding
+from .requirements import require_floats, require_scalar
 
 StateDict = Mapping[str, Tensor]
 
@@ -100,25 +101,29 @@ class Layout:
 
 
 def strip_wrapper(state_dict: StateDict) -> Dict[str, Tensor]:
-    """Keys without the ``module.`` that a distributed wrapper puts first."""
-    return {
+    """Keys without the ``module.`` that a distributed wrapper puts first.
+
+    Raises:
+        ValueError: If there is a key with it and without.
+    """
+    bare = {
         key[len('module.'):] if key.startswith('module.') else key: value
         for key, value in state_dict.items()
     }
+    if len(bare) < len(state_dict):
+        twice = [key for key in bare if {key, f'module.{key}'} <= set(
+            state_dict)]
+        raise ValueError(
+            f'The checkpoint has tensors with "module." before their name '
+            f'and without: {some(twice)}. Which of them counts is unknown; '
+            f'remove the others.')
+    return bare
 
 
 def some(names: List[str], limit: int = 4) -> str:
     """The first few of many names."""
     more = f' and {len(names) - limit} more' if len(names) > limit else ''
     return ', '.join(names[:limit]) + more
-
-
-def _require(state_dict: StateDict, key: str) -> Tensor:
-    if key not in state_dict:
-        raise ValueError(
-            f'The checkpoint lacks {key}, which belongs to a YOLO-World '
-            f'layer it has: it is incomplete or of an unknown kind.')
-    return state_dict[key]
 
 
 def inspect_layout(state_dict: StateDict) -> Layout:
@@ -145,18 +150,15 @@ def inspect_layout(state_dict: StateDict) -> Layout:
             f'text-conditioned checkpoint it came from again.')
     guided = []
     for name in _names(GUIDED_LAYER, state_dict):
-        weight = _require(state_dict, f'{name}.guide_fc.weight')
-        _require(state_dict, f'{name}.guide_fc.bias')
-        guided.append(
-            GuidedLayer(name, len(_require(state_dict, f'{name}.bias')),
-                        *weight.shape))
+        guided.append(_guided_layer(state_dict, name))
     contrasts = []
     for name in _names(CONTRAST_LAYER, state_dict):
-        _require(state_dict, f'{name}.bias')
+        for part in ('logit_scale', 'bias'):
+            require_scalar(state_dict, f'{name}.{part}')
         kind = 'bn' if f'{name}.norm.weight' in state_dict else 'l2'
         # What feeds the head puts out as many channels as a text has.
         feeder = name.replace('cls_contrasts', 'cls_preds') + '.2.bias'
-        width = len(_require(state_dict, feeder))
+        width = len(require_floats(state_dict, feeder, None))
         contrasts.append(ContrastLayer(name, kind, width))
     if not contrasts:
         raise ValueError(
@@ -179,10 +181,29 @@ def inspect_layout(state_dict: StateDict) -> Layout:
                 f'{layer.name} {layer.text_channels}' for layer in layers))
     enhancers = _names(ENHANCER, state_dict)
     for name in enhancers:
-        for part in QUERY:
-            _require(state_dict, f'{name}.query.{part}')
+        width = layers[0].text_channels
+        embed = len(require_floats(state_dict, f'{name}.query.1.weight', None,
+                                   width))
+        for part, shape in zip(QUERY, ((width, ), (width, ), (embed, width),
+                                       (embed, ))):
+            require_floats(state_dict, f'{name}.query.{part}', *shape)
     return Layout(
         tuple(guided), tuple(contrasts), enhancers[0] if enhancers else None)
+
+
+def _guided_layer(state_dict: StateDict, name: str) -> GuidedLayer:
+    embed, width = require_floats(state_dict, f'{name}.guide_fc.weight',
+                                  None, None).shape
+    require_floats(state_dict, f'{name}.guide_fc.bias', embed)
+    heads = len(require_floats(state_dict, f'{name}.bias', None))
+    scale = state_dict.get(f'{name}.scale')
+    if embed % heads or scale is not None and scale.numel() != heads:
+        raise ValueError(
+            f'The checkpoint\'s {name} has {embed} channels'
+            + ('' if scale is None else f', {scale.numel()} scales')
+            + f' and {heads} heads; expected a multiple of the heads, and a '
+            f'scale for each or none. It is damaged or of an unknown kind.')
+    return GuidedLayer(name, heads, embed, width)
 
 
 def _names(pattern: 're.Pattern[str]', state_dict: StateDict) -> List[str]:

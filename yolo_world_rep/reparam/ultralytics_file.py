@@ -152,5 +152,5 @@ def convert_ultralytics(model: PathLike,
                 sha256=sha256_of_file(model),
                 layout='ultralytics'))
     }
-    save_checkpoint(out, converted, meta)
+    save_checkpoint(out, converted, meta, overwrite)
     return Translation(out, size, len(converted), notes)

@@ -5,8 +5,9 @@ checkpoints moreover hold objects of mmengine, which torch's own safe loader
 refuses whole. A conversion wants tensors and plain values, so here a
 handful of constructors is allowed and every other name in the file becomes
 an inert stand-in: it can be called, filled and copied, and does nothing.
-Where a file holds a whole torch module instead of a state dict, the tensors
-are picked out of the stand-ins.
+The unpickler is the one in Python, since that in C takes numbers of the file
+for the size of its tables. Where a file holds a whole torch module instead of
+a state dict, the tensors are picked out of the stand-ins.
 """
 import pickle
 from collections import OrderedDict
@@ -46,9 +47,6 @@ class Inert:
     def __call__(self, *args: Any, **kwargs: Any) -> 'Inert':
         return self
 
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
     def __setitem__(self, key: Any, value: Any) -> None:
         pass
 
@@ -65,8 +63,22 @@ class Inert:
         return id(self)
 
 
-class PlainUnpickler(pickle.Unpickler):
-    """Finds nothing but tensors' constructors."""
+class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
+    """Finds nothing but tensors' constructors, fills nothing but stand-ins.
+    """
+    dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+
+    def load_build(self) -> None:
+        """Keep a stand-in's state; leave everything else as it is.
+
+        A pickle may name the attributes that it sets, also those of
+        functions and classes, and methods of a dict.
+        """
+        state = self.stack.pop()
+        if isinstance(self.stack[-1], Inert):
+            self.stack[-1].state = state
+
+    dispatch[pickle.BUILD[0]] = load_build
 
     def find_class(self, module: str, name: str) -> Any:
         """An allowed constructor, a dtype, or an inert stand-in."""
@@ -103,7 +115,12 @@ def load_plain(path: str) -> Any:
         path, map_location='cpu', pickle_module=module, weights_only=False)
 
 
-def plain(value: Any, depth: int = 0) -> Any:
+# Of a meta; a file can refer to one list many times, and lists to lists.
+MAX_VALUES = 1_000_000
+MAX_DEPTH = 20
+
+
+def plain(value: Any) -> Any:
     """The part of a value that is made of tensors and plain values alone.
 
     Args:
@@ -112,19 +129,33 @@ def plain(value: Any, depth: int = 0) -> Any:
     Returns:
         Any: Numbers, strings, booleans, None, tensors, and lists, tuples
         and dicts of them; what is none of these becomes None.
+
+    Raises:
+        ValueError: If there is no end of values.
     """
-    if depth > 20:
+    count = 0
+
+    def copy(value: Any, depth: int) -> Any:
+        nonlocal count
+        count += 1
+        if count > MAX_VALUES:
+            raise ValueError(f'more than {MAX_VALUES} values')
+        if type(value) in (bool, int, float, str, type(None), torch.Tensor):
+            return value
+        if depth == MAX_DEPTH:
+            return None
+        if isinstance(value, (list, tuple)):
+            kind = list if isinstance(value, list) else tuple
+            return kind(copy(item, depth + 1) for item in value)
+        if isinstance(value, dict):
+            return {
+                key: copy(item, depth + 1)
+                for key, item in value.items()
+                if isinstance(key, (str, int))
+            }
         return None
-    if type(value) in (bool, int, float, str, type(None), torch.Tensor):
-        return value
-    if isinstance(value, (list, tuple)):
-        return type(value)(plain(item, depth + 1) for item in value)
-    if isinstance(value, dict):
-        return {
-            key: plain(item, depth + 1)
-            for key, item in value.items() if isinstance(key, (str, int))
-        }
-    return None
+
+    return copy(value, 0)
 
 
 # Far more than any detector has; a file can nest modules without end.

@@ -4,39 +4,97 @@ import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Iterable, Iterator, Union
 
 PathLike = Union[str, Path]
 
 
+# Of a file's name, on every usual file system.
+MAX_BYTES = 255
+# Endings that say something to a program; others are parts of a name.
+MAX_SUFFIX = 16
+
+
+def _temporary(path: Path) -> Path:
+    """An empty file beside ``path``, whose name fits and says whose it is."""
+    suffix = path.suffix if len(path.suffix) <= MAX_SUFFIX else ''
+    room = MAX_BYTES - len(os.fsencode(f'..{"x" * 8}.tmp{suffix}'))
+    name = path.name
+    while len(os.fsencode(name)) > room:
+        name = name[:-1]
+    handle, temporary = tempfile.mkstemp(
+        prefix=f'.{name}.', suffix=f'.tmp{suffix}', dir=path.parent)
+    os.close(handle)
+    return Path(temporary)
+
+
+def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
+    """Give a file its name, at once."""
+    if not overwrite:
+        try:
+            os.link(temporary, path)  # in the place of nothing, only
+            return
+        except FileExistsError:
+            raise ValueError(
+                f'{path} exists: another process wrote it meanwhile. Remove '
+                f'it, choose another name, or say --overwrite.') from None
+        except OSError:  # a file system without links
+            if path.exists():
+                raise ValueError(f'{path} exists; remove it, choose another '
+                                 f'name, or say --overwrite.') from None
+    os.replace(temporary, path)
+
+
 @contextmanager
-def atomic_path(path: PathLike) -> Iterator[Path]:
+def atomic_path(path: PathLike, overwrite: bool = True) -> Iterator[Path]:
     """A temporary name beside ``path`` that becomes ``path`` at the end.
 
     When the body raises, nothing is left and an older file at ``path``
-    stays as it was.
+    stays as it was. A process that is killed leaves the temporary file,
+    which begins with a dot and is nobody's input.
 
     Args:
         path (str | Path): The final name; its folder is made when missing.
+        overwrite (bool): Whether a file that is there by then is replaced.
+            Defaults to True.
 
     Yields:
         Path: The temporary name to write to.
+
+    Raises:
+        ValueError: If there is such a file, without ``overwrite``.
     """
     path = Path(path)
+    made = [
+        folder for folder in (path.parent, *path.parent.parents)
+        if not folder.exists()
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f'.{path.name}.', suffix=f'.tmp{path.suffix}', dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    done = False
     try:
-        yield temporary
-        # mkstemp makes files that only their owner can read.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, path)
+        temporary = _temporary(path)
+        try:
+            yield temporary
+            # mkstemp makes files that only their owner can read.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            _publish(temporary, path, overwrite)
+            done = True
+        finally:
+            temporary.unlink(missing_ok=True)
     finally:
-        temporary.unlink(missing_ok=True)
+        if not done:
+            remove_empty(made)
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, the deepest first, up to one that is in use."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            break
 
 
 def sha256_of_file(path: PathLike) -> str:
@@ -46,3 +104,21 @@ def sha256_of_file(path: PathLike) -> str:
         for block in iter(lambda: file.read(1 << 20), b''):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def about_file(path: PathLike) -> Iterator[None]:
+    """Put a file's name before errors that do not have it.
+
+    Args:
+        path (str | Path): The file.
+
+    Raises:
+        ValueError: With the name.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f'{path}: {error}') from error

@@ -1,0 +1,71 @@
+"""What a checkpoint's meta says, checked before it is believed."""
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from torch import Tensor
+
+from .archive import require
+
+# Under this name a converted file's meta says what it is.
+META_KEY = 'yolo_world_rep'
+NECK_VOCABULARIES = ('same', 'padded', 'own')
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(each, str) for each in value)
+
+
+def stated_names(meta: Mapping[str, Any]) -> Optional[Tuple[str, ...]]:
+    """Class names as mmdet writes them, None where there are no such."""
+    stated = meta.get('dataset_meta')
+    names = stated.get('classes') if isinstance(stated, Mapping) else None
+    return tuple(names) if _texts(names) else None
+
+
+def folding_meta(path: Path, meta: Mapping[str, Any]) -> Dict[str, Any]:
+    """What a meta says of folding, of the types that it was written with.
+
+    Args:
+        path (Path): The file, for messages.
+        meta (Mapping): The file's.
+
+    Returns:
+        dict: Empty if it says nothing.
+
+    Raises:
+        ValueError: If anything in it is of another type.
+    """
+    about = meta.get(META_KEY)
+    if about is None:
+        return {}
+    require(path, META_KEY, about, isinstance(about, dict), 'a dict')
+    for name in ('num_classes', 'num_guide', 'embed_dims'):
+        value = about.get(name, 0)
+        require(path, name, value,
+                type(value) is int and 0 <= value < 2**31, 'a number')
+    for name in ('format', 'head', 'size', 'version'):
+        value = about.get(name)
+        require(path, name, value, value is None or isinstance(value, str),
+                'a text')
+    for name in ('source', 'embeddings', 'neck_embeddings'):
+        value = about.get(name)
+        require(path, name, value, value is None or isinstance(value, dict),
+                'a dict')
+    classes = about.get('classes')
+    require(path, 'classes', classes, classes is None or _texts(classes),
+            'a list of names')
+    history: Optional[List[Any]] = about.get('history')
+    require(path, 'history', history,
+            history is None or isinstance(history, (list, tuple)), 'a list')
+    kind = about.get('neck_vocabulary')
+    require(path, 'neck_vocabulary', kind,
+            kind is None or kind in NECK_VOCABULARIES,
+            ' or '.join(NECK_VOCABULARIES))
+    layers = about.get('text_layers')
+    require(
+        path, 'text_layers', layers, layers is None
+        or isinstance(layers, dict) and all(
+            isinstance(name, str) and isinstance(each, Tensor)
+            for name, each in layers.items()), 'a dict of tensors')
+    return about
