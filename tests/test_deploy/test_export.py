@@ -223,7 +223,7 @@ def test_names(tmp_path):
 
 
 @pytest.mark.parametrize(('form', 'message'), [
-    ('text', 'reparameterize_yoloworld.py --conv-neck'),
+    ('text', 'rep reparameterize --conv-neck'),
     ('text_neck', 'without --head-only')
 ])
 def test_refuses_texts(tmp_path, form, message):

@@ -114,7 +114,7 @@ def test_wrapped_models_are_compared_inside():
     (lambda s: s.update({f'{CONTRAST}.0.norm.weight': torch.ones(1)}),
      ['use_bn_head=True']),
     (lambda s: s.update({'x.guide_fc.weight': torch.ones(1)}),
-     ['text-conditioned', 'tools/reparameterize_yoloworld.py']),
+     ['text-conditioned', 'yolo-world-rep reparameterize']),
 ])
 def test_what_does_not_fit_is_listed_with_a_remedy(change, words):
     model = Model()
@@ -255,7 +255,7 @@ def test_labels_must_stand_for_the_names(tmp_path):
 def test_variables_that_were_not_carried_on_end_the_run():
     runner = make_runner(cfg=dict(num_classes=3,
                                   derived_with=dict(num_classes=80)))
-    with pytest.raises(ValueError, match='derived with 80.*tools/train.py'):
+    with pytest.raises(ValueError, match='derived with 80.*rep train'):
         CheckpointGuardHook().before_run(runner)
 
 

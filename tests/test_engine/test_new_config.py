@@ -170,7 +170,7 @@ class TestVariants:
         result = write(world, tmp_path / 'my.py', Wishes(gpus=8))
         assert result.command == f'tools/dist_train.sh {result.path} 8'
         assert result.schedule.total_batch == 8  # one image each
-        assert launch_command('a b.py', 1) == "python tools/train.py 'a b.py'"
+        assert launch_command('a b.py', 1) == "yolo-world-rep train 'a b.py'"
 
 
 class TestMismatch:
@@ -204,7 +204,7 @@ class TestMismatch:
                             checkpoint='turned.pth')
         keep = ' '.join(f"'{name}'" for name in NAMES)
         assert text.endswith(
-            f'python tools/edit_vocabulary.py {world}/turned.pth --out '
+            f'yolo-world-rep edit {world}/turned.pth --out '
             f'{world}/turned_own.pth --keep {keep}')
 
     def test_the_command_for_a_part_of_the_classes_mends_it(
@@ -234,7 +234,7 @@ class TestMismatch:
                    world / 'abc.pth')
         text = self.refused(world, tmp_path, 'other classes',
                             checkpoint='abc.pth')
-        assert 'generate_text_prompts.py' in text
+        assert 'yolo-world-rep embed' in text
         assert '--replace CLASSES.npy' in text
 
     def test_errors_of_the_data(self, world, tmp_path):

@@ -128,7 +128,7 @@ def test_new_config_then_train_is_all(tmp_path):
         'train/annotations.json', '--val-ann', 'val/annotations.json',
         '--checkpoint', 'text_rep_conv.pth', '--size', 's', '--out', 'my.py',
         '--img-size', '96', '--batch', '4', '--epochs', '8', '--lr', '2e-3')
-    assert 'python tools/train.py my.py' in shown
+    assert 'yolo-world-rep train my.py' in shown
     tool('train.py', 'my.py')
 
     work_dir = tmp_path / 'work_dirs' / 'my'

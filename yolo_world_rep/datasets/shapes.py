@@ -321,7 +321,7 @@ class ShapesDataset(YOLOv5CocoDataset):
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f'data_root={data_root!r} holds no generated shapes '
-                f'({error}); make them with tools/demo.py') from None
+                f'({error}); make them with yolo-world-rep demo') from None
         super().__init__(
             data_root=data_root,
             ann_file=ANNOTATION_FILE,

@@ -82,8 +82,8 @@ def check_request(format: str, contract: str, half: bool, batch: Any,
         raise ValueError(
             'TorchScript has no operator that suppresses overlapping boxes '
             '(it is torchvision\'s, which need not be there); leave out '
-            '--with-nms: tools/predict.py suppresses them itself, or export '
-            'to onnx or openvino.')
+            '--with-nms: yolo-world-rep predict suppresses them itself, or '
+            'export to onnx or openvino.')
     if format == 'torchscript' and half:
         raise ValueError(
             'TorchScript keeps no weights in FP16 for computations in FP32; '
@@ -152,7 +152,7 @@ def load_folded(config: Union[Config, PathLike],
         raise ValueError(
             f'The config\'s model, a {model.get("type")}, is not folded '
             f'(reparameterized=True): its texts would be inputs. Fold them '
-            f'with tools/reparameterize_yoloworld.py --conv-neck, and give '
+            f'with yolo-world-rep reparameterize --conv-neck, and give '
             f'the rep config and the file that it writes.')
     detector, loaded = load_detector(cfg, checkpoint)
     require_foldable(detector)

@@ -123,7 +123,7 @@ def require_foldable(model: nn.Module) -> None:
         raise ValueError(
             f'This {kind} is text-conditioned, and its texts are inputs; '
             f'expected a folded model. Convert its checkpoint with '
-            f'tools/reparameterize_yoloworld.py --conv-neck first.')
+            f'yolo-world-rep reparameterize --conv-neck first.')
     if not isinstance(model, SimpleYOLOWorldDetector):
         raise ValueError(
             f'fuse got a {kind}; expected a SimpleYOLOWorldDetector with '

@@ -92,6 +92,6 @@ def _remedy(model: nn.Module, state: dict) -> str:
     conditioned = any(name.endswith('guide_fc.weight') for name in state)
     if getattr(model, 'reparameterized', False) and conditioned:
         return ('The texts are not folded into the file, or not into its '
-                'neck: convert it with tools/reparameterize_yoloworld.py '
+                'neck: convert it with yolo-world-rep reparameterize '
                 '--conv-neck, without --head-only.')
     return 'Give the config that the checkpoint was trained with.'

@@ -79,7 +79,7 @@ def build_engine(path: PathLike,
     """Build a TensorRT engine of an ONNX file. Not run here.
 
     Args:
-        path (str | Path): An ONNX file of tools/export.py.
+        path (str | Path): An ONNX file of yolo-world-rep export.
         out (str | Path, optional): The engine. Defaults to the same name
             with ``.engine``.
         half (bool): Whether it may compute in FP16. Defaults to True.
@@ -98,7 +98,7 @@ def build_engine(path: PathLike,
                  if entry.key == METADATA_KEY), None)
     if text is None:
         raise ValueError(f'{path} has no metadata {METADATA_KEY!r}; expected '
-                         f'an ONNX file of tools/export.py.')
+                         f'an ONNX file of yolo-world-rep export.')
     spec = Spec.from_json(text, str(path))
     logger = trt.Logger(trt.Logger.WARNING)
     builder = trt.Builder(logger)
@@ -129,7 +129,7 @@ def build_engine(path: PathLike,
 def main() -> None:
     """Build one engine."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('model', help='ONNX file of tools/export.py')
+    parser.add_argument('model', help='ONNX file of yolo-world-rep export')
     parser.add_argument('--out', help='engine to write')
     parser.add_argument(
         '--fp32', action='store_true', help='compute in FP32 alone')

@@ -105,9 +105,8 @@ def require_classes(model: FoldedModel, names: Sequence[str],
     if not difference:
         return
     out = model.path.with_name(f'{model.path.stem}_own.pth')
-    command = (f'python tools/edit_vocabulary.py '
-               f'{shlex.quote(str(model.path))} --out '
-               f'{shlex.quote(str(out))}')
+    command = (f'yolo-world-rep edit {shlex.quote(str(model.path))} '
+               f'--out {shlex.quote(str(out))}')
     if set(names) <= set(model.classes):
         keep = ' '.join(map(shlex.quote, names))
         remedy = f'Run: {command} --keep {keep}'
@@ -116,7 +115,7 @@ def require_classes(model: FoldedModel, names: Sequence[str],
             'NAMES.txt')  # of converted data there is no file yet
         remedy = (
             f'Embed the names of the data and fold them in the place of the '
-            f'old: python tools/generate_text_prompts.py --model CLIP '
+            f'old: yolo-world-rep embed --model CLIP '
             f'--text {text} --out CLASSES.npy; {command} '
             f'--replace CLASSES.npy')
     raise ValueError(f'{model.path} and {source} have other classes: '
@@ -205,7 +204,7 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
         f'# Fine-tunes a folded YOLO-World-{model.size.upper()} on {count} '
         f'class(es): {len(train.images)} training and {len(val.images)} '
         f'validation',
-        f'# images. Written by tools/new_config.py; recipe '
+        f'# images. Written by yolo-world-rep new-config; recipe '
         f'{wishes.recipe!r}, {wishes.gpus} GPU(s).',
         f'_base_ = {base_reference(base_config(model), out)!r}',
         '',
@@ -334,7 +333,7 @@ def require_image_size(size: Sequence[int]) -> Tuple[int, int]:
 def launch_command(out: PathLike, gpus: int) -> str:
     """What trains with a config."""
     name = shlex.quote(str(out))
-    return (f'python tools/train.py {name}'
+    return (f'yolo-world-rep train {name}'
             if gpus == 1 else f'tools/dist_train.sh {name} {gpus}')
 
 

@@ -138,7 +138,7 @@ def evaluate_retention(config: PathLike,
     if names is None:
         raise ValueError(
             f'{held_out} has no sidecar that names its rows; make it with '
-            f'tools/generate_text_prompts.py.')
+            f'yolo-world-rep embed.')
     base = launch.config_for_test(
         Config.fromfile(str(config)),
         str(config),

@@ -258,6 +258,6 @@ def unresolved_message(cfg: Mapping[str, Any]) -> str:
         f'{name}={_plain(cfg[name])!r} (derived with '
         f'{_plain(cfg[RECORD][name])!r})' for name in changed)
     return (f'The config sets {listed} after other values were derived from '
-            f'it. Run it with tools/train.py or tools/test.py of '
+            f'it. Run it with yolo-world-rep train or yolo-world-rep test of '
             f'yolo_world_rep, which carry it on, or call '
             f'yolo_world_rep.engine.resolve_variables(cfg).')

@@ -227,7 +227,7 @@ def strides_of(head: nn.Module) -> Tuple[int, ...]:
     if isinstance(head, YOLOv5InsHead):
         raise ValueError(f'bbox_head is a {type(head).__name__}, which has '
                          f'masks; expected a head of boxes alone. For masks '
-                         f'use tools/test.py or mmdet\'s inference.')
+                         f'use yolo-world-rep test or mmdet\'s inference.')
     offset = getattr(head.prior_generator, 'offset', None)
     coder = type(head.bbox_coder).__name__
     if offset != 0.5 or coder != 'DistancePointBBoxCoder':

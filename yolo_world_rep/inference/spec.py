@@ -112,7 +112,7 @@ class Spec:
         except (ValueError, AttributeError, KeyError, TypeError):
             raise ValueError(
                 f'{where}: its metadata {METADATA_KEY!r} is no JSON object '
-                f'with a format; expected what tools/export.py writes. '
+                f'with a format; expected what yolo-world-rep export writes. '
                 f'Export the model again.') from None
         known = {entry.name for entry in fields(cls)}
         if version != FORMAT_VERSION or set(values) - known:

@@ -57,7 +57,7 @@ def test_hook_writes_page_and_figures(trained):
         assert re.search(rf'\| {name} \| \d+ \| 0\.\d+ \| 0\.\d+ \|', page)
     assert '| before |' in page
     assert '4 images, 3 class(es), 8 objects' in page
-    assert f'python tools/test.py {trained}' in page
+    assert f'yolo-world-rep test {trained}' in page
     left = {path.name for path in (trained / 'report').iterdir()}
     assert left == {'report.md', *linked}
 
@@ -124,4 +124,4 @@ def test_failing_report_does_not_fail_the_training(tmp_path, monkeypatch):
         model=torch.nn.Linear(1, 1), work_dir=str(tmp_path))
     TrainingReportHook().after_train(runner)
     assert 'disk full' in said[0]
-    assert f'tools/report.py {tmp_path}' in said[0]
+    assert f'yolo-world-rep report {tmp_path}' in said[0]

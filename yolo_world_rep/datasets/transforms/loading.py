@@ -87,8 +87,8 @@ class LoadImageFromFile(_LoadImageFromFile):
         if not self.ignore_empty:
             raise UnreadableImageError(
                 f'Image {path}: {reason}. Repair the file or take it out of '
-                f'the annotations; tools/train.py --skip-unreadable trains '
-                f'without such images.')
+                f'the annotations; yolo-world-rep train --skip-unreadable '
+                f'trains without such images.')
         if path not in _skipped:
             _skipped.add(path)
             print_log(

@@ -251,7 +251,7 @@ class CheckpointGuardHook(Hook):
             f'No checkpoint was loaded: the {what} of a reparameterized '
             f'model would start from random weights. Set '
             f'load_from=\'..._rep_conv.pth\', a file that '
-            f'tools/reparameterize_yoloworld.py wrote, or, if random '
+            f'yolo-world-rep reparameterize wrote, or, if random '
             f'weights are meant, {OPTION.format("from_scratch=True")}.')
 
     def _select(self, checkpoint: dict, model: nn.Module,
@@ -302,7 +302,7 @@ class CheckpointGuardHook(Hook):
             return [
                 'The file is a text-conditioned YOLO-World and the model is '
                 'reparameterized: fold the text first with '
-                'tools/reparameterize_yoloworld.py, then set load_from to '
+                'yolo-world-rep reparameterize, then set load_from to '
                 'the file it writes.'
             ]
         remedies = []

@@ -17,7 +17,7 @@ class TrainingReportHook(Hook):
 
     The main process evaluates the checkpoint before and the best one. A
     report that fails is told in the log and costs nothing of the training;
-    ``tools/report.py`` writes it again.
+    ``yolo-world-rep report`` writes it again.
 
     Args:
         before (str, optional): The checkpoint that the training started
@@ -42,7 +42,7 @@ class TrainingReportHook(Hook):
         except Exception as error:  # the training must not be lost by it
             print_log(
                 f'The report could not be written ({error}); once that is '
-                f'mended: python tools/report.py {runner.work_dir}',
+                f'mended: yolo-world-rep report {runner.work_dir}',
                 'current', logging.ERROR)
         else:
             print_log(f'Report on the training: {path}', 'current')

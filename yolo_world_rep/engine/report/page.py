@@ -225,10 +225,10 @@ def _commands(sources: Sources) -> List[str]:
     return [
         '## What to run next', '', '```bash',
         '# evaluate',
-        f'python tools/test.py {config} {after}',
+        f'yolo-world-rep test {config} {after}',
         '# detect',
-        f'python tools/predict.py {config} --checkpoint {after} IMAGES',
+        f'yolo-world-rep predict {config} --checkpoint {after} IMAGES',
         '# export, and detect with the file',
-        f'python tools/export.py {config} {after} --format onnx --out {out}',
-        f'python tools/predict.py {onnx} IMAGES', '```', ''
+        f'yolo-world-rep export {config} {after} --format onnx --out {out}',
+        f'yolo-world-rep predict {onnx} IMAGES', '```', ''
     ]

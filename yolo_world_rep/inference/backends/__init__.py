@@ -28,7 +28,7 @@ def open_backend(model: Any,
 
     Args:
         model (str | Path): A config (``.py``), or a file of
-            tools/export.py: ``.onnx``, ``.xml`` of OpenVINO,
+            yolo-world-rep export: ``.onnx``, ``.xml`` of OpenVINO,
             ``.torchscript`` or ``.pt``.
         checkpoint (str | Path, optional): Of a config, and only then.
         device (str): ``'cpu'``, ``'cuda'`` or another of the runtime's.

@@ -104,7 +104,7 @@ def read_spec(text: Optional[str], path: Any, outputs: int) -> Spec:
         raise ValueError(
             f'{path} has no metadata {METADATA_KEY!r}, so that how images '
             f'are prepared and which classes there are is unknown. Export '
-            f'the model with tools/export.py.')
+            f'the model with yolo-world-rep export.')
     spec = Spec.from_json(text, str(path))
     wanted = dict(
         raw=2 * len(spec.strides), decoded=2, nms=4).get(spec.contract)

@@ -43,8 +43,8 @@ class ONNXBackend(Backend):
         precision (str, optional): None or ``'f32'``.
 
     Raises:
-        ValueError: If the file is not one of tools/export.py, or anything
-            asked for cannot be had.
+        ValueError: If the file is not one of yolo-world-rep export, or
+            anything asked for cannot be had.
         ImportError: If onnxruntime is not installed.
     """
     name = 'ONNX Runtime'

@@ -34,8 +34,8 @@ class OpenVINOBackend(Backend):
             longer for each and less for all. Defaults to False.
 
     Raises:
-        ValueError: If the file is not one of tools/export.py, or anything
-            asked for cannot be had.
+        ValueError: If the file is not one of yolo-world-rep export, or
+            anything asked for cannot be had.
         ImportError: If openvino is not installed.
     """
     name = 'OpenVINO'

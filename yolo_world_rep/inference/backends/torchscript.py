@@ -23,8 +23,8 @@ class TorchScriptBackend(Backend):
         precision (str, optional): None or ``'f32'``.
 
     Raises:
-        ValueError: If the file is not one of tools/export.py, or anything
-            asked for cannot be had.
+        ValueError: If the file is not one of yolo-world-rep export, or
+            anything asked for cannot be had.
     """
     name = 'TorchScript'
 
@@ -43,7 +43,7 @@ class TorchScriptBackend(Backend):
                 str(path), map_location=self.device, _extra_files=files)
         except (RuntimeError, ValueError) as error:
             raise ValueError(
-                f'{path} is no TorchScript file of tools/export.py: '
+                f'{path} is no TorchScript file of yolo-world-rep export: '
                 f'{str(error).splitlines()[0]}. A checkpoint is run with its '
                 f'config: the config as the model, --checkpoint with the '
                 f'file.') from error
