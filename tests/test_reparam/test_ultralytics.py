@@ -383,5 +383,5 @@ def test_no_overwriting_unless_told(file, tmp_path):
 
 
 def test_the_other_converter_says_where_to_go(file, tmp_path):
-    with pytest.raises(ValueError, match=r'tools/convert_ultralytics\.py'):
+    with pytest.raises(ValueError, match='rep convert-ultralytics'):
         load_checkpoint(file)

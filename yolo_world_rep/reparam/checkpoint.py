@@ -136,7 +136,7 @@ def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
             for value in content.values()):
         raise ValueError(
             f'{path} is a file of Ultralytics, whose layers have other '
-            f'names. Convert it first: tools/convert_ultralytics.py.')
+            f'names. Convert it first: yolo-world-rep convert-ultralytics.')
     state_dict = content.get('state_dict', content)
     if not isinstance(state_dict, dict) or not state_dict:
         raise ValueError(f'{path} has no tensors under state_dict.')
@@ -233,13 +233,13 @@ def load_neck_texts(text_embed: PathLike, embeddings: TextEmbeddings,
     if not Path(path).is_file():
         raise ValueError(
             f'pad: {path} does not exist. Make it together with '
-            f'{text_embed}: tools/generate_text_prompts.py --pad.')
+            f'{text_embed}: yolo-world-rep embed --pad.')
     padded = load_embeddings(path)
     count = len(embeddings.vectors)
     if not np.array_equal(padded.vectors[:count], embeddings.vectors):
         raise ValueError(
             f'pad: {path} does not begin with the rows of {text_embed}. '
-            f'Make both anew: tools/generate_text_prompts.py --pad.')
+            f'Make both anew: yolo-world-rep embed --pad.')
     return padded
 
 

@@ -41,7 +41,7 @@ def _disagree(path: Path, what: str, meta: Any, tensors: Any) -> ValueError:
     return ValueError(
         f'{path}: its meta says {what}={meta!r} and its tensors are of '
         f'{tensors!r}: the file was changed by hand or damaged. Convert its '
-        f'source again with tools/reparameterize_yoloworld.py.')
+        f'source again with yolo-world-rep reparameterize.')
 
 
 def read_folded(path: PathLike, size: Optional[str] = None) -> FoldedModel:
@@ -71,16 +71,16 @@ def folded_model(checkpoint: Checkpoint,
     if kind == 'text-conditioned':
         raise ValueError(
             f'{path} is text-conditioned: fold your classes first. Run: '
-            f'python tools/reparameterize_yoloworld.py --model '
+            f'yolo-world-rep reparameterize --model '
             f'{shlex.quote(str(path))} --text-embed CLASSES.npy --conv-neck '
-            f'--out-dir checkpoints (tools/generate_text_prompts.py makes '
+            f'--out-dir checkpoints (yolo-world-rep embed makes '
             f'CLASSES.npy).')
     form = next((form for begin, form in FORMATS if kind.startswith(begin)),
                 None)
     if form is None:
         raise ValueError(
             f'{path} is {kind}; expected a checkpoint with head and neck '
-            f'folded, as tools/reparameterize_yoloworld.py writes it '
+            f'folded, as yolo-world-rep reparameterize writes it '
             f'without --head-only.')
     if size is not None and found['size'] != size:
         raise ValueError(
@@ -91,7 +91,7 @@ def folded_model(checkpoint: Checkpoint,
         raise ValueError(
             f'{path} does not say what was folded into it (its meta has no '
             f'{META_KEY!r}): another tool made it. Convert its source with '
-            f'tools/reparameterize_yoloworld.py.')
+            f'yolo-world-rep reparameterize.')
     classes = about.get('classes')
     if classes is None:
         raise ValueError(

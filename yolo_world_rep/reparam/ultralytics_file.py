@@ -105,7 +105,7 @@ def convert_ultralytics(model: PathLike,
         model (str | Path): A ``yolov8{s,m,l,x}-worldv2.pt``, fine-tuned or
             not, or a file with its state dict. Nothing in it is run.
         out (str | Path): The text-conditioned checkpoint to write, for
-            ``tools/reparameterize_yoloworld.py``.
+            ``yolo-world-rep reparameterize``.
         overwrite (bool): Whether an existing one is replaced.
             Defaults to False.
 
