@@ -362,6 +362,14 @@ def test_a_flipped_bit_of_a_weight_is_noticed(tmp_path):
     refused(tmp_path, bytes(data), r'checksum of .*data/\d+')
 
 
+def test_bytes_between_the_entries_are_noticed(tmp_path):
+    """Python's reader of archives corrects for them, torch's does not."""
+    data = pickled(content())
+    middle = len(data) // 2
+    refused(tmp_path, data[:middle] + b'hello' + data[middle:],
+            'bytes were added')
+
+
 def test_weights_that_are_not_finite_are_refused_by_name(tmp_path):
     key = 'neck.top_down_layers.0.attn_block.guide_fc.bias'
     torch.save(content({**STATE, key: STATE[key] * float('nan')}),

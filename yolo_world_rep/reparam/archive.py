@@ -53,6 +53,8 @@ def check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             names = {entry.filename for entry in entries}
+            # torch reads from these places, zipfile corrects them.
+            moved = min(entry.header_offset for entry in entries) > 0
             declared = sum(entry.file_size for entry in entries)
             fits = declared <= budget_of(path)
             damaged = archive.testzip() if fits else None
@@ -60,6 +62,9 @@ def check_archive(path: Path) -> None:
         raise ValueError(
             f'{path} is not a checkpoint that can be read: it is truncated '
             f'or of another kind ({error}).') from error
+    if moved:
+        raise ValueError(f'{path} is damaged: bytes were added to it or are '
+                         f'missing. Get the file again.')
     if any(name.endswith('constants.pkl') for name in names):
         raise ValueError(f'{path} is a TorchScript archive; expected a '
                          f'training checkpoint (.pth with a state_dict).')
@@ -108,4 +113,4 @@ def require(path: Path, name: str, value: Any, fits: bool,
         raise ValueError(
             f'{path}: its meta has {name}={shown}; expected {expected}. The '
             f'file was changed by hand or damaged: convert its source again '
-            f'with tools/reparameterize_yoloworld.py.')
+            f'with yolo-world-rep reparameterize.')

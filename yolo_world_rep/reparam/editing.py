@@ -170,7 +170,7 @@ def require_folded(checkpoint: Checkpoint) -> Dict[str, Any]:
         raise ValueError(
             f'{checkpoint.path} is not a folded checkpoint of this package '
             f'(its meta has no {META_KEY!r}). Fold texts into a '
-            f'text-conditioned one with tools/reparameterize_yoloworld.py.')
+            f'text-conditioned one with yolo-world-rep reparameterize.')
     if not about.get('text_layers'):
         raise ValueError(
             f'{checkpoint.path} does not keep the layers that another text '
@@ -202,7 +202,10 @@ def require_rows(path: Path, state_dict: StateDict,
             and (vocabulary != 'same' or counts[1] == counts[0]),
             f'a number that goes with {counts[0]} classes')
     for key, axis in axes.items():
-        tensor, rows = state_dict[key], counts[not in_head(key)]
+        tensor, rows = state_dict.get(key), counts[not in_head(key)]
+        if tensor is None:
+            raise ValueError(f'{path} lacks {key}: it is incomplete. Convert '
+                             f'its source again.')
         if tensor.dim() <= axis or tensor.shape[axis] != rows:
             raise ValueError(
                 f'{path}: {key} is of shape {tuple(tensor.shape)}; expected '
