@@ -1,6 +1,4 @@
 """COCO annotation files: read and counted."""
-import json
-import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +13,7 @@ from typing import (
     Tuple,
 )
 
-from ..utils.files import PathLike
+from ..utils.files import PathLike, parse_json
 
 SHOWN = 3  # examples of each finding
 MIN_SIZE = 32  # mmyolo leaves smaller images out of training
@@ -95,9 +93,17 @@ def listed(examples: Iterable[Any], count: Optional[int] = None) -> str:
     return ', '.join(map(str, examples[:SHOWN])) + more
 
 
+# More is nothing that an image has, and overflows where it is computed with.
+LIMIT = 1e9
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(
-        value, bool) and math.isfinite(value)
+        value, bool) and -LIMIT <= value <= LIMIT
+
+
+def _id(value: Any) -> bool:
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
 def _require(path: Path, entries: List[Any], part: str,
@@ -108,7 +114,8 @@ def _require(path: Path, entries: List[Any], part: str,
             value = entry.get(key) if isinstance(entry, dict) else None
             if not isinstance(value, kinds) or isinstance(value, bool):
                 raise ValueError(
-                    f'{path}: {part}[{place}].{key}={value!r}; expected '
+                    f'{path}: {part}[{place}].{key}={repr(value)[:200]}; '
+                    f'expected '
                     f'{_kind_names(kinds)}, as in the format of COCO.')
 
 
@@ -134,7 +141,8 @@ def read_coco(path: PathLike, images_dir: PathLike) -> Annotations:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        # Training reads it so, too: of a key twice the last one counts.
+        content = parse_json(path.read_text(encoding='utf-8'), unique=False)
     except OSError as error:
         raise ValueError(f'{path} cannot be read: {error.strerror}.') from None
     except ValueError as error:
@@ -180,12 +188,16 @@ def from_content(content: Any, path: PathLike,
         corners = box.get('bbox') if isinstance(box, dict) else None
         if (not isinstance(corners, list) or len(corners) != 4
                 or not all(map(_number, corners))
-                or 'image_id' not in box or 'category_id' not in box):
+                or not _number(box.get('area', 0))
+                or not _id(box.get('image_id'))
+                or not _id(box.get('category_id'))
+                or not _id(box.get('id', 0))):
             raise ValueError(
                 f'{path}: annotations[{place}] (id '
                 f'{box.get("id") if isinstance(box, dict) else None}) has '
-                f'bbox={corners!r}; expected four finite numbers x, y, '
-                f'width, height, with image_id and category_id.')
+                f'bbox={repr(corners)[:200]}; expected four finite numbers '
+                f'x, y, width, height, with image_id and category_id, and '
+                f'area a number, id a whole number or a text.')
     return Annotations(path, Path(images_dir), images, boxes, categories)
 
 
@@ -199,6 +211,6 @@ def header_size(path: Path) -> Optional[Tuple[int, int]]:
         with Image.open(path) as image:
             width, height = image.size
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # readers of broken files raise what they like
         return None
     return (height, width) if turned else (width, height)

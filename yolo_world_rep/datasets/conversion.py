@@ -16,7 +16,7 @@ from typing import (
     Tuple,
 )
 
-from ..utils.files import PathLike
+from ..utils.files import PathLike, about_file
 from .annotations import WARNING, Finding, header_size
 from .yolo_format import (
     IMAGES,
@@ -208,10 +208,12 @@ def convert(sources: Dict[str, Tuple[Path, Optional[Path]]],
             split: yolo_pairs(source, root, images, split)
             for split, (source, images) in sources.items()
         }
-        return {
-            split: to_coco(each, lambda p, s: yolo_boxes(p, s, names), names)
-            for split, each in pairs.items()
-        }
+        found = {}
+        for split, each in pairs.items():
+            with about_file(sources[split][0]):
+                found[split] = to_coco(
+                    each, lambda p, s: yolo_boxes(p, s, names), names)
+        return found
     read = {
         split: {pair: voc_boxes(pair)
                 for pair in voc_pairs(source, root, images)}

@@ -1,5 +1,6 @@
 """Data sets in the format of YOLO: which label belongs to which image."""
 import os
+import reprlib
 from pathlib import Path
 from typing import (
     Any,
@@ -12,6 +13,8 @@ from typing import (
     Sequence,
     Tuple,
 )
+
+from ..utils.files import about_file
 
 IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 # Files that name the classes of a YOLO data set, where it has no YAML.
@@ -49,8 +52,17 @@ def files_below(folder: Path, endings: Iterable[str]) -> List[Path]:
 
 def entries_of(listing: Path) -> List[str]:
     """Lines of a list of images; VOC's have a flag behind the name."""
-    lines = listing.read_text(encoding='utf-8').splitlines()
-    return [line.strip() for line in lines if line.strip()]
+    return [line.strip() for line in lines_of(listing) if line.strip()]
+
+
+def lines_of(path: Path) -> List[str]:
+    """Lines of a text file.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    with about_file(path):
+        return path.read_text(encoding='utf-8-sig').split('\n')
 
 
 def xywh(box: Any) -> List[float]:
@@ -72,8 +84,10 @@ def read_yaml(path: Path) -> Dict[str, Any]:
     """
     import yaml
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except yaml.YAMLError as error:
+        content = yaml.safe_load('\n'.join(lines_of(path)))
+    except RecursionError:
+        raise ValueError(f'{path} is nested too deeply.') from None
+    except (yaml.YAMLError, ValueError) as error:
         reason = ' '.join(str(error).split())
         raise ValueError(f'{path} is not YAML: {reason}') from None
     if not isinstance(content, dict):
@@ -103,15 +117,48 @@ def yolo_names(where: Path) -> Tuple[str, ...]:
     if where.suffix in ('.yaml', '.yml'):
         names = read_yaml(where).get('names')
         if isinstance(names, dict):
-            if sorted(names) != list(range(len(names))):
+            if set(names) != set(range(len(names))):
                 raise ValueError(f'{where}: the keys of names are '
-                                 f'{list(names)[:5]}; expected 0, 1, ...')
+                                 f'{_short(list(names)[:5])}; expected 0, '
+                                 f'1, ...')
             names = [names[i] for i in range(len(names))]
-        if not isinstance(names, list) or not names:
-            raise ValueError(f'{where}: names={names!r}; expected a list of '
-                             f'class names.')
-        return tuple(map(str, names))
-    return tuple(entries_of(where))
+        # Of lists in lists the text may have no end.
+        if not isinstance(names, list) or not names or not all(
+                isinstance(name, (str, int, float)) for name in names):
+            raise ValueError(f'{where}: names={_short(names)}; expected a '
+                             f'list of class names.')
+        names = list(map(str, names))
+    else:
+        names = [line.strip() for line in lines_of(where)]
+        while names and not names[-1]:
+            names.pop()
+    _check_names(where, names)
+    return tuple(names)
+
+
+def _short(value: Any) -> str:
+    """A value for a message; an anchor of YAML can stand for very much."""
+    return reprlib.repr(value)
+
+
+def _check_names(where: Path, names: Sequence[str]) -> None:
+    """Whether each label has a name of its own.
+
+    Raises:
+        ValueError: If one has not.
+    """
+    seen: Dict[str, int] = {}
+    for label, name in enumerate(names):
+        first = seen.setdefault(name, label)
+        if not name.strip() or first != label:
+            raise ValueError(
+                f'{where}: class {label} has '
+                + (f'the name {name[:80]!r} of class {first}'
+                   if name.strip() else 'no name')
+                + '; expected a name of its own for each, in the order of '
+                'the labels.')
+    if not names:
+        raise ValueError(f'{where} names no classes; expected one a line.')
 
 
 def label_of(image: Path) -> Path:
@@ -127,13 +174,18 @@ def label_of(image: Path) -> Path:
 def _split_of_yaml(path: Path, split: str) -> List[Path]:
     """The images of a split of an Ultralytics YAML."""
     content = read_yaml(path)
-    root = Path(content.get('path') or '.')
+    stated = content.get('path') or '.'
+    if not isinstance(stated, str):
+        raise ValueError(f'{path}: path={_short(stated)}; expected the '
+                         f'folder of the data.')
+    root = Path(stated)
     root = root if root.is_absolute() else path.parent / root
     entries = content.get(split)
     entries = [entries] if isinstance(entries, str) else entries
-    if not isinstance(entries, list) or not entries:
-        raise ValueError(f'{path}: {split}={entries!r}; expected a folder '
-                         f'of images or a list of them.')
+    if not isinstance(entries, list) or not entries or not all(
+            isinstance(entry, str) for entry in entries):
+        raise ValueError(f'{path}: {split}={_short(entries)}; expected a '
+                         f'folder of images or a list of them.')
     images: List[Path] = []
     for entry in entries:
         # Exports often say ../train/images and mean train/images.
@@ -199,8 +251,7 @@ def yolo_boxes(pair: Pair, size: Tuple[int, int],
     """
     kinds = globox().BoundingBox
     boxes = []
-    lines = pair.label.read_text(encoding='utf-8').splitlines()
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines_of(pair.label), 1):
         values = line.split()
         if not values:
             continue

@@ -20,6 +20,7 @@ from .fit import compare, describe
 from .own_data import OwnData
 from .recipes import lr_mults, recipe
 from .schedule import Schedule, make_schedule
+from .source import formatted, long_tuple, plain_source
 from .variables import check_config, resolve_variables
 
 STRIDE = 32  # sides of the input are multiples of it
@@ -27,6 +28,8 @@ BASES = 'yolo_world_v2_{size}_rep_{neck}_2e-4_80e_8gpus_mask-refine_' \
     'finetune_coco.py'
 NECKS = dict(rep_conv='vlpan_bn', rep_linear='vlpan_bn')
 NO_GUIDES = 'efficient_neck'
+# What stands for long lists while the rest is formatted.
+CLASS_NAMES, PALETTE = 'CLASS_NAMES_', 'PALETTE_'
 MATRICES = 'RepMaxSigmoidCSPLayerWithTwoConv'
 
 
@@ -169,19 +172,6 @@ def _model_settings(model: FoldedModel, name: str) -> Dict[str, Any]:
     return settings
 
 
-def _source(value: Any) -> str:
-    """Python source of a plain value."""
-    if isinstance(value, Mapping):
-        if all(isinstance(key, str) and key.isidentifier() for key in value):
-            inner = ', '.join(
-                f'{key}={_source(each)}' for key, each in value.items())
-            return f'dict({inner})'
-        inner = ', '.join(
-            f'{key!r}: {_source(each)}' for key, each in value.items())
-        return f'{{{inner}}}'
-    return repr(value)
-
-
 def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
             schedule: Schedule, out: PathLike) -> str:
     """The text of the config.
@@ -215,8 +205,8 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
         f'val_ann_file = {_below(val.path, data.root)!r}',
         f'val_data_prefix = {_folder(val.images_dir, data.root)!r}',
         f'num_classes = {count}',
-        f'class_names = {tuple(train.names)!r}',
-        f'palette = {palette(count)!r}',
+        f'class_names = {CLASS_NAMES}',
+        f'palette = {PALETTE}',
         'metainfo = dict(classes=class_names, palette=palette)',
         *(f'{part}_dataloader = dict(dataset=dict(metainfo=metainfo))'
           for part in ('train', 'val', 'test')),
@@ -242,12 +232,12 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
         frozen = ' and '.join(recipe(wishes.recipe).frozen)
         if frozen:
             lines.append(f'# Frozen, statistics included: {frozen}.')
-        lines.append(f'model = {_source(settings)}')
+        lines.append(f'model = {plain_source(settings)}')
     lines += _schedule_lines(schedule)
     mults = lr_mults(wishes.recipe, wishes.lr_mults, bool(model.neck_form))
     if mults:
         paramwise = dict(paramwise_cfg=dict(lr_mults=mults))
-        lines.append(f'optim_wrapper = {_source(paramwise)}')
+        lines.append(f'optim_wrapper = {plain_source(paramwise)}')
     hooks: Dict[str, Any] = dict(
         param_scheduler=dict(
             warmup_epochs=schedule.warmup_epochs,
@@ -255,7 +245,7 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
     if wishes.report:
         hooks['report'] = dict(
             type='TrainingReportHook', before=os.path.abspath(model.path))
-    lines.append(f'default_hooks = {_source(hooks)}')
+    lines.append(f'default_hooks = {plain_source(hooks)}')
     ema = dict(
         type='EMAHook',
         ema_type='ExactExpMomentumEMA',
@@ -265,10 +255,15 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
         strict_load=False,
         priority=49)
     lines += [
-        f'custom_hooks = [{_source(ema)}, *[hook for hook in '
+        f'custom_hooks = [{plain_source(ema)}, *[hook for hook in '
         f'_base_.custom_hooks if hook["type"] != "EMAHook"]]'
     ]
-    return formatted('\n'.join(lines))
+    text = formatted('\n'.join(lines))
+    for mark, values in ((CLASS_NAMES, train.names), (PALETTE,
+                                                      palette(count))):
+        text = text.replace(mark, long_tuple(values))
+    # mmengine puts values in the place of {{ names }}, also within texts.
+    return text.replace('{{', '{\\x7b')
 
 
 def _schedule_lines(schedule: Schedule) -> List[str]:
@@ -283,15 +278,8 @@ def _schedule_lines(schedule: Schedule) -> List[str]:
         f'val_interval_stage2 = {schedule.val_interval_stage2}',
         f'train_batch_size_per_gpu = {schedule.batch_size}',
         f'base_lr = {schedule.base_lr!r}',
-        f'norm_cfg = {_source(norm)}',
+        f'norm_cfg = {plain_source(norm)}',
     ]
-
-
-def formatted(text: str) -> str:
-    """Python source in lines of at most 79 characters."""
-    from yapf.yapflib.yapf_api import FormatCode
-    style = dict(based_on_style='pep8', column_limit=79)
-    return FormatCode(f'{text}\n', style_config=style)[0]
 
 
 def verify(path: PathLike, model: FoldedModel,

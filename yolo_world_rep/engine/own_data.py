@@ -52,9 +52,8 @@ class OwnData:
         """Write the COCO files of converted data."""
         for split, content in self.contents.items():
             with atomic_path(getattr(self, split).path) as temporary:
-                temporary.write_text(
-                    json.dumps(content, ensure_ascii=False),
-                    encoding='utf-8')
+                # Names of files need not be Unicode; escapes keep them.
+                temporary.write_text(json.dumps(content), encoding='utf-8')
 
 
 def _found(root: Path, given: PathLike, what: str) -> Path:

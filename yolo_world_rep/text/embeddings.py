@@ -8,7 +8,7 @@ from typing import Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..utils.files import atomic_path
+from ..utils.files import atomic_path, is_text, parse_json
 from .vocabulary import check_class_texts, class_names
 
 Path = Union[str, os.PathLike]
@@ -68,10 +68,13 @@ def load_embeddings(path: Path) -> TextEmbeddings:
                          f'write them with numpy.save')
     try:
         array = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OverflowError, MemoryError) as error:
-        # Truncated, damaged, or pickled objects, which are never loaded.
+    except Exception as error:
+        # Truncated, damaged, or pickled objects, which are never loaded; the
+        # header is Python source, and its parsers raise what they like.
+        reason = str(error).splitlines()[0] if str(error) else (
+            type(error).__name__)
         raise ValueError(f'text embeddings {path!r} cannot be loaded: '
-                         f'{error}; write a plain numeric array with '
+                         f'{reason[:200]}; write a plain numeric array with '
                          f'numpy.save') from None
     vectors = check_vectors(array, f'text embeddings {path!r}')
     digest = hashlib.sha256(data).hexdigest()
@@ -114,16 +117,18 @@ def save_embeddings(path: Path,
     buffer = io.BytesIO()
     np.save(buffer, vectors, allow_pickle=False)
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    sidecar = json.dumps(
+        dict(
+            names=list(names), prompts=prompts, encoder=encoder,
+            sha256=digest),
+        ensure_ascii=False,
+        indent=1).encode('utf-8')
     with atomic_path(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
     # Last, and with the hash of the array: names that were written for
     # another array are noticed.
-    sidecar = dict(
-        names=list(names), prompts=prompts, encoder=encoder, sha256=digest)
     with atomic_path(sidecar_path(path)) as temporary:
-        temporary.write_text(
-            json.dumps(sidecar, ensure_ascii=False, indent=1),
-            encoding='utf-8')
+        temporary.write_bytes(sidecar)
     return TextEmbeddings(vectors, names, digest, path)
 
 
@@ -165,10 +170,16 @@ def check_vectors(array: np.ndarray, name: str) -> np.ndarray:
 
 def _check_names(names: Sequence[str], count: int,
                  name: str) -> Tuple[str, ...]:
-    if isinstance(names, str) or not all(
-            isinstance(text, str) for text in names):
+    if isinstance(names, str):
         raise ValueError(f'{name}: expected a list of strings, got '
-                         f'{names!r}')
+                         f'{names[:80]!r}')
+    odd = [
+        text for text in names
+        if not isinstance(text, str) or not is_text(text)
+    ]
+    if odd:
+        raise ValueError(f'{name}: expected a list of strings, got '
+                         f'{repr(odd[0])[:80]} in it')
     if len(names) != count:
         raise ValueError(f'{name}: {len(names)} for {count} rows of '
                          f'embeddings; give one for each row, in order')
@@ -183,8 +194,8 @@ def _sidecar_names(path: str, count: int,
     what = f'names beside the embeddings, {path!r}'
     remedy = 'mend, replace or remove that file'
     try:
-        with open(path, encoding='utf-8') as file:
-            sidecar = json.load(file)
+        with open(path, encoding='utf-8-sig') as file:
+            sidecar = parse_json(file.read())
     except (OSError, ValueError) as error:
         raise ValueError(f'{what}, cannot be read: {error}; '
                          f'{remedy}') from None

@@ -1,7 +1,8 @@
 """Class texts: which words stand for which class."""
-import json
 import os
 from typing import List, Sequence, Tuple, Union
+
+from ..utils.files import is_text, parse_json
 
 
 def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
@@ -24,7 +25,8 @@ def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
     path = os.fspath(path)
     name = f'class texts {path!r}'
     try:
-        with open(path, encoding='utf-8') as file:
+        # Editors on Windows put a byte order mark first.
+        with open(path, encoding='utf-8-sig') as file:
             content = file.read()
     except OSError as error:
         raise ValueError(f'{name} cannot be read '
@@ -33,13 +35,14 @@ def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
     except UnicodeDecodeError as error:
         raise ValueError(f'{name} are not UTF-8: {error}') from None
     if path.endswith('.txt'):
-        entries = [line.strip() for line in content.splitlines()]
+        # splitlines would also split at what names can have within.
+        entries = [line.strip() for line in content.split('\n')]
         # An empty line at the end is none.
         while entries and not entries[-1]:
             entries.pop()
         return check_class_texts(entries, name)
     try:
-        entries = json.loads(content)
+        entries = parse_json(content)
     except ValueError as error:
         raise ValueError(f'{name} are not valid JSON: {error}') from None
     if isinstance(entries, dict) and isinstance(
@@ -77,10 +80,11 @@ def check_class_texts(entries: object, name: str) -> List[List[str]]:
     for index, entry in enumerate(entries):
         synonyms = [entry] if isinstance(entry, str) else entry
         if (not isinstance(synonyms, (list, tuple)) or not synonyms
-                or not all(isinstance(text, str) for text in synonyms)):
+                or not all(isinstance(text, str) and is_text(text)
+                           for text in synonyms)):
             raise ValueError(
-                f'{name}: entry {index} is {entry!r}, expected a string or '
-                f'a list of at least one string')
+                f'{name}: entry {index} is {repr(entry)[:200]}, expected a '
+                f'string or a list of at least one string')
         texts.append(list(synonyms))
     return texts
 

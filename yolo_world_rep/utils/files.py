@@ -1,10 +1,11 @@
 """Files that are either whole or not there."""
 import hashlib
+import json
 import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterable, Iterator, Union
+from typing import Any, Dict, Iterable, Iterator, List, Tuple, Union
 
 PathLike = Union[str, Path]
 
@@ -122,3 +123,39 @@ def about_file(path: PathLike) -> Iterator[None]:
         if str(path) in str(error):
             raise
         raise ValueError(f'{path}: {error}') from error
+
+
+def _no_key_twice(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f'the key {twice[:80]!r} is there twice')
+    return found
+
+
+def parse_json(text: str, unique: bool = True) -> Any:
+    """The value that a text of JSON is.
+
+    Args:
+        text (str): It.
+        unique (bool): Whether a key that an object has twice is refused, of
+            which readers would take the last. Defaults to True.
+
+    Raises:
+        ValueError: If it is none, or nested deeper than Python can follow.
+    """
+    try:
+        return json.loads(
+            text, object_pairs_hook=_no_key_twice if unique else None)
+    except RecursionError:
+        raise ValueError('it is nested too deeply') from None
+
+
+def is_text(text: str) -> bool:
+    """Whether a string can be written: not of half a surrogate pair."""
+    try:
+        text.encode('utf-8')
+    except UnicodeEncodeError:
+        return False
+    return True
