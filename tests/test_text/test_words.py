@@ -58,3 +58,5 @@ def test_user_errors():
         WordEncoder(dim=0)
     with pytest.raises(ValueError, match=r"give \['cat'\]"):
         WordEncoder().encode('cat')
+    with pytest.raises(ValueError, match="dim=1: the words of 'a c' cancel"):
+        WordEncoder(dim=1).encode(['a', 'a c'])

@@ -62,7 +62,8 @@ class WordEncoder:
             np.ndarray: Unit rows, float32, shape (N, dim).
 
         Raises:
-            ValueError: If a single string is given in place of a list.
+            ValueError: If a single string is given in place of a list, or
+                ``dim`` is so small that a text's words cancel out.
         """
         if isinstance(texts, str):
             raise ValueError(
@@ -73,6 +74,11 @@ class WordEncoder:
             for word in self.words(text):
                 row += self.word_vector(word)
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        # Two words of opposite signs throughout would cancel.
-        assert (norms > 0).all() or not len(texts)
+        # Two words of opposite signs throughout cancel; of many numbers
+        # that never happens.
+        empty = (norms[:, 0] == 0).nonzero()[0]
+        if len(empty):
+            raise ValueError(
+                f'dim={self.dim}: the words of {texts[empty[0]]!r} cancel '
+                f'each other out; take more numbers, such as 512.')
         return (sums / norms).astype(np.float32)
