@@ -11,13 +11,15 @@ unexport PYTHONHOME PYTHONPATH
 # albumentations would otherwise ask a server for its newest version.
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help demo test lint venv clean distclean
+.PHONY: help demo test lint types coverage venv clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo       set up, then the whole story on generated images'
 	@echo 'make test       set up, then the tests'
 	@echo 'make lint       set up, then ruff'
+	@echo 'make types      set up, then mypy on the public interfaces'
+	@echo 'make coverage   set up, then the tests and what they reach'
 	@echo 'make venv       set up only: .venv with the tested versions'
 	@echo 'make clean      remove what builds and tests leave behind'
 	@echo 'make distclean  remove .venv too'
@@ -34,6 +36,12 @@ test: venv
 lint: venv
 	@$(VENV_PYTHON) -m ruff check .
 
+types: venv
+	@$(VENV_PYTHON) -m mypy
+
+coverage: venv
+	@$(VENV_PYTHON) -m pytest --cov --cov-report=term $(ARGS)
+
 venv:
 	@"$(PYTHON)" -c 'import sys; \
 		sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' \
@@ -43,7 +51,8 @@ venv:
 	@"$(PYTHON)" requirements/make_venv.py
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis \
+		.mypy_cache .coverage .coverage.*
 	find . -path ./.venv -prune -o -name __pycache__ -type d -prune \
 		-exec rm -rf {} +
 

@@ -77,7 +77,8 @@ class Matching(NamedTuple):
     pixels: float = 0.0
     scores: float = 0.0
 
-    def __add__(self, other: 'Matching') -> 'Matching':
+    def __add__(  # type: ignore[override]  # tuples are not joined
+            self, other: 'Matching') -> 'Matching':
         """Of more images."""
         return Matching(
             *(a + b for a, b in zip(self[:4], other[:4])),

@@ -154,6 +154,7 @@ def load_folded(config: Union[Config, PathLike],
             f'(reparameterized=True): its texts would be inputs. Fold them '
             f'with yolo-world-rep reparameterize --conv-neck, and give '
             f'the rep config and the file that it writes.')
+    detector: Any  # its attributes are mmyolo's
     detector, loaded = load_detector(cfg, checkpoint)
     require_foldable(detector)
     if texts is not None:

@@ -1,6 +1,6 @@
 """A detector of a config, with all of a checkpoint in it."""
 import copy
-from typing import Optional, Tuple, Union
+from typing import Any, Dict, Optional, Tuple, Union
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -61,7 +61,8 @@ def load_detector(cfg: Config,
     state = strip_wrapper(loaded.state_dict)
     with DefaultScope.overwrite_default_scope('mmyolo'):
         model = MODELS.build(cfg.model)
-    allowances = getattr(model, 'checkpoint_allowances', dict)()
+    allow = getattr(model, 'checkpoint_allowances', dict)
+    allowances: Dict[str, Any] = allow()
     wanted = model.state_dict()
     state = {
         name: tensor

@@ -111,6 +111,7 @@ def to_onnx(module: nn.Module,
             dynamic_shapes=None if axes is None else (axes, ),
             opset_version=opset,
             verbose=False)
+    assert program is not None  # None is of the older exporter
     model = program.model_proto
     found = next(entry.version for entry in model.opset_import
                  if entry.domain == '')

@@ -107,7 +107,8 @@ class DecodedOutputs(nn.Module):
         boxes, logits = [], []
         for logit, distance, stride in zip(outputs[:count], outputs[count:],
                                            self.raw.strides):
-            centre = cell_centres(*logit.shape[2:], stride, logit)
+            centre = cell_centres(logit.shape[2], logit.shape[3], stride,
+                                  logit)
             near, far = (distance * stride).split(2, 1)
             boxes.append(
                 torch.cat([centre - near, centre + far], 1).flatten(2))

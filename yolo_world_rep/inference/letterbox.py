@@ -111,7 +111,8 @@ class Preprocess:
                  spec: Spec,
                  size: Optional[Tuple[int, int]] = None) -> None:
         self.spec = spec
-        self.size = tuple(size or spec.image_size)
+        height, width = size or spec.image_size
+        self.size = (height, width)
         self.channels = (2, 1, 0) if spec.channel_order == 'rgb' else (0, 1, 2)
         # A byte has 256 values: a table is exact, and faster than dividing.
         values = np.arange(256, dtype=np.float32)

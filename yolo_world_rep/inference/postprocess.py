@@ -5,7 +5,7 @@ The numbers are those of mmyolo's YOLOv8 head, by NumPy alone.
 Shape suffixes: N classes, P cells of all levels, C candidates, K detections.
 """
 import math
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -175,7 +175,7 @@ class PostProcess:
 
     def __init__(self,
                  spec: Spec,
-                 score_threshold: float = None) -> None:
+                 score_threshold: Optional[float] = None) -> None:
         own = spec.score_threshold
         if score_threshold is None:
             score_threshold = own

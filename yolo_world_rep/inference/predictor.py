@@ -191,7 +191,7 @@ class Predictor:
                  on_error: Optional[OnError],
                  keep_images: bool) -> Iterator[List[_Loaded]]:
         """Loaded images in groups, in their order."""
-        waiting: Deque[Tuple[Item, Optional[Future]]] = deque()
+        waiting: Deque[Tuple[Item, Future]] = deque()
         batch: List[_Loaded] = []
         source = self._items(images, on_error)
         more, count = True, 0
@@ -228,7 +228,8 @@ class Predictor:
                 image = Item(Path(image))
             elif not isinstance(image, Item):
                 image = Item(image=image)
-            if image.image is not None or not is_video(image.path):
+            if (image.image is not None or image.path is None
+                    or not is_video(image.path)):
                 yield image
                 continue
             try:

@@ -25,7 +25,7 @@ class Item(NamedTuple):
     path: Optional[Path] = None
     image: Any = None
     frame: Optional[int] = None
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]  # hides tuple.index
 
     @property
     def name(self) -> str:

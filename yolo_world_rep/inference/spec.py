@@ -119,7 +119,8 @@ class Spec:
             raise ValueError(
                 f'{where}: metadata of format {version}; this version reads '
                 f'{FORMAT_VERSION}. Export the model again.')
-        return cls(**{
+        settings: Dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
-        })
+        }
+        return cls(**settings)

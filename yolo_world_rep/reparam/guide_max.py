@@ -61,11 +61,12 @@ def guide_max(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
     if not _is_recorded() and guide_max_triton.is_chosen(
             embed_BMdS, guide_MNd, _winners_of_pieces):
         return guide_max_triton.winners(embed_BMdS, guide_MNd)[0]
-    peak_BMS = None
+    peak_BMS: Optional[Tensor] = None
     for _, piece_MNd in _pieces(embed_BMdS, guide_MNd):
         piece_BMS = torch.matmul(piece_MNd, embed_BMdS).amax(dim=-2)
         peak_BMS = piece_BMS if peak_BMS is None else torch.maximum(
             peak_BMS, piece_BMS)
+    assert peak_BMS is not None  # there is a piece
     return peak_BMS
 
 
@@ -108,19 +109,22 @@ def _winners_of_pieces(embed_BMdS: Tensor,
                        guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
     """The same by products and maxima, some guides at a time."""
     embed_BMSd = embed_BMdS.transpose(-1, -2)
-    peak_BMS, winner_BMS = None, None
+    peak_BMS: Optional[Tensor] = None
+    winner_BMS: Optional[Tensor] = None
     for start, piece_MNd in _pieces(embed_BMdS, guide_MNd):
         # The maximum runs along contiguous memory in this order.
         product_BMSN = torch.matmul(embed_BMSd,
                                     piece_MNd.transpose(-1, -2))
         value_BMS, index_BMS = product_BMSN.max(dim=-1)
-        if peak_BMS is None:
+        if peak_BMS is None or winner_BMS is None:
             peak_BMS, winner_BMS = value_BMS, index_BMS
             continue
         winner_BMS = torch.where(value_BMS > peak_BMS, index_BMS + start,
                                  winner_BMS)
         # Unlike the comparison, this one keeps NaN.
         peak_BMS = torch.maximum(peak_BMS, value_BMS)
+    assert peak_BMS is not None  # there is a piece
+    assert winner_BMS is not None
     return peak_BMS, winner_BMS
 
 

@@ -59,11 +59,11 @@ def is_chosen(embed_BMdS: Tensor, guide_MNd: Tensor, dense: Winners) -> bool:
             or guide_MNd.dtype != embed_BMdS.dtype):
         return False
     batch, heads, width, positions = embed_BMdS.shape
-    up = [
+    sets, columns, guides = (
         1 << (size - 1).bit_length()
-        for size in (batch * heads, positions, guide_MNd.shape[-2])
-    ]
-    kind = Kind(embed_BMdS.device, embed_BMdS.dtype, *up, width)
+        for size in (batch * heads, positions, guide_MNd.shape[-2]))
+    kind = Kind(embed_BMdS.device, embed_BMdS.dtype, sets, columns, guides,
+                width)
     if kind not in _chosen:
         with torch.no_grad():
             _chosen[kind] = _try(kind, embed_BMdS, guide_MNd, dense)

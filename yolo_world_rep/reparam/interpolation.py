@@ -91,11 +91,11 @@ def interpolate_checkpoints(before: PathLike,
     first, second = load_checkpoint(before), load_checkpoint(after)
     about = folding_meta(second.path, second.meta) or folding_meta(
         first.path, first.meta)
-    names = [stated_names(each.meta) for each in (first, second)]
-    if None not in names and names[0] != names[1]:
+    names, others = stated_names(first.meta), stated_names(second.meta)
+    if names is not None and others is not None and names != others:
         raise ValueError(
             f'{before} and {after} have other classes: '
-            f'{list(names[0][:4])} … and {list(names[1][:4])} ….')
+            f'{list(names[:4])} … and {list(others[:4])} ….')
     mixed = interpolate_state_dict(first.state_dict, second.state_dict, alpha)
     step = dict(
         action='interpolate',
@@ -108,7 +108,7 @@ def interpolate_checkpoints(before: PathLike,
             **about, 'history': [*(about.get('history') or []), step]
         }
     }
-    if names[1] is not None:
-        meta['dataset_meta'] = dict(classes=names[1])
+    if others is not None:
+        meta['dataset_meta'] = dict(classes=others)
     save_checkpoint(out, mixed, meta, overwrite)
     return out

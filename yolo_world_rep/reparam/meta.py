@@ -20,7 +20,7 @@ def stated_names(meta: Mapping[str, Any]) -> Optional[Tuple[str, ...]]:
     """Class names as mmdet writes them, None where there are no such."""
     stated = meta.get('dataset_meta')
     names = stated.get('classes') if isinstance(stated, Mapping) else None
-    return tuple(names) if _texts(names) else None
+    return tuple(names) if names is not None and _texts(names) else None
 
 
 def folding_meta(path: Path, meta: Mapping[str, Any]) -> Dict[str, Any]:

@@ -6,7 +6,7 @@ shared with the input, not copied.
 """
 import re
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple, Union
 
 from torch import Tensor
 
@@ -173,7 +173,7 @@ def inspect_layout(state_dict: StateDict) -> Layout:
             f'The checkpoint has keys that belong to no part of a '
             f'YOLO-World detector: {some(foreign)}. Remove them if they '
             f'are of no use.')
-    layers = [*guided, *contrasts]
+    layers: List[Union[GuidedLayer, ContrastLayer]] = [*guided, *contrasts]
     widths = {layer.text_channels for layer in layers}
     if len(widths) > 1:
         raise ValueError(
@@ -320,13 +320,17 @@ def tuned_prompts(state_dict: StateDict) -> Tensor:
             'The checkpoint has no prompts of its own (no tensor named '
             '"embeddings"), as prompt tuning makes them. Give the texts '
             'as a file: --text-embed FILE.npy.')
-    adapter = [
-        state_dict.get(f'adapter.{layer}.{part}') for layer in (0, 2)
+    names = [
+        f'adapter.{layer}.{part}' for layer in (0, 2)
         for part in ('weight', 'bias')
     ]
+    missing = [name for name in names if name not in state_dict]
+    if missing and len(missing) < len(names):
+        raise ValueError(f'The adapter of the prompts is incomplete: '
+                         f'{some(missing)} missing. Use a whole checkpoint.')
     return folding.adapt_prompts(
         state_dict['embeddings'].double(),
-        None if adapter[0] is None else [part.double() for part in adapter])
+        None if missing else [state_dict[name].double() for name in names])
 
 
 def reparameterize_state_dict(state_dict: StateDict,
@@ -375,7 +379,7 @@ def reparameterize_state_dict(state_dict: StateDict,
             replaced[f'{guided.name}.guide_fc.weight'] = fold_guided_layer(
                 guided, state_dict, neck_text, neck_form)
             replaced[f'{guided.name}.guide_fc.bias'] = {}
-        if layout.dual:
+        if layout.enhancer is not None:
             first, *others = (f'{layout.enhancer}.query.{part}'
                               for part in QUERY)
             replaced[first] = fold_enhancer(layout.enhancer, state_dict,

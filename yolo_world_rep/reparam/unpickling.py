@@ -12,7 +12,16 @@ a state dict, the tensors are picked out of the stand-ins.
 import pickle
 from collections import OrderedDict
 from types import SimpleNamespace
-from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
+from typing import (
+    Any,
+    BinaryIO,
+    Callable,
+    ClassVar,
+    Dict,
+    Iterator,
+    List,
+    Tuple,
+)
 
 import torch
 from torch import Tensor
@@ -63,10 +72,12 @@ class Inert:
         return id(self)
 
 
-class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
+class PlainUnpickler(pickle._Unpickler):
     """Finds nothing but tensors' constructors, fills nothing but stand-ins.
     """
-    dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    stack: List[Any]
+    dispatch: ClassVar[Dict[int, Callable[[Any], None]]] = dict(
+        pickle._Unpickler.dispatch)
 
     def load_build(self) -> None:
         """Keep a stand-in's state; leave everything else as it is.

@@ -199,24 +199,24 @@ def check_conversion(source: StateDict,
             _folded_gate(embed, layer, converted),
             source[f'{layer.name}.guide_fc.weight'].dtype)
     query = f'{layout.enhancer}.query_weight'
-    if query in converted:
+    if layout.enhancer is not None and query in converted:
         own = _double(source, layout.enhancer)
         exact = fold_enhancer(layout.enhancer, own, neck_text)
         add(layout.enhancer, 'rep_query', neck_text,
             _queries_by_definition(neck_text, layout.enhancer, source),
             exact[query], converted[query].double(),
             source[f'{layout.enhancer}.query.1.weight'].dtype)
-    for layer in layout.contrasts:
-        feature = features(layer.text_channels)
-        if layer.kind == 'l2':
+    for contrast in layout.contrasts:
+        feature = features(contrast.text_channels)
+        if contrast.kind == 'l2':
             feature = feature / feature.norm(dim=1, keepdim=True)
-        own = _double(source, layer.name)
-        exact = fold_contrast_layer(layer, own, text)
-        add(layer.name, f'rep_{layer.kind}', text,
-            _logits_by_definition(feature, text, layer, source),
-            _folded_logits(feature, layer, exact),
-            _folded_logits(feature, layer, converted),
-            source[f'{layer.name}.logit_scale'].dtype)
+        own = _double(source, contrast.name)
+        exact = fold_contrast_layer(contrast, own, text)
+        add(contrast.name, f'rep_{contrast.kind}', text,
+            _logits_by_definition(feature, text, contrast, source),
+            _folded_logits(feature, contrast, exact),
+            _folded_logits(feature, contrast, converted),
+            source[f'{contrast.name}.logit_scale'].dtype)
     return checks
 
 

@@ -1,7 +1,7 @@
 """From a vocabulary to unit vectors: encoders, prompts, synonyms."""
 import logging
 import os
-from typing import Iterator, List, Optional, Sequence, Union
+from typing import Dict, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.logging import print_log
@@ -112,7 +112,7 @@ def check_vocabulary(texts: Sequence[Sequence[str]], name: str) -> None:
     Raises:
         ValueError: If a text is empty, or a class's name occurs twice.
     """
-    seen = {}
+    seen: Dict[str, int] = {}
     for index, synonyms in enumerate(texts):
         if not all(text.strip() for text in synonyms):
             raise ValueError(

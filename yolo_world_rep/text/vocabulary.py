@@ -1,6 +1,6 @@
 """Class texts: which words stand for which class."""
 import os
-from typing import List, Sequence, Tuple, Union
+from typing import Any, List, Sequence, Tuple, Union
 
 from ..utils.files import is_text, parse_json
 
@@ -34,6 +34,7 @@ def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
                          f'list of class names') from None
     except UnicodeDecodeError as error:
         raise ValueError(f'{name} are not UTF-8: {error}') from None
+    entries: Any
     if path.endswith('.txt'):
         # splitlines would also split at what names can have within.
         entries = [line.strip() for line in content.split('\n')]

@@ -35,5 +35,5 @@ def run(args: argparse.Namespace) -> None:
         for action in each._actions:
             if _takes_files(action):
                 # shtab looks for this attribute.
-                action.complete = shtab.FILE  # type: ignore[attr-defined]
+                action.complete = shtab.FILE
     print(shtab.complete(parser, args.shell))

@@ -1,5 +1,6 @@
 """Average precision of any form of a model on data in COCO's format."""
 import argparse
+from typing import Any, Dict
 
 from .. import models
 
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     print(f'{scores["images"]} images, {scores["detections"]} detections')
     if args.json_out:
         # JSON has no NaN.
-        plain = {
+        plain: Dict[str, Any] = {
             name: None if isinstance(value, float) and math.isnan(value) else
             value for name, value in scores.items()
         }

@@ -191,6 +191,6 @@ def run(args: argparse.Namespace) -> None:
             export_model(*where, precision=args.precision, **options))
         return
     from yolo_world_rep.deploy.quantize import quantize_model
-    quantized = quantize_model(*where, **int8, **options)
+    quantized = quantize_model(*where, **{**options, **int8})
     console.print(quantized.report(), soft_wrap=True, markup=False)
     console.print(f'wrote {quantized.path}', soft_wrap=True)

@@ -1,6 +1,6 @@
 """OpenVINO's files in OpenVINO."""
 import queue
-from typing import Any, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
 
@@ -73,7 +73,7 @@ class OpenVINOBackend(Backend):
         if model.has_rt_info(METADATA_KEY):
             text = model.get_rt_info(METADATA_KEY).astype(str)
         super().__init__(read_spec(text, path, len(model.outputs)), path)
-        config = dict(
+        config: Dict[str, Any] = dict(
             PERFORMANCE_HINT='THROUGHPUT' if throughput else 'LATENCY',
             INFERENCE_PRECISION_HINT=self.precision)
         if threads is not None and device == 'CPU':

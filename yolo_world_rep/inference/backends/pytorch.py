@@ -37,7 +37,7 @@ def to_device(device: str, threads: Optional[int] = None) -> torch.device:
     return found
 
 
-def _fix_texts(cfg: Config, model: torch.nn.Module) -> None:
+def _fix_texts(cfg: Config, model: Any) -> None:
     """Have a model with a text encoder encode the config's texts, once.
 
     Raises:
