@@ -161,6 +161,23 @@ def _clipped(boxes: np.ndarray, placement: Placement) -> np.ndarray:
     return boxes.clip(0, np.array([width, height] * 2, boxes.dtype))
 
 
+def _require_sound(boxes: np.ndarray, scores: np.ndarray,
+                   labels: np.ndarray, num_classes: int) -> None:
+    """Refuse what cannot be drawn or written.
+
+    Raises:
+        ValueError: If the model gives anything but numbers, or classes that
+            have no name.
+    """
+    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+        raise ValueError('the model gives boxes or scores that are no finite '
+                         'numbers: its weights are damaged, or its training '
+                         'diverged.')
+    if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(f'the model gives class {labels.max()} and has '
+                         f'names for {num_classes}. Export it again.')
+
+
 class PostProcess:
     """Detections of each image of a batch; threads may share it.
 
@@ -209,17 +226,25 @@ class PostProcess:
         spec, threshold = self.spec, self.score_threshold
         if spec.contract == 'nms':
             count = int(outputs[0][0])
+            if not 0 <= count <= len(outputs[1]):
+                raise ValueError(f'the model says that it found {count}, and '
+                                 f'gives {len(outputs[1])} boxes. Export it '
+                                 f'again.')
             boxes, scores, labels = (output[:count] for output in outputs[1:])
             chosen = np.flatnonzero(scores > threshold)
             boxes = to_original(boxes[chosen].astype(np.float32), placement)
+            _require_sound(boxes, scores[chosen], labels[chosen],
+                           spec.num_classes)
         else:
             boxes, scores, labels, cells = self._scored(outputs)
             order = best(scores, spec.nms_pre)
             scores, labels = scores[order], labels[order]
             boxes = to_original(boxes[cells[order]].astype(np.float32),
                                 placement)
-            chosen = suppress(boxes, scores, labels, spec.iou_threshold,
-                              spec.max_detections)
+            _require_sound(boxes, scores, labels, spec.num_classes)
+            with np.errstate(over='ignore', invalid='ignore'):
+                chosen = suppress(boxes, scores, labels, spec.iou_threshold,
+                                  spec.max_detections)
             boxes = boxes[chosen]
         return Detections(
             _clipped(boxes, placement), scores[chosen].astype(np.float32),

@@ -20,6 +20,8 @@ from typing import (
 
 import numpy as np
 
+from yolo_world_rep.utils.files import about_file
+
 from .backends import Backend, open_backend
 from .letterbox import Placement, Preprocess
 from .postprocess import Detections, PostProcess
@@ -255,8 +257,9 @@ class Predictor:
             [loaded.planes for loaded in batch])
         with running:
             outputs = self.backend.run(images)
-        found = self.postprocess(outputs,
-                                 [loaded.placement for loaded in batch])
+        with about_file(self.backend.path):
+            found = self.postprocess(
+                outputs, [loaded.placement for loaded in batch])
         return [
             self._result(loaded, detections)
             for loaded, detections in zip(batch, found)

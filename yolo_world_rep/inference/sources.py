@@ -80,11 +80,20 @@ def as_bgr(image: Any) -> np.ndarray:
             raise ValueError(
                 f'an image is a path, a NumPy array or an image of Pillow; '
                 f'got a {type(image).__name__}.')
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith('I;16'):
-            return as_bgr(np.asarray(image).astype(np.uint16))
-        return cv2.cvtColor(
-            np.asarray(image.convert('RGB')), cv2.COLOR_RGB2BGR)
+        if image.mode in ('I', 'F') or not all(image.size):
+            raise ValueError(
+                f'an image of Pillow of mode {image.mode!r} and size '
+                f'{image.size}: what is black and what is white is unknown. '
+                f'Expected 8 or 16 bits, such as mode RGB.')
+        try:
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith('I;16'):
+                return as_bgr(np.asarray(image).astype(np.uint16))
+            pixels = np.asarray(image.convert('RGB'))
+        except Exception as error:  # it is read here, from a broken file
+            raise ValueError(f'an image of Pillow cannot be read: '
+                             f'{error}') from error
+        return cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     channels = image.shape[2] if image.ndim == 3 else 1
     if image.ndim not in (2, 3) or channels not in (1, 3, 4) or (
             not image.size or image.dtype not in (np.uint8, np.uint16)):

@@ -6,6 +6,9 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Dict, Optional, Tuple
 
+from ..utils.files import parse_json
+from .spec_checks import check_values
+
 # The key under which the JSON travels in a file's metadata.
 METADATA_KEY = 'yolo_world_rep'
 FORMAT_VERSION = 1
@@ -107,7 +110,7 @@ class Spec:
             ValueError: If it is not ours, or of another version.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text)
             version = values.pop('format')
         except (ValueError, AttributeError, KeyError, TypeError):
             raise ValueError(
@@ -117,8 +120,14 @@ class Spec:
         known = {entry.name for entry in fields(cls)}
         if version != FORMAT_VERSION or set(values) - known:
             raise ValueError(
-                f'{where}: metadata of format {version}; this version reads '
-                f'{FORMAT_VERSION}. Export the model again.')
+                f'{where}: metadata of format {repr(version)[:40]}; this '
+                f'version reads {FORMAT_VERSION}. Export the model again.')
+        missing = {'classes', 'image_size'} - set(values)
+        if missing:
+            raise ValueError(f'{where}: its metadata has no '
+                             f'{" and no ".join(sorted(missing))}. Export '
+                             f'the model again.')
+        check_values(values, where)
         settings: Dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()

@@ -30,13 +30,15 @@ def _over(path: Path, what: str, size: int) -> ValueError:
         f'{size:,}: it would fill the memory. Do not use this file.')
 
 
-def check_archive(path: Path) -> None:
+def check_archive(path: Path, torchscript: bool = False) -> None:
     """Refuse a file that is damaged, is something else, or is a bomb.
 
     Files of torch before 1.6, which are no archives, have no checksums.
 
     Args:
         path (Path): The file.
+        torchscript (bool): Whether a TorchScript archive is expected, and
+            no checkpoint. Defaults to False.
 
     Raises:
         ValueError: If it is not what ``torch.save`` writes.
@@ -44,7 +46,7 @@ def check_archive(path: Path) -> None:
     with open(path, 'rb') as file:
         start = file.read(len(ARCHIVE))
     if start != ARCHIVE:
-        if tarfile.is_tarfile(path):
+        if tarfile.is_tarfile(path) and not torchscript:
             raise ValueError(
                 f'{path} is a tar archive, as torch before 0.2 wrote them; '
                 f'expected a checkpoint (.pth with a state_dict).')
@@ -60,12 +62,14 @@ def check_archive(path: Path) -> None:
             damaged = archive.testzip() if fits else None
     except Exception as error:  # of many kinds, by the kind of damage
         raise ValueError(
-            f'{path} is not a checkpoint that can be read: it is truncated '
-            f'or of another kind ({error}).') from error
+            f'{path} is not a {"model" if torchscript else "checkpoint"} '
+            f'that can be read: it is truncated or of another kind '
+            f'({error}).') from error
     if moved:
         raise ValueError(f'{path} is damaged: bytes were added to it or are '
                          f'missing. Get the file again.')
-    if any(name.endswith('constants.pkl') for name in names):
+    if not torchscript and any(
+            name.endswith('constants.pkl') for name in names):
         raise ValueError(f'{path} is a TorchScript archive; expected a '
                          f'training checkpoint (.pth with a state_dict).')
     if not fits:

@@ -1,11 +1,14 @@
 """What all runtimes have in common."""
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
+from yolo_world_rep.utils.files import about_file
+
 from ..spec import METADATA_KEY, Spec
+from ..spec_checks import check_outputs, shapes_of
 
 Outputs = Tuple[np.ndarray, ...]
 # Other names of the precisions; the values are those of OpenVINO.
@@ -27,6 +30,9 @@ class Backend(ABC):
     name = ''
     #: What it computes in.
     precision = 'f32'
+    #: What it raises at a file that it cannot run; all of it, as runtimes
+    #: have no class in common.
+    runtime_errors: Tuple[Type[Exception], ...] = ()
 
     def __init__(self, spec: Spec, path: Any) -> None:
         self.spec = spec
@@ -49,7 +55,9 @@ class Backend(ABC):
             tuple[np.ndarray]: In the order of the contract, B rows each.
 
         Raises:
-            ValueError: If the shape or the type is not the model's.
+            ValueError: If the shape or the type is not the model's, or the
+                runtime fails, or the model gives something else than its
+                metadata says.
         """
         self._check(images)
         count, size = len(images), self.spec.batch
@@ -57,7 +65,17 @@ class Backend(ABC):
             filled = np.zeros((size, *images.shape[1:]), np.float32)
             filled[:count] = images
             images = filled
-        return tuple(output[:count] for output in self._run(images))
+        try:
+            outputs = self._run(images)
+        except self.runtime_errors as error:
+            raise ValueError(
+                f'{self.path}: {self.name} cannot run it on images of shape '
+                f'{images.shape}: {first_line(error)}') from error
+        with about_file(self.path):
+            check_outputs(outputs, shapes_of(
+                self.spec.contract, images.shape[2:], self.spec.strides,
+                len(images), self.spec.num_classes))
+        return tuple(output[:count] for output in outputs)
 
     def _check(self, images: np.ndarray) -> None:
         spec = self.spec
@@ -87,6 +105,12 @@ class Backend(ABC):
 
     def __exit__(self, *_: Any) -> None:
         self.close()
+
+
+def first_line(error: Exception) -> str:
+    """What a runtime's error says, without where in its source."""
+    lines = str(error).strip().splitlines()
+    return f'{lines[0][:300]}.' if lines else f'{type(error).__name__}.'
 
 
 def read_spec(text: Optional[str], path: Any, outputs: int) -> Spec:

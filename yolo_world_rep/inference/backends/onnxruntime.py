@@ -48,6 +48,7 @@ class ONNXBackend(Backend):
         ImportError: If onnxruntime is not installed.
     """
     name = 'ONNX Runtime'
+    runtime_errors = (Exception, )
 
     def __init__(self,
                  path: Any,
@@ -74,12 +75,20 @@ class ONNXBackend(Backend):
             raise ValueError(
                 f'{path} cannot be read by ONNX Runtime '
                 f'{runtime.__version__}: {error}') from error
-        metadata = self.session.get_modelmeta().custom_metadata_map
+        try:
+            metadata = self.session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise ValueError(f'{path}: its metadata is no text ({error}). '
+                             f'Export the model again.') from error
         super().__init__(
             read_spec(
                 metadata.get(METADATA_KEY), path,
                 len(self.session.get_outputs())), path)
-        self._input = self.session.get_inputs()[0].name
+        inputs = self.session.get_inputs()
+        if len(inputs) != 1:
+            raise ValueError(f'{path} has {len(inputs)} inputs; expected one '
+                             f'of images. Export the model again.')
+        self._input = inputs[0].name
 
     def _run(self, images: np.ndarray) -> Sequence[np.ndarray]:
         return self.session.run(None, {self._input: images})

@@ -5,7 +5,13 @@ from typing import Any, Dict, Optional, Sequence
 import numpy as np
 
 from ..spec import METADATA_KEY
-from .base import PRECISIONS, Backend, read_spec, require_file
+from .base import (
+    PRECISIONS,
+    Backend,
+    first_line,
+    read_spec,
+    require_file,
+)
 
 
 def _runtime() -> Any:
@@ -39,6 +45,7 @@ class OpenVINOBackend(Backend):
         ImportError: If openvino is not installed.
     """
     name = 'OpenVINO'
+    runtime_errors = (Exception, )
 
     def __init__(self,
                  path: Any,
@@ -66,19 +73,25 @@ class OpenVINOBackend(Backend):
                              f'instructions. Leave it out.')
         try:
             model = core.read_model(str(path))
-        except RuntimeError as error:
-            raise ValueError(f'{path} cannot be read by OpenVINO '
-                             f'{openvino.__version__}: {error}') from error
-        text = None
-        if model.has_rt_info(METADATA_KEY):
-            text = model.get_rt_info(METADATA_KEY).astype(str)
+            text = None
+            if model.has_rt_info(METADATA_KEY):
+                text = model.get_rt_info(METADATA_KEY).astype(str)
+        except Exception as error:
+            raise ValueError(
+                f'{path} cannot be read by OpenVINO '
+                f'{openvino.__version__}: {first_line(error)}') from error
         super().__init__(read_spec(text, path, len(model.outputs)), path)
         config: Dict[str, Any] = dict(
             PERFORMANCE_HINT='THROUGHPUT' if throughput else 'LATENCY',
             INFERENCE_PRECISION_HINT=self.precision)
         if threads is not None and device == 'CPU':
             config['INFERENCE_NUM_THREADS'] = threads
-        self.compiled = core.compile_model(model, device, config)
+        try:
+            self.compiled = core.compile_model(model, device, config)
+        except Exception as error:
+            raise ValueError(
+                f'{path} cannot be run by OpenVINO '
+                f'{openvino.__version__}: {first_line(error)}') from error
         if throughput:
             self.concurrency = self.compiled.get_property(
                 'OPTIMAL_NUMBER_OF_INFER_REQUESTS')

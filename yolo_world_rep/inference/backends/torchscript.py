@@ -4,8 +4,16 @@ from typing import Any, Optional, Sequence
 
 import numpy as np
 
+from yolo_world_rep.reparam.archive import check_archive
+
 from ..spec import METADATA_KEY
-from .base import Backend, plain_precision, read_spec, require_file
+from .base import (
+    Backend,
+    first_line,
+    plain_precision,
+    read_spec,
+    require_file,
+)
 from .pytorch import to_device
 
 METADATA_FILE = f'{METADATA_KEY}.json'
@@ -27,6 +35,7 @@ class TorchScriptBackend(Backend):
             anything asked for cannot be had.
     """
     name = 'TorchScript'
+    runtime_errors = (Exception, )
 
     def __init__(self,
                  path: Any,
@@ -38,19 +47,21 @@ class TorchScriptBackend(Backend):
         plain_precision(self.name, precision)
         self.device = to_device(device, threads)
         files = {METADATA_FILE: ''}
+        check_archive(path, torchscript=True)
         try:
             self.module = torch.jit.load(
                 str(path), map_location=self.device, _extra_files=files)
-        except (RuntimeError, ValueError) as error:
+            self.module.eval()
+            types = self.module.forward.schema.returns[0].type
+        except Exception as error:
             raise ValueError(
-                f'{path} is no TorchScript file of yolo-world-rep export: '
-                f'{str(error).splitlines()[0]}. A checkpoint is run with its '
-                f'config: the config as the model, --checkpoint with the '
+                f'{path} is no TorchScript file of tools/export.py: '
+                f'{first_line(error)} A checkpoint is run with its config: '
+                f'the config as the model, --checkpoint with the '
                 f'file.') from error
-        self.module.eval()
         text = files[METADATA_FILE]
-        text = text.decode() if isinstance(text, bytes) else text
-        types = self.module.forward.schema.returns[0].type
+        if isinstance(text, bytes):
+            text = text.decode('utf-8', 'replace')
         count = len(types.elements()) if hasattr(types, 'elements') else 1
         super().__init__(read_spec(text, path, count), path)
         self._lock = threading.Lock()

@@ -1,0 +1,130 @@
+"""Whether the metadata of an exported file can be believed."""
+import math
+from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
+
+import numpy as np
+
+# Of the input: no detector is larger, and more would fill the memory.
+MAX_SIDE = 1 << 14
+MAX_PIXELS = 1 << 28
+MAX_COUNT = 10_000_000
+
+
+def _whole(low: int, high: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _several(check: Callable[[Any], bool], count: int = 0
+             ) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, (list, tuple)) and bool(
+        value) and len(value) == (count or len(value)) and all(
+            map(check, value))
+
+
+def _flag(value: Any) -> bool:
+    return type(value) is bool
+
+
+def _one_of(*names: str) -> Callable[[Any], bool]:
+    return lambda value: value in names
+
+
+# Of each value a test, and what to call what passes it.
+CHECKS: Dict[str, Tuple[Callable[[Any], bool], str]] = dict(
+    classes=(_several(lambda name: isinstance(name, str)), 'a list of names'),
+    image_size=(_several(_whole(1, MAX_SIDE), 2), 'height and width'),
+    dynamic=(_flag, 'true or false'),
+    batch=(lambda value: value is None or _whole(1, MAX_SIDE)(value),
+           'a number of images or null'),
+    contract=(_one_of('raw', 'decoded', 'nms'), 'raw, decoded or nms'),
+    strides=(_several(_whole(1, 1024)), 'a list of pixels'),
+    channel_order=(_one_of('rgb', 'bgr'), 'rgb or bgr'),
+    mean=(_several(_number, 3), 'three numbers'),
+    std=(_several(lambda value: _number(value) and value > 0, 3),
+         'three positive numbers'),
+    pad_value=(_whole(0, 255), 'a number in 0..255'),
+    resize=(_one_of('keep_ratio', 'letter'), 'keep_ratio or letter'),
+    enlarge=(_flag, 'true or false'),
+    score_threshold=(lambda value: _number(value) and 0 <= value < 1,
+                     'a number from 0 to less than 1'),
+    multi_label=(_flag, 'true or false'),
+    nms_pre=(_whole(1, MAX_COUNT), 'a number of boxes'),
+    iou_threshold=(lambda value: _number(value) and 0 <= value <= 1,
+                   'a number in 0..1'),
+    max_detections=(_whole(1, MAX_COUNT), 'a number of boxes'),
+    precision=(_one_of('fp32', 'fp16', 'int8'), 'fp32, fp16 or int8'),
+    provenance=(lambda value: isinstance(value, dict), 'an object'))
+
+
+def check_values(values: Mapping[str, Any], where: str) -> None:
+    """Refuse values that no export writes.
+
+    Args:
+        values (Mapping): The metadata, those that are stated.
+        where (str): The file's name, for messages.
+
+    Raises:
+        ValueError: With name, value and what was expected.
+    """
+    for name, value in values.items():
+        fits, expected = CHECKS[name]
+        try:
+            good = fits(value)
+        except (TypeError, OverflowError):  # no text at all, huge numbers
+            good = False
+        if not good:
+            raise ValueError(
+                f'{where}: its metadata has {name}={repr(value)[:80]}; '
+                f'expected {expected}. Export the model again.')
+    height, width = values['image_size']
+    step = max(values.get('strides', (1, )))
+    images = values.get('batch') or 1
+    if height % step or width % step or images * height * width > MAX_PIXELS:
+        raise ValueError(
+            f'{where}: its metadata has images of {height}x{width}, {images} '
+            f'at a time; expected multiples of the largest stride, {step}, '
+            f'and at most {MAX_PIXELS:,} pixels. Export the model again.')
+
+
+def shapes_of(contract: str, size: Sequence[int], strides: Sequence[int],
+              batch: int, classes: int) -> Sequence[Sequence[Any]]:
+    """Shapes of the outputs of a contract, None for what is not said.
+
+    Args:
+        contract (str): As of :class:`~.spec.Spec`.
+        size (Sequence[int]): Height and width of the input.
+        strides (Sequence[int]): As of the specification.
+        batch (int): Images.
+        classes (int): N.
+    """
+    if contract == 'nms':
+        return ((batch, 1), (batch, None, 4), (batch, None), (batch, None))
+    maps = [(size[0] // stride, size[1] // stride) for stride in strides]
+    if contract == 'decoded':
+        return ((batch, None, 4), (batch, None, classes))
+    return [(batch, count, *each) for count in (classes, 4) for each in maps]
+
+
+def check_outputs(outputs: Sequence[np.ndarray],
+                  expected: Sequence[Sequence[Any]]) -> None:
+    """Refuse outputs that are not what the metadata says.
+
+    Args:
+        outputs (Sequence[np.ndarray]): In the order of the contract.
+        expected (Sequence): Of :func:`shapes_of`.
+
+    Raises:
+        ValueError: If one is of another shape.
+    """
+    for number, (output, shape) in enumerate(zip(outputs, expected)):
+        if output.ndim != len(shape) or any(
+                wanted is not None and found != wanted
+                for found, wanted in zip(output.shape, shape)):
+            wanted = tuple('any' if n is None else n for n in shape)
+            raise ValueError(
+                f'output {number} is of shape {output.shape}; expected '
+                f'{wanted}, as its metadata says. Export the model again.')
