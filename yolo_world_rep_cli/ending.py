@@ -1,7 +1,11 @@
 """How a command of this package ends: one line for a user's error."""
+import io
 import os
 import sys
 from typing import Callable, NoReturn, Optional
+
+# Characters of a message: a file can name a class with as many as it likes.
+LONGEST = 1500
 
 
 def one_line(error: Exception) -> str:
@@ -13,7 +17,27 @@ def one_line(error: Exception) -> str:
     message = str(error)
     if 'Original Traceback (most recent call last):' in message:
         message = message.rstrip().rsplit('\n', 1)[-1].split(': ', 1)[-1]
-    return ' '.join(message.split())
+    message = printable(' '.join(message.split()))
+    return message if len(message) <= LONGEST else f'{message[:LONGEST]} …'
+
+
+def printable(text: str) -> str:
+    """A text that cannot move the cursor of a terminal, as names may."""
+    return ''.join(
+        c if c.isprintable() else c.encode('unicode_escape').decode()
+        for c in text)
+
+
+def write_any_name() -> None:
+    """Have standard output escape what its encoding has no sign for.
+
+    Names of files need not be Unicode, and names of classes need not be of
+    the terminal's alphabet: neither may end a command that has done its
+    work.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
 
 
 def run(main: Callable[[], Optional[int]], debug: bool = False) -> NoReturn:
@@ -29,6 +53,7 @@ def run(main: Callable[[], Optional[int]], debug: bool = False) -> NoReturn:
         debug (bool): Whether the user's errors come with their traceback.
             Defaults to False.
     """
+    write_any_name()
     try:
         status = main()
         sys.stdout.flush()

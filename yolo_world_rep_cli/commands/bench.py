@@ -59,7 +59,7 @@ def show(found: 'List[Latency]', rounds: int) -> None:
             f'{each.runtime} {each.precision}',
             'x'.join(map(str, each.shape)), f'{each.milliseconds:.2f}',
             f'{each.milliseconds_an_image:.2f}', f'{each.ratio:.2f}')
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False, emoji=False).print(table)
 
 
 def run(args: argparse.Namespace) -> None:

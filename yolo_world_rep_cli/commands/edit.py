@@ -1,6 +1,8 @@
 """Change the classes of a folded checkpoint, fine-tuned or not."""
 import argparse
 
+from yolo_world_rep_cli.ending import printable
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The checkpoint and what becomes of its classes."""
@@ -31,4 +33,4 @@ def run(args: argparse.Namespace) -> None:
     print(f'wrote {result.path}: {about["num_classes"]} classes, '
           f'{about["num_guide"]} guides')
     if about['classes']:
-        print('classes: ' + ', '.join(about['classes']))
+        print(printable('classes: ' + ', '.join(about['classes'])))

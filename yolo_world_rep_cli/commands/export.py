@@ -170,7 +170,7 @@ def run(args: argparse.Namespace) -> None:
 
     from yolo_world_rep.deploy.calibration import choose_images
     from yolo_world_rep.deploy.export import export_model
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     images: List = list(
         choose_images(args.images, args.image_count) if args.images else [])
     options = dict(

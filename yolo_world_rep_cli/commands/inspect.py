@@ -1,6 +1,8 @@
 """Say what a checkpoint is; nothing in it is executed."""
 import argparse
 
+from yolo_world_rep_cli.ending import printable
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The checkpoint."""
@@ -27,4 +29,4 @@ def run(args: argparse.Namespace) -> None:
             value = json.dumps(value, ensure_ascii=False)
         elif isinstance(value, bool):
             value = 'yes' if value else 'no'
-        print(f'{key.replace("_", " "):>20}  {value}')
+        print(f'{key.replace("_", " "):>20}  {printable(str(value))}')

@@ -147,7 +147,7 @@ def run(args: argparse.Namespace) -> None:
     data = read_own_data(args.data, (args.train_ann, args.val_ann),
                          (args.train_img, args.val_img), args.out,
                          args.classes)
-    console = Console()
+    console = Console(markup=False, emoji=False)
     show_data(console, data)
     show_result(
         console,

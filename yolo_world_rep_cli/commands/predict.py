@@ -57,11 +57,12 @@ def run(args: argparse.Namespace) -> int:
         skipped.append(item)
         print(f'skipped: {" ".join(str(error).split())}', file=sys.stderr)
 
-    writer = Writer(args.save_dir, args.txt, args.json, files)
     silent = args.save_dir or args.txt or args.json
     with models.open_predictor(
             args, score_threshold=args.score,
             classes=args.classes) as predictor:
+        # After the model, so that one that is refused leaves no folders.
+        writer = Writer(args.save_dir, args.txt, args.json, files)
         print(models.describe(predictor))
         images = detections = 0
         start = time.perf_counter()

@@ -60,7 +60,7 @@ def show(conversion: 'Conversion') -> None:
         table.add_row(
             check.name.replace('bbox_head.head_module.', ''), check.kind,
             str(check.num_texts), f'{check.exact:.1e}', f'{check.stored:.1e}')
-    console = Console()
+    console = Console(markup=False, emoji=False)
     console.print(table)
     for note in conversion.notes:
         console.print(f'note: {note}', markup=False, soft_wrap=True)

@@ -43,4 +43,4 @@ def run(args: argparse.Namespace) -> None:
         table.add_column(column)
     for each in results:
         table.add_row(each.name, f'{each.tuned:.3f}', f'{each.held_out:.3f}')
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
