@@ -15,7 +15,8 @@ def truth(tmp_path):
     """Two images with a cat, one of them with a dog; no bird anywhere."""
     boxes = [(1, 1, 30), (2, 1, 30), (2, 2, 60)]
     coco = dict(
-        images=[dict(id=i, width=100, height=100) for i in (1, 2)],
+        images=[dict(id=i, file_name=f'{i}.png', width=100, height=100)
+                for i in (1, 2)],
         categories=[
             dict(id=i, name=n)
             for i, n in enumerate(('cat', 'dog', 'bird'), 1)

@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from yolo_world_rep.inference import Backend, Predictor, Spec
-from yolo_world_rep.inference.evaluation import evaluate
+from yolo_world_rep.inference.evaluation import evaluate, quiet_coco
 
 SIZE = (64, 96)
 NAMES = ('cat', 'dog', 'owl')
@@ -174,3 +174,18 @@ def test_files_that_are_not_coco_are_refused(dataset, content):
     path.write_text(content)
     with pytest.raises(ValueError, match='truth.json'):
         evaluate(Predictor(Recall(PERFECT)), path, folder)
+
+
+@pytest.mark.parametrize('change', [
+    dict(area=None), dict(iscrowd=2), dict(bbox=[1, 2, 'x', 4]),
+    dict(image_id=[1]), dict(id='x')])
+def test_annotations_that_pycocotools_falls_over(tmp_path, change):
+    box = dict(id=1, image_id=1, category_id=1, bbox=[1, 1, 9, 9], area=81)
+    box.update(change)
+    box = {key: value for key, value in box.items() if value is not None}
+    path = tmp_path / 'a.json'
+    path.write_text(json.dumps(dict(
+        images=[dict(id=1, file_name='1.png')], annotations=[box],
+        categories=[dict(id=1, name='cat')])))
+    with pytest.raises(ValueError, match=r'a.json: annotations\[0\]'):
+        quiet_coco(path)

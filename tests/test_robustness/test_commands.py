@@ -40,7 +40,7 @@ COMMANDS = dict(
              'out/r.json', '--txt', 'out/t'],
     evaluate=['b.torchscript', 'a.json', '.'])
 FILES = {word for words in COMMANDS.values() for word in words
-         if '.' in word[1:] and '/' not in word}
+         if word.rpartition('.')[0].isidentifier()}
 
 
 @pytest.fixture(scope='module')
@@ -111,7 +111,8 @@ def test_a_damaged_file_or_another_ones_content(sound, tool, damage, choice,
         data = sound[chosen] if other is None else sound[other]
         (folder / chosen).write_bytes(damage(data) if other is None else data)
         attempt('commands', lambda: run(tool, words, folder), folder,
-                folder / 'out', names=['', chosen])
+                folder / 'out',
+                names=[*files, 'e.json', 'n.json', 'train: '])
 
 
 @pytest.mark.parametrize('tool', sorted(COMMANDS))

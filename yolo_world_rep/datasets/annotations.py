@@ -126,6 +126,22 @@ def _kind_names(kinds: Any) -> str:
     return ' or '.join(words[kind] for kind in kinds)
 
 
+def read_content(path: PathLike) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    path = Path(path)
+    try:
+        # Training reads it so, too: of a key twice the last one counts.
+        return parse_json(path.read_text(encoding='utf-8'), unique=False)
+    except OSError as error:
+        raise ValueError(f'{path} cannot be read: {error.strerror}.') from None
+    except ValueError as error:
+        raise ValueError(f'{path} is not JSON: {error}.') from None
+
+
 def read_coco(path: PathLike, images_dir: PathLike) -> Annotations:
     """Read an annotation file of boxes in the format of COCO.
 
@@ -139,25 +155,21 @@ def read_coco(path: PathLike, images_dir: PathLike) -> Annotations:
     Raises:
         ValueError: If it is not such a file; with the place.
     """
-    path = Path(path)
-    try:
-        # Training reads it so, too: of a key twice the last one counts.
-        content = parse_json(path.read_text(encoding='utf-8'), unique=False)
-    except OSError as error:
-        raise ValueError(f'{path} cannot be read: {error.strerror}.') from None
-    except ValueError as error:
-        raise ValueError(f'{path} is not JSON: {error}.') from None
-    return from_content(content, path, images_dir)
+    return from_content(read_content(path), path, images_dir)
 
 
-def from_content(content: Any, path: PathLike,
-                 images_dir: PathLike) -> Annotations:
+def from_content(content: Any,
+                 path: PathLike,
+                 images_dir: PathLike,
+                 sizes: bool = True) -> Annotations:
     """What a COCO file holds, or would hold if it were written.
 
     Args:
         content: The parsed JSON.
         path (str | Path): The file.
         images_dir (str | Path): The folder of its images.
+        sizes (bool): Whether it must say the sizes of the images, as for
+            training. Defaults to True.
 
     Raises:
         ValueError: If it is not in the format; with the place.
@@ -178,7 +190,7 @@ def from_content(content: Any, path: PathLike,
     _require(path, categories, 'categories', id=int, name=str)
     _require(path, images, 'images', id=(int, str), file_name=str)
     for image in images:
-        if not (_number(image.get('width')) and _number(
+        if sizes and not (_number(image.get('width')) and _number(
                 image.get('height'))):
             raise ValueError(
                 f'{path}: the image {image["file_name"]!r} has width='

@@ -21,21 +21,32 @@ def quiet_coco(annotation_file: PathLike) -> Any:
         ValueError: If the file is none.
     """
     from pycocotools.coco import COCO
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints a lot
-            truth = COCO(str(annotation_file))
-    except (OSError, ValueError, KeyError, TypeError, AssertionError,
-            AttributeError) as error:
-        raise ValueError(f'annotations {annotation_file}: not a COCO file '
-                         f'that can be read ({error}).') from error
-    missing = [
-        name for name in ('images', 'annotations', 'categories')
-        if not isinstance(truth.dataset.get(name), list)
+
+    from yolo_world_rep.datasets.annotations import (
+        from_content,
+        read_content,
+    )
+    data = from_content(
+        read_content(annotation_file), annotation_file, '', sizes=False)
+    odd = [
+        (place, box) for place, box in enumerate(data.boxes)
+        if not isinstance(box.get('id'), int) or 'area' not in box
+        or box.get('iscrowd', 0) not in (0, 1)
     ]
-    if missing:
-        raise ValueError(f'annotations {annotation_file}: no '
-                         f'{", ".join(missing)} in it; expected a COCO file '
-                         f'of detections.')
+    if odd:
+        place, box = odd[0]
+        raise ValueError(
+            f'annotations {annotation_file}: annotations[{place}] has '
+            f'id={box.get("id")!r}, area={box.get("area")!r} and iscrowd='
+            f'{repr(box.get("iscrowd"))[:40]}; expected a whole number, the '
+            f'size in pixels, and 0, 1 or nothing.')
+    truth = COCO()
+    truth.dataset = dict(
+        images=data.images,
+        annotations=data.boxes,
+        categories=data.categories)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints a lot
+        truth.createIndex()
     return truth
 
 

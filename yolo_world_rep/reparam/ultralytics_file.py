@@ -7,7 +7,11 @@ from typing import Any, Dict, List, Mapping, Optional
 import torch
 from torch import Tensor
 
-from yolo_world_rep.utils.files import PathLike, sha256_of_file
+from yolo_world_rep.utils.files import (
+    PathLike,
+    about_file,
+    sha256_of_file,
+)
 from yolo_world_rep.version import __version__
 
 from .checkpoint import META_KEY, read_content, save_checkpoint
@@ -120,8 +124,9 @@ def convert_ultralytics(model: PathLike,
         raise ValueError(
             f'{out} exists; remove it, choose another --out, or say '
             f'--overwrite.')
-    found = find_model(read_content(model), model)
-    converted = convert_state_dict(found.state_dict)
+    with about_file(model):
+        found = find_model(read_content(model), model)
+        converted = convert_state_dict(found.state_dict)
     size = size_of(found.state_dict)
     notes = []
     if not found.checked:
