@@ -265,5 +265,5 @@ def export_model(config: Union[Config, PathLike],
                 f'{reports[0].verdict()}. Nothing was written.')
         if precision is not None:
             reports.append(verification.check(written, precision))
-        publish(written, path)
+        publish(written, path, overwrite)
     return Exported(path, spec, reports)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from yolo_world_rep.inference.spec import METADATA_KEY, Spec
+from yolo_world_rep.utils.files import locked, remove_empty
 
 from . import onnx_file
 from .outputs import as_contract, output_names
@@ -35,22 +36,39 @@ def suffixes_of(path: Path) -> Tuple[str, ...]:
 def workshop(out: Path) -> Iterator[Path]:
     """A temporary folder in ``out``; neither is left if nothing comes of it.
     """
-    existed = out.is_dir()
+    made = [
+        folder for folder in (out, *out.parents) if not folder.exists()
+    ]
     out.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(dir=out, prefix='.export.') as name:
             yield Path(name)
     except BaseException:
-        if not existed:
-            out.rmdir()
+        remove_empty(made)
         raise
 
 
-def publish(written: Path, path: Path) -> None:
-    """Move a file and those that go with it to their places."""
-    # What is opened comes last.
-    for suffix in reversed(suffixes_of(path)):
-        os.replace(written.with_suffix(suffix), path.with_suffix(suffix))
+def publish(written: Path, path: Path, overwrite: bool = True) -> None:
+    """Move a file and those that go with it to their places.
+
+    Of two exports at the same time all the files are of one.
+
+    Args:
+        written (Path): The file, with the others beside it.
+        path (Path): Its place.
+        overwrite (bool): Whether an older one is replaced. Defaults to True.
+
+    Raises:
+        ValueError: If there is one meanwhile, without ``overwrite``.
+    """
+    with locked(path.parent):
+        if path.exists() and not overwrite:
+            raise ValueError(f'{path} exists: another process wrote it '
+                             f'meanwhile. Remove it, choose another --out, '
+                             f'or say --overwrite.')
+        # What is opened comes last.
+        for suffix in reversed(suffixes_of(path)):
+            os.replace(written.with_suffix(suffix), path.with_suffix(suffix))
 
 
 def require_packages(format: str) -> None:

@@ -367,5 +367,5 @@ def quantize_model(config: Any,
             after, _ = average_precision(written, *evaluate, threads)
             scores = Scores(before, after, count)
             judge(scores, max_ap_drop)
-        publish(written, path)
+        publish(written, path, overwrite)
     return Quantized(path, spec, layers, len(paths), sizes, scores)

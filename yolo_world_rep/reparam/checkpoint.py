@@ -19,6 +19,7 @@ from yolo_world_rep.utils.files import (
     PathLike,
     about_file,
     atomic_path,
+    identity,
     sha256_of_file,
 )
 from yolo_world_rep.version import __version__
@@ -41,6 +42,8 @@ SUFFIXES = dict(
     rep_conv='_rep_conv', rep_linear='_rep_linear', text='_rep_head')
 # In the place of an embeddings file: the texts that are in the checkpoint.
 OWN_TEXTS = 'checkpoint'
+# To read a file that another process replaces meanwhile.
+ATTEMPTS = 5
 # Norms further from 1 than this are reported.
 NORM_TOLERANCE = 1e-2
 
@@ -129,6 +132,17 @@ def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
         ValueError: If the file is not such a checkpoint.
     """
     path = Path(path)
+    for _ in range(ATTEMPTS):
+        before = identity(path) if path.is_file() else None
+        loaded = _load(path, trust)
+        if before == identity(path):
+            return loaded
+    raise ValueError(f'{path} is replaced again and again while it is read; '
+                     f'wait until that ends.')
+
+
+def _load(path: Path, trust: bool) -> Checkpoint:
+    """:func:`load_checkpoint` of a file that stays what it is."""
     content = read_content(path, trust)
     if any(
             isinstance(value, Inert)

@@ -3,7 +3,7 @@ import hashlib
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Tuple, Union
 
@@ -91,11 +91,38 @@ def atomic_path(path: PathLike, overwrite: bool = True) -> Iterator[Path]:
 
 def remove_empty(folders: Iterable[Path]) -> None:
     """Remove folders, the deepest first, up to one that is in use."""
-    for folder in folders:
-        try:
+    with suppress(OSError):
+        for folder in folders:
             folder.rmdir()
-        except OSError:
-            break
+
+
+@contextmanager
+def locked(folder: PathLike, shared: bool = False) -> Iterator[None]:
+    """Keep others from replacing several files of a folder meanwhile.
+
+    Args:
+        folder (str | Path): It exists.
+        shared (bool): Whether others may read meanwhile, as this one does.
+            Defaults to False.
+    """
+    try:
+        import fcntl
+    except ImportError:  # a system without
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without
+            fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def identity(path: PathLike) -> Tuple[int, ...]:
+    """What changes when a file is replaced."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def sha256_of_file(path: PathLike) -> str:

@@ -4,6 +4,8 @@ from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
 
+from yolo_world_rep.utils.files import locked
+
 from ..spec import METADATA_KEY
 from .base import (
     PRECISIONS,
@@ -72,7 +74,8 @@ class OpenVINOBackend(Backend):
             raise ValueError(f'precision bf16: the {device} has no such '
                              f'instructions. Leave it out.')
         try:
-            model = core.read_model(str(path))
+            with locked(path.parent, shared=True):  # of two files
+                model = core.read_model(str(path))
             text = None
             if model.has_rt_info(METADATA_KEY):
                 text = model.get_rt_info(METADATA_KEY).astype(str)
