@@ -1,0 +1,60 @@
+"""The reader of the documentation notices what is wrong in it."""
+import pytest
+from docs_blocks import Block, Statement
+from docs_commands import Reader
+from docs_world import FOLDED, World
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    (tmp_path / 'cache').mkdir()
+    world = World(tmp_path / 'cache')
+    return Reader(world, tmp_path / 'reader', monkeypatch)
+
+
+@pytest.mark.parametrize(('text', 'run', 'message'), [
+    ('python tools/generate_text_prompts.py --text classes.txt --output x',
+     True, 'unrecognized arguments|required'),
+    ('python tools/generate_prompts.py --text classes.txt', True,
+     'neither run nor listed'),
+    ('yolo-world-rep embed --text none.txt --encoder words --out x.npy', True,
+     'none.txt'),
+    ('yolo-world-rep inspect [--jason]', False, 'inspect has no --jason'),
+    ('yolo-world-rep inspekt x.pth', False, 'not known'),
+    ('git clone x', True, 'neither run nor listed'),
+    ('ls gone', True, 'gone'),
+    ('python benchmarks/latency.py --round 5', False, None),
+    ('python benchmarks/latency.py --around 5', False, 'around'),
+    ('python benchmarks/none.py', False, 'no file'),
+    ('make tests', False, 'tests'),
+    ("make test ARGS='tests/none'", False, 'no tests/none'),
+    ('pip install "yolo_world_rep[all]"', False, 'no extra all'),
+    (f'tools/dist_train.sh {FOLDED} 8 --resume', False, None),
+    (f'tools/dist_train.sh {FOLDED} 8 --resumed', False, 'resumed'),
+    ('python -c "import nothing_of_this_name"', True, 'nothing_of_this_name'),
+])
+def test_commands(reader, text, run, message):
+    statement = Statement('a.md:1', text)
+    if message is None:
+        reader.type(statement, run)
+        return
+    with pytest.raises((AssertionError, ImportError), match=message):
+        reader.type(statement, run)
+
+
+def test_one_command_after_the_other(reader):
+    for text in ('NAMES=classes.txt',
+                 'yolo-world-rep embed --text $NAMES --encoder words '
+                 '--out x.npy', 'ls x.npy', "find . -name 'x.*' | cat"):
+        reader.type(Statement('a.md:1', text))
+    assert (reader.root / 'x.npy').is_file()
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('import yolo_world_rep.none', 'none'),
+    ('model = dict(neck=dict(num_csp_block=3))', 'num_csp_block'),
+    ("_base_ = './none.py'", 'none'),
+])
+def test_code(reader, text, message):
+    with pytest.raises((ImportError, TypeError, OSError), match=message):
+        reader.execute(Block('a.md', 1, 'python', text))
