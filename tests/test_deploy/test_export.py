@@ -167,7 +167,13 @@ def perturb(model, factor=1.001):
 
 
 def test_wrong_weights(raw, verification, tmp_path):
-    report = verification.check(tampered(raw, tmp_path, perturb))
+    def perturb_unsealed(model):
+        perturb(model)
+        set_metadata(model, raw.spec)
+
+    with pytest.raises(ValueError, match='tampered.onnx: the checksum in it'):
+        verification.check(tampered(raw, tmp_path, perturb))
+    report = verification.check(tampered(raw, tmp_path, perturb_unsealed))
     assert not report.ok
     assert report.verdict().startswith('logits')
 

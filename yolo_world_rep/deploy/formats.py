@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Dict, Iterator, Tuple
 import torch
 from torch import nn
 
+from yolo_world_rep.inference.seal import seal
 from yolo_world_rep.inference.spec import METADATA_KEY, Spec
 from yolo_world_rep.utils.files import locked, remove_empty
 
@@ -61,6 +62,8 @@ def publish(written: Path, path: Path, overwrite: bool = True) -> None:
     Raises:
         ValueError: If there is one meanwhile, without ``overwrite``.
     """
+    if path.suffix != '.torchscript':  # an archive with checksums
+        seal([written.with_suffix(each) for each in suffixes_of(path)])
     with locked(path.parent):
         if path.exists() and not overwrite:
             raise ValueError(f'{path} exists: another process wrote it '

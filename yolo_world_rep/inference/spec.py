@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Dict, Optional, Tuple
 
 from ..utils.files import parse_json
+from .seal import BLANK
 from .spec_checks import check_values
 
 # The key under which the JSON travels in a file's metadata.
@@ -96,7 +97,8 @@ class Spec:
     def to_json(self) -> str:
         """The metadata's text."""
         return json.dumps(
-            dict(format=FORMAT_VERSION, **asdict(self)), ensure_ascii=False)
+            dict(format=FORMAT_VERSION, seal=BLANK, **asdict(self)),
+            ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str, where: str) -> 'Spec':
@@ -112,6 +114,7 @@ class Spec:
         try:
             values = parse_json(text)
             version = values.pop('format')
+            values.pop('seal', None)
         except (ValueError, AttributeError, KeyError, TypeError):
             raise ValueError(
                 f'{where}: its metadata {METADATA_KEY!r} is no JSON object '

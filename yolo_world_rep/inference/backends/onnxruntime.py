@@ -3,6 +3,7 @@ from typing import Any, Optional, Sequence
 
 import numpy as np
 
+from ..seal import check_seal
 from ..spec import METADATA_KEY
 from .base import Backend, plain_precision, read_spec, require_file
 
@@ -58,6 +59,7 @@ class ONNXBackend(Backend):
         path = require_file(path)
         plain_precision(self.name, precision)
         runtime = _runtime()
+        check_seal([path])
         options = runtime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from yolo_world_rep.utils.files import locked
 
+from ..seal import check_seal
 from ..spec import METADATA_KEY
 from .base import (
     PRECISIONS,
@@ -73,16 +74,17 @@ class OpenVINOBackend(Backend):
                     device, 'OPTIMIZATION_CAPABILITIES')):
             raise ValueError(f'precision bf16: the {device} has no such '
                              f'instructions. Leave it out.')
-        try:
-            with locked(path.parent, shared=True):  # of two files
+        with locked(path.parent, shared=True):  # of two files
+            check_seal([path, path.with_suffix('.bin')])
+            try:
                 model = core.read_model(str(path))
-            text = None
-            if model.has_rt_info(METADATA_KEY):
-                text = model.get_rt_info(METADATA_KEY).astype(str)
-        except Exception as error:
-            raise ValueError(
-                f'{path} cannot be read by OpenVINO '
-                f'{openvino.__version__}: {first_line(error)}') from error
+                text = None
+                if model.has_rt_info(METADATA_KEY):
+                    text = model.get_rt_info(METADATA_KEY).astype(str)
+            except Exception as error:
+                raise ValueError(
+                    f'{path} cannot be read by OpenVINO '
+                    f'{openvino.__version__}: {first_line(error)}') from error
         super().__init__(read_spec(text, path, len(model.outputs)), path)
         config: Dict[str, Any] = dict(
             PERFORMANCE_HINT='THROUGHPUT' if throughput else 'LATENCY',

@@ -1,0 +1,58 @@
+"""A checksum within the file that it is of.
+
+ONNX and OpenVINO files have none, and a flipped bit of a weight changes
+detections without a word. The metadata of an exported file hold a mark of
+fixed length, first blank, then the hash of everything with the mark blank.
+"""
+import hashlib
+import re
+from pathlib import Path
+from typing import Sequence
+
+BLANK = 'sha256-' + '0' * 64
+MARK = re.compile(rb'sha256-[0-9a-f]{64}')
+
+
+def _digest(data: bytes, others: Sequence[Path]) -> bytes:
+    digest = hashlib.sha256(MARK.sub(BLANK.encode(), data, count=1))
+    for path in others:
+        digest.update(path.read_bytes())
+    return b'sha256-' + digest.hexdigest().encode()
+
+
+def seal(paths: Sequence[Path]) -> None:
+    """Put the hash where the mark is; without a mark nothing changes.
+
+    Args:
+        paths (Sequence[Path]): The file with the metadata, and those that go
+            with it.
+    """
+    data = paths[0].read_bytes()
+    if BLANK.encode() in data:
+        mark = _digest(data, paths[1:])
+        paths[0].write_bytes(MARK.sub(mark, data, count=1))
+
+
+def check_seal(paths: Sequence[Path]) -> None:
+    """Refuse files that are not as they were exported.
+
+    Args:
+        paths (Sequence[Path]): As of :func:`seal`.
+
+    Raises:
+        ValueError: If the hash is of something else. A file without a mark,
+            or with a blank one, is not judged.
+    """
+    data = paths[0].read_bytes()
+    found = MARK.search(data)
+    if found is None or found.group() == BLANK.encode():
+        return
+    missing = [path for path in paths[1:] if not path.is_file()]
+    if missing:
+        raise ValueError(f'{paths[0]} goes with {missing[0].name}, which is '
+                         f'not beside it. Copy it there, or export again.')
+    if found.group() != _digest(data, paths[1:]):
+        names = ' and '.join(path.name for path in paths)
+        raise ValueError(
+            f'{paths[0]}: the checksum in it is not that of {names}: damaged, '
+            f'or changed since the export. Export the model again.')
