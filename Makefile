@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+FUZZ ?= 60
 VENV_PYTHON := .venv/bin/python
 
 # What the caller's own environment is about must not reach into .venv.
@@ -11,12 +12,13 @@ unexport PYTHONHOME PYTHONPATH
 # albumentations would otherwise ask a server for its newest version.
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help demo test lint types coverage venv clean distclean
+.PHONY: help demo test fuzz lint types coverage venv clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo       set up, then the whole story on generated images'
 	@echo 'make test       set up, then the tests'
+	@echo 'make fuzz       set up, then thousands of hostile inputs, counted'
 	@echo 'make lint       set up, then ruff'
 	@echo 'make types      set up, then mypy on the public interfaces'
 	@echo 'make coverage   set up, then the tests and what they reach'
@@ -32,6 +34,11 @@ demo: venv
 
 test: venv
 	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+# FUZZ is how many times as many inputs as in the tests.
+fuzz: venv
+	@YWR_FUZZ=$(FUZZ) OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest \
+		tests/test_robustness -q -m '' $(ARGS)
 
 lint: venv
 	@$(VENV_PYTHON) -m ruff check .

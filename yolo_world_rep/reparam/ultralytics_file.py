@@ -14,6 +14,7 @@ from yolo_world_rep.utils.files import (
 )
 from yolo_world_rep.version import __version__
 
+from .archive import check_tensors
 from .checkpoint import META_KEY, read_content, save_checkpoint
 from .state_dict import some
 from .ultralytics import (
@@ -89,6 +90,7 @@ def find_model(content: Mapping[str, Any], path: PathLike
             f'{path} holds no model of Ultralytics: '
             + (f'{some(odd)} are no tensors.' if odd else 'no tensor.')
             + ' Expected a yolov8[smlx]-worldv2.pt or its state dict.')
+    check_tensors(Path(path), state_dict)
     # Wrappers put their own name before that of the list of layers.
     state_dict = {
         re.sub(r'^(?:module\.)?(?:model\.)?(?=model\.\d)', '', key): value
