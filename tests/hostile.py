@@ -116,7 +116,8 @@ def attempt(surface: str,
             folder: Path,
             out: Optional[Path] = None,
             names: Any = (),
-            check: Callable[[Any], None] = lambda result: None) -> Any:
+            check: Callable[[Any], None] = lambda result: None,
+            known: str = '') -> Any:
     """Try an input and count what becomes of it.
 
     Args:
@@ -127,6 +128,8 @@ def attempt(surface: str,
             may change.
         names (Iterable[str]): One of these is in the message of a refusal.
         check (Callable): Compares the result with a reference.
+        known (str): In the message of a crash that is counted and is not
+            ours to mend. Defaults to ''.
 
     Returns:
         Any: The result; None of a refusal.
@@ -138,6 +141,8 @@ def attempt(surface: str,
     try:
         return _attempt(surface, call, folder, out, names, check)
     except Exception as failure:
+        if known and known in str(failure):
+            return None
         if not TIMES:
             raise
         lines = traceback.extract_tb(failure.__traceback__)
