@@ -12,12 +12,13 @@ unexport PYTHONHOME PYTHONPATH
 # albumentations would otherwise ask a server for its newest version.
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help demo test mutations fuzz lint types coverage venv clean distclean
+.PHONY: help demo test verify mutations fuzz lint types coverage venv clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo       set up, then the whole story on generated images'
 	@echo 'make test       set up, then the tests'
+	@echo 'make verify     set up, then every form of every model: the errors'
 	@echo 'make mutations  set up, then break the folding: tests must notice'
 	@echo 'make fuzz       set up, then thousands of hostile inputs, counted'
 	@echo 'make lint       set up, then ruff'
@@ -35,6 +36,9 @@ demo: venv
 
 test: venv
 	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+verify: venv
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) tests/verify.py $(ARGS)
 
 mutations: venv
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) tests/mutations.py $(ARGS)

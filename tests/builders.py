@@ -78,12 +78,16 @@ def detector_cfg(form: str = 'text',
         num_heads=list(num_heads),
         num_csp_blocks=3,
         norm_cfg=NORM_CFG,
-        block_cfg=dict(type=BLOCKS[form], **(block or {})),
+        block_cfg={'type': BLOCKS[form], **(block or {})},
         **scale)
     if dual is not None:
         neck.update(type='YOLOWorldDualPAFPN', text_enhancder=dual)
         if 'rep' in form:
-            neck.update(type='RepYOLOWorldDualPAFPN', text_channels=embed_dims)
+            neck.update(
+                type='RepYOLOWorldDualPAFPN',
+                text_channels=embed_dims,
+                bottom_up_block_cfg=dict(
+                    type=BLOCKS['text'], **(block or {})))
     head_module = dict(
         type='YOLOWorldHeadModule',
         num_classes=num_classes,
