@@ -216,7 +216,7 @@ def first_failure(mutation: Optional[Mutation]) -> Optional[str]:
         try:
             done = subprocess.run(
                 [
-                    sys.executable, '-m', 'pytest', '-x', '-q', '-p',
+                    sys.executable, '-m', 'pytest', '-x', '-q', '-rfE', '-p',
                     'no:cacheprovider', 'tests/imported_copy.py', *TESTS
                 ],
                 cwd=folder, env=env, capture_output=True, text=True,
