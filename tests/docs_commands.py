@@ -95,6 +95,9 @@ class Reader:
                 self.monkeypatch.setenv(name, value)
             return
         text = expand(text, self.variables)
+        # What a shell does with the output of a command is not looked at.
+        text = re.sub(r'^eval "\$\((.*)\)"$', r'\1', text)
+        text, _, target = text.partition(' > ')
         optional = re.findall(r' \[([^]]*)\]', text)
         piped: Optional[str] = None
         try:
@@ -105,6 +108,7 @@ class Reader:
                     self.check(words)
                 for group in optional:
                     check_options(words, group.split())
+            assert piped or not target, f'nothing to write to {target}'
         except AssertionError as error:
             raise AssertionError(
                 f'{statement.place}: {statement.text}\n{error}') from None

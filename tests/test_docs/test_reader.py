@@ -7,8 +7,7 @@ from docs_world import FOLDED, World
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch):
-    (tmp_path / 'cache').mkdir()
-    world = World(tmp_path / 'cache')
+    world = World(tmp_path)
     return Reader(world, tmp_path / 'reader', monkeypatch)
 
 
@@ -21,6 +20,10 @@ def reader(tmp_path, monkeypatch):
      'none.txt'),
     ('yolo-world-rep inspect [--jason]', False, 'inspect has no --jason'),
     ('yolo-world-rep inspekt x.pth', False, 'not known'),
+    ('eval "$(yolo-world-rep completion bash)"', True, None),
+    ('eval "$(yolo-world-rep completion fish)"', True, 'fish'),
+    ('yolo-world-rep completion zsh > _yolo-world-rep', True, None),
+    ('cat classes.txt | head -n 0 > names.txt', True, 'nothing to write'),
     ('git clone x', True, 'neither run nor listed'),
     ('ls gone', True, 'gone'),
     ('python benchmarks/latency.py --round 5', False, None),
