@@ -25,6 +25,7 @@ from yolo_world_rep.inference import Spec
 from yolo_world_rep.inference.backends import open_backend
 from yolo_world_rep.inference.letterbox import Preprocess
 from yolo_world_rep.inference.predictor import Predictor
+from yolo_world_rep.inference.seal import seal
 from yolo_world_rep.inference.sources import read_image
 
 onnx = pytest.importorskip('onnx', reason='no onnx: pip install onnx')
@@ -85,6 +86,7 @@ def export(fp32):
         assert format == 'onnx'
         path = out_dir / 'a.onnx'
         onnx_file.save_onnx(proto, path)
+        seal([path])
         return SimpleNamespace(path=path, spec=spec)
 
     return write
@@ -285,9 +287,12 @@ def test_openvino(fp32, images, export, tmp_path):
     assert {name.split('/')[0] for name in plain} == kept
 
 
+@pytest.mark.parametrize('format', ['onnx', 'openvino'])
 def test_a_model_that_loses_little_is_written(images, export, truth,
-                                              tmp_path):
-    quantized = run(tmp_path / 'out', 'onnx', images, export,
+                                              tmp_path, format):
+    if format == 'openvino':
+        pytest.importorskip('nncf', reason='no nncf')
+    quantized = run(tmp_path / 'out', format, images, export,
                     evaluate=(truth, images), max_ap_drop=100)
     scores = quantized.scores
     assert scores.fp32 > 50
@@ -354,6 +359,7 @@ def test_other_forms_run(settings, format, images, tmp_path):
     def write(config, checkpoint, out_dir, format, **options):
         path = Path(out_dir) / 'a.onnx'
         onnx_file.save_onnx(proto, path)
+        seal([path])
         return SimpleNamespace(path=path, spec=spec)
 
     quantized = run(tmp_path, format, images, write)

@@ -231,7 +231,15 @@ def _write(format: str, model: 'onnx.ModelProto', images: CalibrationImages,
         onnx_file.set_metadata(quantized, spec)
         onnx_file.save_onnx(quantized, target)
         return source
+    import onnx
     import openvino
+
+    # OpenVINO would keep the metadata of the ONNX file beside its own.
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.metadata_props[:]
+    source = source.with_name('bare.onnx')
+    onnx_file.save_onnx(bare, source)
     plain = openvino.convert_model(source)
     plain.set_rt_info(spec.with_(precision='fp32').to_json(), METADATA_KEY)
     reference = source.with_suffix('.xml')
