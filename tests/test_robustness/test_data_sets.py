@@ -231,6 +231,11 @@ class TestConfigs:
                     lambda: config_of(folder / 'out', names), folder,
                     folder / 'out', check=check)
 
+    @pytest.mark.parametrize('name', [
+        '{{ fileBasename }}', '{{$HOME:x}}', '{{{ fileExtname }}}'])
+    def test_names_that_mmengine_would_replace(self, tmp_path, name):
+        assert config_of(tmp_path, [name]).class_names == (name, )
+
     @pytest.mark.parametrize('count', [1, 21_841])
     def test_how_many(self, tmp_path, count):
         names = [f'class {i}' for i in range(count)]
