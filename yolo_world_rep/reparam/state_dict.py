@@ -111,12 +111,11 @@ def strip_wrapper(state_dict: StateDict) -> Dict[str, Tensor]:
         for key, value in state_dict.items()
     }
     if len(bare) < len(state_dict):
-        twice = [key for key in bare if {key, f'module.{key}'} <= set(
-            state_dict)]
+        twice = [key for key in bare
+                 if key in state_dict and f'module.{key}' in state_dict]
         raise ValueError(
             f'The checkpoint has tensors with "module." before their name '
-            f'and without: {some(twice)}. Which of them counts is unknown; '
-            f'remove the others.')
+            f'and without, and one of both has to go: {some(twice)}.')
     return bare
 
 
