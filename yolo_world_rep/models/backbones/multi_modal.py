@@ -22,7 +22,7 @@ class MultiModalYOLOBackbone(BaseModule):
             ``with_text_model``. Defaults to None.
         frozen_stages (int): The image backbone's stages up to this one do
             not train; -1 for none. Defaults to -1.
-        with_text_model (bool): Defaults to True.
+        with_text_model (bool): Whether texts are encoded. Defaults to True.
         init_cfg (dict, optional): Initialization. Defaults to None.
 
     Raises:

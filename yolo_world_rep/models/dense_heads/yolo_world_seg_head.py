@@ -37,6 +37,7 @@ class _MaskBranches:
         mask_channels (int): K. Defaults to 32.
         proto_channels (int): Width of the prototypes' layers, before
             ``widen_factor``. Defaults to 256.
+        widen_factor (float): Scales the width. Defaults to 1.0.
         freeze_bbox (bool): Whether classes and boxes do not change in
             training. Defaults to False.
         **kwargs: As the head module's.
@@ -109,6 +110,7 @@ class YOLOWorldSegHeadModule(_MaskBranches, YOLOWorldHeadModule):
         mask_channels (int): Coefficients of a mask. Defaults to 32.
         proto_channels (int): Width of the prototypes' layers, before
             ``widen_factor``. Defaults to 256.
+        widen_factor (float): Scales the width. Defaults to 1.0.
         freeze_bbox (bool): Whether classes and boxes do not change in
             training, so that masks are learned for an open vocabulary
             from a few classes. Defaults to False.

@@ -152,8 +152,8 @@ class YOLOWorldDetector(_YOLOWorld):
 
     Args:
         mm_neck (bool): Whether the neck takes texts. Defaults to False.
-        num_train_classes (int): Defaults to 80.
-        num_test_classes (int): Defaults to 80.
+        num_train_classes (int): Texts an image in training. Defaults to 80.
+        num_test_classes (int): Texts an image in tests. Defaults to 80.
         **kwargs: As mmyolo's YOLODetector.
     """
 
@@ -225,8 +225,8 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
 
     Args:
         mm_neck (bool): Whether the neck takes texts. Defaults to False.
-        num_train_classes (int): Defaults to 80.
-        num_test_classes (int): Defaults to 80.
+        num_train_classes (int): Texts an image in training. Defaults to 80.
+        num_test_classes (int): Texts an image in tests. Defaults to 80.
         prompt_dim (int): D, width of a text embedding. Defaults to 512.
         num_prompts (int): N, number of texts. Defaults to 80.
         embedding_path (str): ``.npy`` of N×D embeddings to start from;

@@ -31,7 +31,7 @@ class _ImagePoolingAttention(BaseModule):
         with_scale (bool): Whether γ is learnt, starting at 0; it is 1
             otherwise. Defaults to False.
         num_feats (int): Number of levels. Defaults to 3.
-        num_heads (int): Defaults to 8.
+        num_heads (int): Heads of the attention. Defaults to 8.
         pool_size (int): Patches a side. Defaults to 3.
         init_cfg (dict, optional): Initialization. Defaults to None.
         use_einsum (bool): Accepted and without effect.

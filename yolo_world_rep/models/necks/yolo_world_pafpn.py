@@ -30,8 +30,8 @@ class YOLOWorldPAFPN(YOLOv8PAFPN):
         embed_channels (List[int]): Embed channels of each level before
             widening.
         num_heads (List[int]): Heads of each level before widening.
-        deepen_factor (float): Defaults to 1.0.
-        widen_factor (float): Defaults to 1.0.
+        deepen_factor (float): Scales the depth. Defaults to 1.0.
+        widen_factor (float): Scales the width. Defaults to 1.0.
         num_csp_blocks (int): Bottlenecks of a CSP layer before deepening.
             Defaults to 3.
         freeze_all (bool): Whether neither weights nor statistics change in
