@@ -55,8 +55,9 @@ FULL_SHAPE = (64, 96)
 SUFFIXES = ('.onnx', '.xml')  # of ONNX Runtime's and OpenVINO's files
 EXACT = 1e-10
 # Of the range, or so many times what float32 costs the text-conditioned
-# model: a deep random network amplifies the rounding of its first layers.
-SINGLE, AMPLIFIED = 1e-4, 4.
+# model: a deep random network amplifies the rounding of its first layers, and
+# fusing rounds other weights.
+SINGLE, AMPLIFIED, DRAWS = 1e-4, 4., 3
 
 
 class Case(NamedTuple):
@@ -146,14 +147,31 @@ class WithText(RawOutputs):
                   for level, feature in enumerate(features)))
 
 
+def jittered(model: nn.Module, seed: int) -> nn.Module:
+    """A copy in float32, its weights off by a last bit but for seed 0."""
+    model = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        if seed:
+            signs = torch.randint(
+                2, parameter.shape, generator=generator) * 2 - 1
+            parameter.mul_(1 + signs * 2.**-24)
+    return model.float()
+
+
 def worst(found: Tuple, expected: Tuple[Tensor, ...]) -> float:
-    """Largest difference over the largest value, of all outputs."""
+    """Largest difference over the largest value, of all outputs.
+
+    Values below 1 are not blown up: a distribution over the distances may
+    leave nothing but 1e-200 strides.
+    """
     assert len(found) == len(expected)
     errors = []
     for one, other in zip(found, expected):
         one = torch.as_tensor(one, dtype=torch.float64)
         assert one.shape == other.shape
-        errors.append((one - other).abs().max() / other.abs().max())
+        errors.append(
+            (one - other).abs().max() / other.abs().max().clamp_min(1))
     # A maximum of Python would pass NaN by.
     return float(torch.stack(errors).max())
 
@@ -175,9 +193,10 @@ def errors_of(case: Case) -> List[Error]:
               EXACT)
     ]
     single = image.float()
-    own = worst(
-        WithText(copy.deepcopy(text_model).float(), text.float())(single),
-        expected)
+    # Rounding is one draw of what it may do, so a few are taken.
+    own = max(
+        worst(WithText(jittered(text_model, seed), text.float())(single),
+              expected) for seed in range(DRAWS))
     bound = max(SINGLE, AMPLIFIED * own)
     fused = fuse(folded.float())
     found += [
