@@ -57,7 +57,7 @@ EXACT = 1e-10
 # Of the range, or so many times what float32 costs the text-conditioned
 # model: a deep random network amplifies the rounding of its first layers, and
 # fusing rounds other weights.
-SINGLE, AMPLIFIED, DRAWS = 1e-4, 4., 3
+SINGLE, AMPLIFIED, DRAWS = 1e-4, 4., 6
 
 
 class Case(NamedTuple):
