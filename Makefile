@@ -12,7 +12,7 @@ unexport PYTHONHOME PYTHONPATH
 # albumentations would otherwise ask a server for its newest version.
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help demo test verify mutations fuzz lint types coverage venv clean distclean
+.PHONY: help demo test verify mutations fuzz lint types coverage docs venv clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo 'make lint       set up, then ruff'
 	@echo 'make types      set up, then mypy on the public interfaces'
 	@echo 'make coverage   set up, then the tests and what they reach'
+	@echo 'make docs       set up, then the site of the documentation'
 	@echo 'make venv       set up only: .venv with the tested versions'
 	@echo 'make clean      remove what builds and tests leave behind'
 	@echo 'make distclean  remove .venv too'
@@ -56,6 +57,9 @@ types: venv
 
 coverage: venv
 	@$(VENV_PYTHON) -m pytest --cov --cov-report=term $(ARGS)
+
+docs: venv
+	@NO_MKDOCS_2_WARNING=1 $(VENV_PYTHON) -m mkdocs build --strict $(ARGS)
 
 venv:
 	@"$(PYTHON)" -c 'import sys; \

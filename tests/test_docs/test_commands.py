@@ -13,7 +13,7 @@ from docs_world import World
 
 #: What is not run, and why. Files, options and names of these are checked.
 NOT_RUN = (
-    (r'make (demo|test|lint|types|coverage)\b',
+    (r'make (demo|test|verify|mutations|lint|types|coverage|docs)\b',
      'builds an environment; the story has tests of its own'),
     (r'pip install', 'tests/test_installation.py installs'),
     (r'(other/bin/)?python benchmarks/', 'measures for minutes'),
