@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo_world_rep.inference import Spec
-from yolo_world_rep.inference.backends.torchscript import METADATA_FILE
+from yolo_world_rep.inference.spec import METADATA_FILE
 
 SIZE = (64, 96)
 NAMES = ('dark', 'grey', 'bright')

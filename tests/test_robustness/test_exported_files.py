@@ -12,7 +12,7 @@ from tiny_exports import NAMES, SIZE, Brightness, brightness_spec
 
 from yolo_world_rep.inference import Predictor, Result, Spec
 from yolo_world_rep.inference.backends.base import Backend
-from yolo_world_rep.inference.backends.torchscript import METADATA_FILE
+from yolo_world_rep.inference.spec import METADATA_FILE
 
 IMAGE = np.full((*SIZE, 3), 120, np.uint8)
 SOUND = json.loads(brightness_spec().to_json())

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from yolo_world_rep.inference.seal import seal
-from yolo_world_rep.inference.spec import METADATA_KEY, Spec
+from yolo_world_rep.inference.spec import METADATA_FILE, METADATA_KEY, Spec
 from yolo_world_rep.utils.files import locked, remove_empty
 
 from . import onnx_file
@@ -24,7 +24,6 @@ FORMATS: Dict[str, Tuple[str, ...]] = dict(
     onnx=('.onnx', ),
     openvino=('.xml', '.bin'),
     torchscript=('.torchscript', ))
-METADATA_FILE = f'{METADATA_KEY}.json'
 
 
 def suffixes_of(path: Path) -> Tuple[str, ...]:

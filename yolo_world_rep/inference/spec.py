@@ -12,6 +12,7 @@ from .spec_checks import check_values
 
 # The key under which the JSON travels in a file's metadata.
 METADATA_KEY = 'yolo_world_rep'
+METADATA_FILE = f'{METADATA_KEY}.json'  # in a TorchScript file
 FORMAT_VERSION = 1
 # What a file's outputs are; see Spec.
 CONTRACTS = ('raw', 'decoded', 'nms')

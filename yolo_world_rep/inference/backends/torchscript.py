@@ -6,7 +6,7 @@ import numpy as np
 
 from yolo_world_rep.reparam.archive import check_archive
 
-from ..spec import METADATA_KEY
+from ..spec import METADATA_FILE
 from .base import (
     Backend,
     first_line,
@@ -15,8 +15,6 @@ from .base import (
     require_file,
 )
 from .pytorch import to_device
-
-METADATA_FILE = f'{METADATA_KEY}.json'
 
 
 class TorchScriptBackend(Backend):
