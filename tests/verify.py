@@ -45,7 +45,8 @@ SIZES = dict(
     s=(0.33, 0.5, 1024),
     m=(0.67, 0.75, 768),
     l=(1.0, 1.0, 512),
-    x=(1.0, 1.25, 512))
+    x=(1.0, 1.25, 512),
+    xl=(1.0, 1.5, 512))
 NECKS = ('rep_conv', 'rep_linear', 'efficient', 'dual')
 HEADS = ('bn', 'l2')
 CLASSES = (1, 2, 80, 131, 1203)
@@ -248,6 +249,8 @@ def main() -> int:
     """Run the sweep."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--quick', action='store_true', help='three cases')
+    parser.add_argument(
+        '--sizes', nargs='+', choices=list(SIZES), default=list(SIZES))
     parser.add_argument('--json', type=Path, metavar='FILE')
     args = parser.parse_args()
     MMLogger.get_current_instance().setLevel('ERROR')
@@ -255,7 +258,7 @@ def main() -> int:
     console = Console(highlight=False)
     console.width = max(console.width, 120)
     start = time.perf_counter()
-    todo = list(cases(args.quick))
+    todo = [case for case in cases(args.quick) if case.size in args.sizes]
     rows = [(case, error)
             for case in track(
                 todo, 'verifying', console=console, transient=True)
