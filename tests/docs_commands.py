@@ -131,9 +131,9 @@ class Reader:
         self.bring(name, words)
         arguments = words[2 if words[0] == 'python' else 1:]
         if words[0] == 'yolo-world-rep':
+            arguments += settings(name, words)
             return self.call(lambda: main(arguments),
-                             ['yolo-world-rep', *settings(name, words)],
-                             piped)
+                             ['yolo-world-rep', *arguments], piped)
         tool = words[1] if words[0] == 'python' else words[0]
         assert Path(tool).is_file(), f'no file {tool}'
         return self.call(
