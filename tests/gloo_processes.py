@@ -45,10 +45,7 @@ def test_config(root: Path, out: Path, launcher: str) -> Config:
         str(CONFIG),
         str(out / 'oracle.pth'),
         work_dir=str(out / launcher),
-        cfg_options=options(root, **{
-            'visualizer.name': launcher,
-            'val_batch_size_per_gpu': 1
-        }),
+        cfg_options=options(root, val_batch_size_per_gpu=1),
         launcher=launcher,
         cuda=False)
     cfg.model = dict(type='Oracle')
@@ -90,7 +87,6 @@ def train(root: Path, out: Path, name: str, **more) -> Recorder:
             train_batch_size_per_gpu=1,
             max_epochs=1,
             **{
-                'visualizer.name': name,
                 'randomness.seed': 5,
                 **more
             }),

@@ -1,4 +1,5 @@
 """The real fine-tuning config on a tiny model and a few drawn images."""
+import itertools
 import json
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
@@ -15,6 +16,7 @@ CONFIG = Path(__file__).resolve().parents[1].joinpath(
     'yolo_world_v2_s_rep_vlpan_bn_2e-4_80e_8gpus_mask-refine_finetune_coco.py')
 NAMES = ('ball', 'box', 'kite')
 SIDE = 64
+RUNS = itertools.count()
 
 
 def read_config(path: Path = CONFIG) -> Config:
@@ -88,6 +90,9 @@ def options(root: Path, **more: Any) -> Dict[str, Any]:
         'model.neck.num_heads': [16, 16, 32],
         'default_hooks.logger.interval': 1,
         'log_processor.window_size': 1,
+        # mmengine finds a visualizer of the same name again, with the folder
+        # of an earlier run in this process.
+        'visualizer.name': f'run{next(RUNS)}',
         'default_hooks.checkpoint.max_keep_ckpts': -1,
         'default_hooks.param_scheduler.warmup_mim_iter': 2,
         'default_hooks.param_scheduler.warmup_epochs': 1,

@@ -36,7 +36,6 @@ def run_config(root: Path, work_dir: Path, **more):
         resume=resume,
         cfg_options=options(
             root, **{
-                'visualizer.name': str(work_dir),
                 'randomness.seed': 5,  # as in dying_trainings.py
                 'default_hooks.checkpoint.max_keep_ckpts': 1,
                 **more

@@ -107,7 +107,7 @@ def test_train_then_test(run, data, tmp_path):
     status, _ = run('test.py', CONFIG, checkpoint, '--work-dir',
                     tmp_path / 'test', '--out', tmp_path / 'boxes.pkl',
                     '--show-dir', 'drawn',
-                    *arguments(data, **{'visualizer.name': 'drawing'}))
+                    *arguments(data))
     assert status == 0
     with open(tmp_path / 'boxes.pkl', 'rb') as file:
         results = pickle.load(file)
@@ -154,8 +154,7 @@ def test_a_bad_image_is_named_in_one_line(run, spoilt, tmp_path):
         # Read by another process, whose errors come with a traceback.
         train_num_workers=1,
         persistent_workers=False,
-        val_ann_file='clean.json',
-        **{'visualizer.name': 'bad image'})
+        val_ann_file='clean.json')
     status, err = run(*words, *arguments(spoilt, **more))
     assert status == 2
     line = last_line_is_one_error(err)
@@ -173,8 +172,7 @@ def test_bad_and_empty_images_and_idle_classes_do_not_end_a_training(
             max_epochs=2,
             close_mosaic_epochs=1,  # one epoch with mosaic, one without
             train_batch_size_per_gpu=1,
-            val_ann_file='clean.json',
-            **{'visualizer.name': 'empty image'}))
+            val_ann_file='clean.json'))
     assert status == 0
     steps = losses(work_dir)
     assert len(steps) == 8
