@@ -18,5 +18,26 @@ def test_what_does_not_fit_is_named(monkeypatch, found, message):
         check_versions()
 
 
+@pytest.mark.parametrize(('mmengine', 'present', 'works'), [
+    ('0.10.7', False, False),
+    ('0.10.7', True, True),
+    ('0.11.0rc3', False, True),
+])
+def test_an_old_mmengine_needs_pkg_resources(monkeypatch, mmengine, present,
+                                             works):
+    right = versions.installed_version
+    monkeypatch.setattr(
+        versions, 'installed_version', lambda names: mmengine
+        if 'mmengine' in names else right(names))
+    monkeypatch.setattr(versions, 'has_pkg_resources', lambda: present)
+    if works:
+        check_versions()
+    else:
+        with pytest.raises(
+                ImportError,
+                match='0.10.7 reads.*pip install "mmengine>=0.11.0rc3"'):
+            check_versions()
+
+
 def test_what_is_installed_fits():
     check_versions()

@@ -3,7 +3,7 @@
 It can go when the installed metadata is enough, that is when nobody
 installs this package with ``--no-deps`` any more.
 """
-from importlib import metadata
+from importlib import metadata, util
 from typing import Mapping, Optional, Tuple
 
 from packaging.version import Version
@@ -28,6 +28,11 @@ def installed_version(distributions: Tuple[str, ...]) -> Optional[str]:
     return None
 
 
+def has_pkg_resources() -> bool:
+    """Whether setuptools is there and still has its ``pkg_resources``."""
+    return util.find_spec('pkg_resources') is not None
+
+
 def check_versions() -> None:
     """Compare what is installed with what this package works on.
 
@@ -49,3 +54,13 @@ def check_versions() -> None:
                 f'yolo_world_rep needs {name}{wanted}, and {found} is '
                 f'installed. Install one that fits: '
                 f'pip install "{distributions[-1]}{wanted}"')
+        if (name == 'mmengine' and version < Version('0.11.0rc0')
+                and not has_pkg_resources()):
+            # It would fail later, when a config with a base is read. An
+            # installer that takes no pre-releases of itself, as uv, ends
+            # here.
+            raise ImportError(
+                f'mmengine {found} reads configs through pkg_resources, which '
+                f'setuptools has no longer from version 82 on. Install an '
+                f'mmengine that does without: '
+                f'pip install "{distributions[0]}>=0.11.0rc3"')
