@@ -71,6 +71,25 @@ def test_what_rounding_decides_is_excused():
     assert compared(other, alone)[2:4] == (1, 0)
 
 
+def test_the_last_of_a_full_image_may_be_another():
+    spec = SPEC.with_(max_detections=3)
+    kept = [[0, 0, 40, 40, 0.9, 0], [50, 0, 90, 40, 0.6, 1]]
+    one, other = ([0, 50, 9, 60, 0.3, 0], [20, 50, 29, 60, 0.3001, 0])
+
+    def full(spec, first, last):
+        return match(detections(*kept, first), detections(*kept, last), spec,
+                     0.05, FP32)[2:4]
+
+    assert full(spec, one, other) == (0, 2)
+    # With room for more, both had to be there.
+    assert full(SPEC, one, other) == (2, 0)
+    # 0.3 is cut off by 0.31, but 0.31 not by 0.3.
+    assert full(spec, one, [20, 50, 29, 60, 0.31, 0]) == (1, 1)
+    # Lost, with nothing in its place.
+    assert match(detections(*kept, one), detections(*kept), spec, 0.05,
+                 FP32)[2:4] == (1, 0)
+
+
 def test_not_a_number_is_a_difference():
     assert not Difference('logits', float('nan'), 1e-3).ok
     raw = [np.zeros((1, 2, 2, 3)), np.zeros((1, 4, 2, 3))]

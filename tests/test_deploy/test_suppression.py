@@ -7,7 +7,11 @@ import onnx.parser
 import onnxruntime
 import pytest
 
-from yolo_world_rep.deploy.suppression import suppression_text
+from yolo_world_rep.deploy.suppression import (
+    INPUTS,
+    add_suppression,
+    suppression_text,
+)
 from yolo_world_rep.inference import Spec
 from yolo_world_rep.inference.letterbox import Placement
 from yolo_world_rep.inference.postprocess import PostProcess
@@ -83,6 +87,20 @@ def test_a_fixed_number_of_cells_needs_no_cap():
     assert 'cap' not in suppression_text(spec, CELLS, 10, 18)
     boxes, scores = boxes_and_scores(1, 2)
     assert_same(spec, boxes, scores, run(spec, boxes, scores, CELLS))
+
+
+def test_joined_to_a_detector_each_operator_set_stands_once():
+    detector = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["": 18]> '
+        'decoder (float[1, 3, 4] b, float[1, 3, 2] s) => '
+        f'(float[1, 3, 4] {INPUTS[0]}, float[1, 3, 2] {INPUTS[1]}) '
+        f'{{ {INPUTS[0]} = Identity(b) {INPUTS[1]} = Identity(s) }}')
+    spec = Spec(classes=tuple('ab'), image_size=(64, 96), dynamic=True)
+    joined = add_suppression(detector, spec)
+    onnx.checker.check_model(joined, full_check=True)
+    # Or ONNX Runtime's quantizer finds no operator set.
+    assert [(entry.domain, entry.version)
+            for entry in joined.opset_import] == [('', 18)]
 
 
 def test_openvino_gives_the_same(tmp_path):

@@ -218,10 +218,11 @@ def _at_edge(index: int, own: Detections, other: Detections, spec: Spec,
     box, score, label = (values[index] for values in own)
     if score - threshold <= tolerance.scores:
         return True
+    # Cut off, as the other has as many as are kept, and none is worse.
+    if len(other.scores) >= spec.max_detections and (
+            score - other.scores.min() <= tolerance.scores):
+        return True
     for detections in (own, other):
-        if len(detections.scores) >= spec.max_detections and (
-                score - detections.scores.min() <= tolerance.scores):
-            return True
         same = detections.labels == label
         if detections is own:
             same[index] = False

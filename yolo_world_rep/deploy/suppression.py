@@ -150,7 +150,12 @@ def add_suppression(decoded: 'onnx.ModelProto',
         for stride in spec.strides)
     text = suppression_text(spec, num_cells, decoded.ir_version, opset)
     suppression = onnx.parser.parse_model(text)
-    return onnx.compose.merge_models(
+    merged = onnx.compose.merge_models(
         decoded,
         suppression,
         io_map=list(zip(INPUTS, ('all_boxes', 'all_scores'))))
+    # It lists the operator sets of both. ONNX wants a domain once, and the
+    # quantizer of ONNX Runtime insists on it.
+    del merged.opset_import[:]
+    merged.opset_import.extend(decoded.opset_import)
+    return merged
