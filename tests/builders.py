@@ -138,6 +138,19 @@ def detector_cfg(form: str = 'text',
     return cfg
 
 
+def encoder_detector_cfg(table, **kwargs) -> dict:
+    """Config of YOLO-World with a table in place of its text encoder."""
+    cfg = detector_cfg(**kwargs)
+    for key in ('reparameterized', 'prompt_dim', 'num_prompts'):
+        cfg.pop(key)
+    cfg.update(type='YOLOWorldDetector', num_train_classes=7)
+    cfg['backbone'].update(
+        with_text_model=True,
+        text_model=dict(
+            type='PseudoLanguageBackbone', text_embed_path=str(table)))
+    return cfg
+
+
 def build_detector(form: str = 'text', **kwargs) -> nn.Module:
     """A detector in evaluation mode, see :func:`detector_cfg`."""
     init_default_scope('mmyolo')

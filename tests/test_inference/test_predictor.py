@@ -1,4 +1,5 @@
 import copy
+import json
 import threading
 import time
 
@@ -6,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from builders import encoder_detector_cfg
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
@@ -13,6 +15,7 @@ from PIL import Image
 
 from yolo_world_rep.inference import Backend, Predictor, Spec
 from yolo_world_rep.inference.sources import Item
+from yolo_world_rep.text import save_embeddings
 
 SIZE = (64, 96)
 
@@ -101,6 +104,72 @@ def test_detections_are_those_of_the_models_own_pipeline(
             instances.bboxes.numpy()[same],
             atol=0.05,
             rtol=0)
+
+
+@pytest.fixture
+def with_encoder(trained, tmp_path):
+    """A model with a text encoder, and what it must detect: ``dog, cat``."""
+    table = tmp_path / 'table.npy'
+    vectors = np.random.default_rng(0).normal(size=(3, 64))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = vectors.astype('f4')
+    save_embeddings(table, vectors, ['cat', 'bird', 'dog'])
+    config, checkpoint, model = trained('text', num_classes=2)
+    model.embeddings.data.copy_(torch.from_numpy(vectors[[2, 0]]))
+    cfg = Config.fromfile(config)
+    cfg.model = encoder_detector_cfg(
+        table, data_preprocessor=cfg.model.data_preprocessor)
+    dataset = cfg.test_dataloader.dataset
+    dataset.metainfo = None
+    dataset.class_text_path = str(tmp_path / 'texts.json')
+    (tmp_path / 'texts.json').write_text(
+        json.dumps([['dog', 'a dog'], ['cat']]))
+    cfg.dump(config)
+    state = model.state_dict()
+    del state['embeddings']
+    torch.save(dict(state_dict=state), checkpoint)
+    return config, checkpoint, model
+
+
+def test_texts_of_the_config_are_what_a_text_encoder_encodes(with_encoder):
+    config, checkpoint, model = with_encoder
+    image = picture(SIZE)
+    with Predictor(config, checkpoint) as predictor:
+        result, = predictor.predict(image)
+        assert predictor.spec.classes == ('dog', 'cat')
+        inputs = image[..., ::-1].transpose(2, 0, 1)[None] / np.float32(255)
+        levels = predictor.backend.run(inputs)[:3]
+    with torch.no_grad():
+        expected = model(torch.from_numpy(inputs))[0]
+    for got, logits in zip(levels, expected):
+        np.testing.assert_allclose(got, logits.numpy(), atol=1e-4)
+    assert set(result.labels) == {0, 1}
+
+
+def test_a_text_encoder_without_texts_is_refused(with_encoder):
+    config, checkpoint, _ = with_encoder
+    cfg = Config.fromfile(config)
+    del cfg.test_dataloader.dataset['class_text_path']
+    with pytest.raises(ValueError, match='set class_text_path'):
+        Predictor(cfg, checkpoint)
+
+
+def test_a_config_that_is_read_already(trained):
+    config, checkpoint, _ = trained()
+    cfg = Config.fromfile(config)
+    before = copy.deepcopy(cfg.to_dict())
+    image = picture(SIZE)
+    for model in (config, cfg):
+        with Predictor(model, checkpoint) as predictor:
+            result, = predictor.predict(image)
+        if model is config:
+            expected = result
+    np.testing.assert_array_equal(result.scores, expected.scores)
+    np.testing.assert_array_equal(result.boxes, expected.boxes)
+    assert len(result) > 20
+    assert cfg.to_dict() == before
+    with pytest.raises(ValueError, match=r'^\S+model\.py is a config: give'):
+        Predictor(cfg)
 
 
 @pytest.mark.parametrize('batch_size, workers', [(1, 1), (3, 4), (5, 2)])

@@ -5,7 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from builders import build_detector, detector_cfg, randomize
+from builders import (
+    build_detector,
+    detector_cfg,
+    encoder_detector_cfg,
+    randomize,
+)
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
@@ -63,15 +68,7 @@ def table(tmp_path):
 @pytest.fixture
 def text_detector(table):
     """YOLO-World with a table in the place of its text encoder."""
-    cfg = detector_cfg()
-    for key in ('reparameterized', 'prompt_dim', 'num_prompts'):
-        cfg.pop(key)
-    cfg.update(type='YOLOWorldDetector', num_train_classes=7)
-    cfg['backbone'].update(
-        with_text_model=True,
-        text_model=dict(
-            type='PseudoLanguageBackbone', text_embed_path=str(table)))
-    return randomize(build(cfg)).eval()
+    return randomize(build(encoder_detector_cfg(table))).eval()
 
 
 def test_predictions_have_class_names():

@@ -44,7 +44,7 @@ class Predictor:
     """A detector with all that is around it.
 
     Args:
-        model (str | Path | Backend): As of
+        model (str | Path | Config | Backend): As of
             :func:`~.backends.open_backend`.
         checkpoint (str | Path, optional): Of a config.
         device (str): Defaults to ``'cpu'``.

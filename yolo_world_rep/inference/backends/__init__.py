@@ -2,6 +2,8 @@
 from pathlib import Path
 from typing import Any, Optional
 
+from mmengine.config import Config
+
 from .base import Backend
 
 __all__ = ['SUFFIXES', 'Backend', 'open_backend']
@@ -27,8 +29,8 @@ def open_backend(model: Any,
     """Load a detector into the runtime that its file is for.
 
     Args:
-        model (str | Path): A config (``.py``), or a file of
-            yolo-world-rep export: ``.onnx``, ``.xml`` of OpenVINO,
+        model (str | Path | Config): A config (``.py``, or read already), or
+            a file of yolo-world-rep export: ``.onnx``, ``.xml`` of OpenVINO,
             ``.torchscript`` or ``.pt``.
         checkpoint (str | Path, optional): Of a config, and only then.
         device (str): ``'cpu'``, ``'cuda'`` or another of the runtime's.
@@ -48,7 +50,8 @@ def open_backend(model: Any,
         ValueError: If file and arguments do not go together.
         ImportError: If the runtime is not installed.
     """
-    suffix = Path(str(model)).suffix.lower()
+    is_config = isinstance(model, Config)
+    suffix = '.py' if is_config else Path(str(model)).suffix.lower()
     kind = SUFFIXES.get(suffix)
     if kind is None:
         hint = ''

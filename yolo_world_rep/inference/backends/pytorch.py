@@ -87,7 +87,8 @@ class PyTorchBackend(Backend):
         if not isinstance(config, Config):
             require_file(config)
         if checkpoint is None:
-            raise ValueError(f'{config} is a config: give its checkpoint '
+            name = getattr(config, 'filename', config)
+            raise ValueError(f'{name} is a config: give its checkpoint '
                              f'too (--checkpoint).')
         plain_precision(self.name, precision)
         self.device = to_device(device, threads)
