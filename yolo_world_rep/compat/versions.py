@@ -10,7 +10,7 @@ from packaging.version import Version
 
 # name: (first version that works, first one that does not, distributions)
 SUPPORTED: Mapping[str, Tuple[str, Optional[str], Tuple[str, ...]]] = {
-    'torch': ('1.13', None, ('torch', )),
+    'torch': ('2.1', None, ('torch', )),
     'mmengine': ('0.10.0', '1.0.0', ('mmengine', 'mmengine-lite')),
     'mmcv': ('2.0.0rc4', '2.1.0', ('mmcv', 'mmcv-lite')),
     'mmdet': ('3.0.0', '4.0.0', ('mmdet', )),
