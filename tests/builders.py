@@ -18,7 +18,10 @@ BLOCKS = dict(
     rep_conv='RepConvMaxSigmoidCSPLayerWithTwoConv',
     rep_linear='RepMaxSigmoidCSPLayerWithTwoConv')
 
-GOLDEN = ('v2_bn', 'v2_bn_unnormalized', 'v1_l2norm', 'v1_dual_l2norm')
+EFFICIENT = 'EfficientCSPLayerWithTwoConv'
+
+GOLDEN = ('v2_bn', 'v2_bn_unnormalized', 'v1_l2norm', 'v1_dual_l2norm',
+          'v2_bn_efficient')
 
 
 class Golden:
@@ -165,17 +168,22 @@ def golden_detector(golden, form: str = 'text') -> nn.Module:
         embed_channels=32,
         num_heads=4,
         pool_size=3) if config['neck'] == 'dual' else None
+    block = dict(
+        type=EFFICIENT) if config['neck'] == 'pafpn_efficient' else None
+    hidden = golden.state_dict[
+        'bbox_head.head_module.cls_preds.0.0.conv.weight']
     return build_detector(
         form,
         num_classes=config['num_classes'],
         embed_dims=config['embed_dims'],
         use_bn_head=config['head'] == 'bn',
         dual=dual,
+        block=block,
         widen_factor=config['widen_factor'],
         deepen_factor=config['deepen_factor'],
         embed_channels=config['embed_channels'],
         num_heads=config['num_heads'],
-        pretrain_classes=config['num_classes']).double()
+        pretrain_classes=len(hidden)).double()
 
 
 def randomize(model: nn.Module, seed: int = 0) -> nn.Module:

@@ -22,7 +22,8 @@ NAMES = {
         'BNContrastiveHead', 'YOLOWorldHeadModule', 'YOLOWorldHead',
         'MultiModalYOLOBackbone', 'HuggingCLIPLanguageBackbone',
         'PseudoLanguageBackbone', 'YOLOWorldDetector',
-        'SimpleYOLOWorldDetector', 'YOLOWDetDataPreprocessor'
+        'SimpleYOLOWorldDetector', 'YOLOWorldPromptDetector',
+        'YOLOWDetDataPreprocessor'
     ],
     DATASETS: ['MultiModalDataset', 'MultiModalMixedDataset'],
     TRANSFORMS: ['LoadText', 'RandomLoadText'],

@@ -4,6 +4,7 @@ import copy
 import pytest
 import torch
 from builders import (
+    EFFICIENT,
     build_detector,
     detector_cfg,
     randomize,
@@ -83,6 +84,18 @@ def test_dual_neck():
     """Its bottom-up half has no guides to fold, and batch norms."""
     model = folded(
         use_bn_head=False, dual=dict(embed_channels=32, num_heads=4))
+    outputs = run_detector(model, image())
+    fused = fuse(model)
+    assert worst_error(run_detector(fused, image()), outputs) <= EXACT
+    assert not any(isinstance(m, _BatchNorm) for m in fused.modules())
+
+
+@pytest.mark.parametrize('with_act', [False, True])
+def test_efficient_neck(with_act):
+    """Nothing of the branch without a gate is left but a convolution."""
+    model = build_detector(
+        'rep_conv', block=dict(type=EFFICIENT, with_act=with_act))
+    model = randomize(model.double()).eval()
     outputs = run_detector(model, image())
     fused = fuse(model)
     assert worst_error(run_detector(fused, image()), outputs) <= EXACT

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from builders import EFFICIENT, build_detector
 from mmengine.model import BaseTTAModel
 from mmengine.runner import BaseLoop
 from torch import nn
@@ -88,6 +89,28 @@ def test_whole_checkpoint_passes_and_loses_its_wrapper_prefix():
     load(checkpoint, make_runner(model))
     # EMAHook loads after the guard, and strips nothing itself.
     assert checkpoint['state_dict'].keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize('form', ['rep_conv', 'rep_linear'])
+def test_efficient_neck_loads_a_guided_checkpoint(form):
+    """By a declared allowance: the user sets nothing."""
+    guided, model = (build_detector(form, num_classes=3, block=block)
+                     for block in (None, dict(type=EFFICIENT)))
+    checkpoint = make_checkpoint(guided)
+    load(checkpoint, make_runner(model))
+    assert checkpoint['state_dict'].keys() == model.state_dict().keys()
+
+
+def test_efficient_neck_of_the_first_version_is_named():
+    model = build_detector(
+        'rep_conv', num_classes=3, block=dict(type=EFFICIENT))
+    checkpoint = make_checkpoint(model)
+    for name in list(checkpoint['state_dict']):
+        if '.attn_block.' in name:
+            checkpoint['state_dict'].pop(name)
+    with pytest.raises(ValueError, match='version 0.1 of this package') as no:
+        load(checkpoint, make_runner(model))
+    assert 'fresh' not in str(no.value)
 
 
 def test_wrapped_models_are_compared_inside():

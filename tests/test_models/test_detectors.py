@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from builders import (
+    EFFICIENT,
     build_detector,
     detector_cfg,
     encoder_detector_cfg,
@@ -16,6 +17,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmyolo.registry import MODELS
 
+from yolo_world_rep.engine.fit import under
 from yolo_world_rep.reparam import reparameterize_state_dict
 from yolo_world_rep.text import save_embeddings
 
@@ -256,17 +258,51 @@ def test_both_spellings_of_the_text_enhancer():
     assert build(cfg).state_dict().keys() == wrong.state_dict().keys()
 
 
-def test_efficient_neck_has_no_guides():
-    """It takes texts, and its output does not depend on them."""
-    cfg = detector_cfg()
-    cfg['neck']['block_cfg'] = dict(type='EfficientCSPLayerWithTwoConv')
-    model = randomize(build(cfg)).eval()
-    assert not any('attn' in key for key in model.state_dict())
-    converted = reparameterize_state_dict(
-        model.state_dict(), torch.randn(3, 64))
-    cfg = detector_cfg('rep_conv', num_classes=3)
-    cfg['neck']['block_cfg'] = dict(type='EfficientCSPLayerWithTwoConv')
-    build(cfg).load_state_dict(converted)
+@pytest.mark.parametrize('form', ['text', 'rep_conv', 'rep_linear'])
+@pytest.mark.parametrize('dual', [None, dict(embed_channels=32, num_heads=4)])
+def test_efficient_neck_starts_from_a_guided_checkpoint(form, dual):
+    """What the gates alone have is left over, and nothing is missing."""
+    guided = build(detector_cfg(form, dual=dual, block=dict(with_scale=True)))
+    cfg = detector_cfg(form, block=dict(type=EFFICIENT))
+    model = build(cfg)
+    result = model.load_state_dict(guided.state_dict(), strict=False)
+    assert not result.missing_keys
+    left_over = set(result.unexpected_keys)
+    assert any('.attn_block.' in name for name in left_over)
+    allowed = model.checkpoint_allowances()['unexpected']
+    assert not [name for name in left_over if not under(name, allowed)]
+    # And no more than that.
+    assert not under('neck.top_down_layers.0.attn_block.project_conv.conv',
+                     allowed)
+
+
+def test_efficient_neck_of_the_release():
+    """Up to 0.10.0 the attended branch ended in x·σ(x)."""
+    plain, acted = (
+        randomize(build(detector_cfg(block=dict(type=EFFICIENT, **more))))
+        for more in ({}, dict(with_act=True)))
+    x = torch.randn(1, 96, 8, 12)
+    plain, acted = (model.neck.top_down_layers[1] for model in (plain, acted))
+    seen = []
+    for layer in (plain, acted):
+        layer.final_conv.register_forward_pre_hook(
+            lambda _, inputs: seen.append(inputs[0]))
+        layer.eval()(x)
+    branch = layer.mid_channels
+    torch.testing.assert_close(seen[0][:, :-branch], seen[1][:, :-branch])
+    torch.testing.assert_close(
+        seen[1][:, -branch:],
+        seen[0][:, -branch:] * seen[0][:, -branch:].sigmoid())
+
+
+def test_prompts_keep_their_norm_for_the_neck():
+    """The head normalizes; only an adapter does for both."""
+    model, adapted = (
+        randomize(build(detector_cfg(use_mlp_adapter=adapter)))
+        for adapter in (False, True))
+    assert torch.equal(model.prompts(), model.embeddings)
+    assert (model.embeddings.norm(dim=1) - 1).abs().min() > 0.1
+    torch.testing.assert_close(adapted.prompts().norm(dim=1), torch.ones(7))
 
 
 def test_table_of_a_pth_file(tmp_path):

@@ -22,7 +22,7 @@ def count_flops(model: nn.Module,
     Returns:
         int: FLOPs.
     """
-    shapes = copy.deepcopy(model).to('meta').eval()
+    shapes = copy.deepcopy(model).to('meta').eval().requires_grad_(False)
     image = torch.empty(1, 3, *image_size, device='meta')
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         shapes(image, mode='tensor')

@@ -73,7 +73,10 @@ def fold_contrast(text_ND: Tensor, logit_scale: Tensor,
 def adapt_prompts(
         prompts_ND: Tensor,
         adapter: Optional[Sequence[Tensor]] = None) -> Tensor:
-    """Tuned prompts as neck and head take them: unit rows.
+    """Tuned prompts as neck and head take them.
+
+    Without an adapter they are what they are: the head normalizes every
+    text, the neck none. Behind an adapter they are normalized for both.
 
     Args:
         prompts_ND (Tensor): The prompts.
@@ -81,13 +84,14 @@ def adapt_prompts(
             and of the second layer of a residual MLP. Defaults to None.
 
     Returns:
-        Tensor: (t + MLP(t)) / ‖t + MLP(t)‖, (N, D).
+        Tensor: t, or (t + MLP(t)) / ‖t + MLP(t)‖; (N, D).
     """
-    if adapter is not None:
-        weight_in, bias_in, weight_out, bias_out = adapter
-        hidden = F.linear(prompts_ND, weight_in, bias_in).relu()
-        prompts_ND = prompts_ND + F.linear(hidden, weight_out, bias_out)
-    return normalize_text(prompts_ND)
+    if adapter is None:
+        return prompts_ND
+    weight_in, bias_in, weight_out, bias_out = adapter
+    hidden = F.linear(prompts_ND, weight_in, bias_in).relu()
+    return normalize_text(prompts_ND +
+                          F.linear(hidden, weight_out, bias_out))
 
 
 def split_heads(guide_NE: Tensor, num_heads: int) -> Tensor:

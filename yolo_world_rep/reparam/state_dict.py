@@ -305,7 +305,10 @@ def text_layers(state_dict: StateDict) -> Dict[str, Tensor]:
 
 
 def tuned_prompts(state_dict: StateDict) -> Tensor:
-    """The texts of a checkpoint that was tuned by prompts, unit rows (N, D).
+    """The texts of a checkpoint that was tuned by prompts, (N, D).
+
+    They have the norms that neck and head meet while the model runs, see
+    :func:`.folding.adapt_prompts`.
 
     Args:
         state_dict (Mapping): With ``embeddings`` and maybe ``adapter``.

@@ -35,6 +35,10 @@ FORMS = (
 )
 L2_HEAD = ('The head of the file is of the L2 form (v1): set '
            'model.bbox_head.head_module.use_bn_head=False.')
+PROJECTION = '.attn_block.project_conv.conv.weight'
+OLD_EFFICIENT = ('The file is of the efficient neck of version 0.1 of this '
+                 'package, which had no attended branch and is another '
+                 'network: train it again from a checkpoint with guides.')
 OPTION = 'default_hooks=dict(checkpoint_guard=dict({}))'
 
 
@@ -306,6 +310,11 @@ class CheckpointGuardHook(Hook):
                 'the file it writes.'
             ]
         remedies = []
+        if (any(name.endswith(PROJECTION) for name in fit.missing)
+                and any(under(name, [CLASS_TENSORS]) for name in state)
+                and not any(name.endswith('.attn_block.bias')
+                            for name in model.state_dict())):
+            return [OLD_EFFICIENT]
         if getattr(model, 'reparameterized', False):
             remedies += [
                 remedy for sign, remedy in FORMS

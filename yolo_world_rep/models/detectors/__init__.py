@@ -1,4 +1,10 @@
 """Detectors."""
-from .yolo_world import SimpleYOLOWorldDetector, YOLOWorldDetector
+from .yolo_world import (
+    SimpleYOLOWorldDetector,
+    YOLOWorldDetector,
+    YOLOWorldPromptDetector,
+)
 
-__all__ = ['SimpleYOLOWorldDetector', 'YOLOWorldDetector']
+__all__ = [
+    'SimpleYOLOWorldDetector', 'YOLOWorldDetector', 'YOLOWorldPromptDetector'
+]

@@ -16,6 +16,7 @@ from yolo_world_rep.reparam import folding
 from yolo_world_rep.text import load_embeddings
 
 from ..dense_heads.yolo_world_head import YOLOWorldHead
+from ..layers import GATE, UngatedAttnBlock
 from ..necks import YOLOWorldPAFPN
 
 Texts = List[List[str]]
@@ -143,6 +144,12 @@ class _YOLOWorld(YOLODetector):
         if not self.backbone.with_text_model:
             # The encoder of the checkpoint this model was derived from.
             unexpected.append('backbone.text_model.')
+        # A neck without gates starts from a checkpoint with them.
+        ungated = [name for name, module in self.named_modules()
+                   if isinstance(module, UngatedAttnBlock)]
+        unexpected += [f'{name}.{part}' for name in ungated for part in GATE]
+        if ungated:
+            unexpected += ['neck.text_enhancer.', 'neck.texts']
         return dict(missing=[], unexpected=unexpected)
 
 
@@ -304,7 +311,7 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
     def prompts(self) -> Tensor:
         """The texts as neck and head take them, (N, D).
 
-        Adapted and of unit norm; but as they were folded into the head
+        Adapted where there is an adapter; as they were folded into the head
         where the neck alone takes them.
         """
         if self.reparameterized:
@@ -328,3 +335,11 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
             # New in prompt tuning: no checkpoint of the pre-training has it.
             allowances['missing'].append('adapter.')
         return allowances
+
+
+@register(MODELS)
+class YOLOWorldPromptDetector(SimpleYOLOWorldDetector):
+    """:class:`SimpleYOLOWorldDetector` by its name in the release 0.10.0.
+
+    The arguments are the same.
+    """

@@ -10,15 +10,17 @@ from .image_pooling import (
                   RepImagePoolingAttentionModule,
 )
 from .max_sigmoid import (
+                  GATE,
                   MaxSigmoidAttnBlock,
                   RepConvMaxSigmoidAttnBlock,
                   RepMatrixMaxSigmoidAttnBlock,
+                  UngatedAttnBlock,
 )
 
 __all__ = [
-    'EfficientCSPLayerWithTwoConv', 'ImagePoolingAttentionModule',
+    'GATE', 'EfficientCSPLayerWithTwoConv', 'ImagePoolingAttentionModule',
     'MaxSigmoidAttnBlock', 'MaxSigmoidCSPLayerWithTwoConv',
     'RepConvMaxSigmoidAttnBlock', 'RepConvMaxSigmoidCSPLayerWithTwoConv',
     'RepImagePoolingAttentionModule', 'RepMatrixMaxSigmoidAttnBlock',
-    'RepMaxSigmoidCSPLayerWithTwoConv'
+    'RepMaxSigmoidCSPLayerWithTwoConv', 'UngatedAttnBlock'
 ]

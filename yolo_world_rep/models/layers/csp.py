@@ -1,12 +1,12 @@
 """CSP layers of the neck: one body, and a choice of attention."""
-from typing import Optional, Type
+from typing import Type
 
 import torch
 from mmcv.cnn import ConvModule
 from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmyolo.models.layers import CSPLayerWithTwoConv
 from mmyolo.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from yolo_world_rep.registry import register
 
@@ -14,7 +14,7 @@ from .max_sigmoid import (
     MaxSigmoidAttnBlock,
     RepConvMaxSigmoidAttnBlock,
     RepMatrixMaxSigmoidAttnBlock,
-    _MaxSigmoidAttn,
+    UngatedAttnBlock,
 )
 
 
@@ -43,8 +43,7 @@ class _GuidedCSPLayer(CSPLayerWithTwoConv):
         use_einsum (bool): Accepted and without effect, see the attention.
     """
 
-    # None for a layer without attention.
-    attention: Optional[Type[_MaxSigmoidAttn]] = None
+    attention: Type[nn.Module]
 
     def __init__(self,
                  in_channels: int,
@@ -72,8 +71,6 @@ class _GuidedCSPLayer(CSPLayerWithTwoConv):
             norm_cfg=norm_cfg,
             act_cfg=act_cfg,
             init_cfg=init_cfg)
-        if self.attention is None:
-            return
         self.final_conv = ConvModule(
             (3 + num_blocks) * self.mid_channels,
             out_channels,
@@ -102,8 +99,6 @@ class _GuidedCSPLayer(CSPLayerWithTwoConv):
         Returns:
             Tensor: Image features.
         """
-        if self.attention is None:
-            return super().forward(x)
         branches = list(self.main_conv(x).chunk(2, dim=1))
         for block in self.blocks:
             branches.append(block(branches[-1]))
@@ -134,10 +129,21 @@ class RepMaxSigmoidCSPLayerWithTwoConv(_GuidedCSPLayer):
 
 @register(MODELS)
 class EfficientCSPLayerWithTwoConv(_GuidedCSPLayer):
-    """YOLOv8's CSP layer under a neck that hands out guides: it uses none.
+    """CSP layer whose attended branch has no gate: it uses no guide.
 
-    The layer of the efficient neck. It takes the arguments of its siblings,
-    and those of the attention are without effect.
+    The layer of the efficient neck. It starts from the checkpoint of any of
+    its siblings: only the tensors of the gate are left over.
+
+    Args:
+        *args: As its siblings'; those of the gate are without effect.
+        with_act (bool): Whether the branch ends in x·σ(x). The original
+            computed it up to its release 0.10.0, later versions do not, and
+            their files have the same names and shapes. Defaults to False.
+        **kwargs: As its siblings'.
     """
 
-    attention = None
+    attention = UngatedAttnBlock
+
+    def __init__(self, *args, with_act: bool = False, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.attn_block.with_act = with_act

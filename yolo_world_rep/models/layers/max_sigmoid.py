@@ -1,8 +1,9 @@
-"""Max-sigmoid attention: one class body, three sources of its guide."""
-from typing import List
+"""Max-sigmoid attention: one body, three sources of its guide, or no gate."""
+from typing import Any, List, Optional
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
 from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.model import BaseModule
@@ -13,6 +14,26 @@ from yolo_world_rep.registry import register
 from yolo_world_rep.reparam import folding
 
 from ..utils import require_text
+
+# Tensors of an attention block that only its gate has.
+GATE = ('guide_fc', 'guide_convs', 'guide_weight', 'embed_conv', 'bias',
+        'scale')
+
+
+def _projection(in_channels: int, out_channels: int, kernel_size: int,
+                padding: int, use_depthwise: bool, conv_cfg: OptConfigType,
+                norm_cfg: ConfigType) -> nn.Module:
+    """The convolution that the gate, where there is one, multiplies."""
+    kind = DepthwiseSeparableConvModule if use_depthwise else ConvModule
+    return kind(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=padding,
+        conv_cfg=conv_cfg,
+        norm_cfg=norm_cfg,
+        act_cfg=None)
 
 
 class _MaxSigmoidAttn(BaseModule):
@@ -80,16 +101,9 @@ class _MaxSigmoidAttn(BaseModule):
         self.scale = nn.Parameter(torch.ones(
             1, num_heads, 1, 1)) if with_scale else None
         self._build_guide(guide_channels, embed_channels)
-        project = DepthwiseSeparableConvModule if use_depthwise else ConvModule
-        self.project_conv = project(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=1,
-            padding=padding,
-            conv_cfg=conv_cfg,
-            norm_cfg=norm_cfg,
-            act_cfg=None)
+        self.project_conv = _projection(in_channels, out_channels, kernel_size,
+                                        padding, use_depthwise, conv_cfg,
+                                        norm_cfg)
 
     def _build_guide(self, guide_channels: int, embed_channels: int) -> None:
         """Make the parameters that the guide comes from."""
@@ -170,3 +184,45 @@ class RepMatrixMaxSigmoidAttnBlock(_MaxSigmoidAttn):
 
     def guide(self, text: Tensor = None) -> Tensor:
         return self.guide_weight
+
+
+class UngatedAttnBlock(BaseModule):
+    """The projection alone: ``y = project(x)``, for the efficient neck.
+
+    Args:
+        in_channels (int): Channels of the input.
+        out_channels (int): Channels of the output.
+        kernel_size (int): Of the projection. Defaults to 3.
+        padding (int): Of the projection. Defaults to 1.
+        use_depthwise (bool): Whether the projection is depthwise separable.
+            Defaults to False.
+        conv_cfg (dict, optional): Convolution layers. Defaults to None.
+        norm_cfg (dict): Normalization layers.
+            Defaults to dict(type='BN', momentum=0.03, eps=0.001).
+        init_cfg (dict, optional): Initialization. Defaults to None.
+        with_act (bool): Whether x·σ(x) follows. Defaults to False.
+        **gate: Arguments of the gate of other blocks, without effect.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 out_channels: int,
+                 kernel_size: int = 3,
+                 padding: int = 1,
+                 use_depthwise: bool = False,
+                 conv_cfg: OptConfigType = None,
+                 norm_cfg: ConfigType = dict(
+                     type='BN', momentum=0.03, eps=0.001),
+                 init_cfg: OptMultiConfig = None,
+                 with_act: bool = False,
+                 **gate: Any) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.project_conv = _projection(in_channels, out_channels, kernel_size,
+                                        padding, use_depthwise, conv_cfg,
+                                        norm_cfg)
+        self.with_act = with_act
+
+    def forward(self, x: Tensor, guide: Optional[Tensor] = None) -> Tensor:
+        """(B, in_channels, H, W) -> (B, out_channels, H, W), ungated."""
+        x = self.project_conv(x)
+        return F.silu(x) if self.with_act else x
