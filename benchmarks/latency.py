@@ -130,9 +130,12 @@ def open_onnxruntime(path: str, feed: dict, threads: int, _: bool) -> Run:
 def open_openvino(path: str, feed: dict, threads: int, bf16: bool) -> Run:
     """A run in OpenVINO on the CPU, in FP32 unless ``bf16``."""
     import openvino
+
+    from yolo_world_rep.inference.backends.openvino import require_precision
     compiled = openvino.Core().compile_model(
         path, 'CPU', {
-            'INFERENCE_PRECISION_HINT': 'bf16' if bf16 else 'f32',
+            'INFERENCE_PRECISION_HINT':
+            require_precision('CPU', 'bf16' if bf16 else 'f32'),
             'INFERENCE_NUM_THREADS': threads,
             'PERFORMANCE_HINT': 'LATENCY'
         })

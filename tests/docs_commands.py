@@ -130,15 +130,16 @@ class Reader:
         words = [places.get(word, word) for word in words]
         self.bring(name, words)
         arguments = words[2 if words[0] == 'python' else 1:]
+        refused = refusal(words)
         if words[0] == 'yolo-world-rep':
             arguments += settings(name, words)
             return self.call(lambda: main(arguments),
-                             ['yolo-world-rep', *arguments], piped)
+                             ['yolo-world-rep', *arguments], piped, refused)
         tool = words[1] if words[0] == 'python' else words[0]
         assert Path(tool).is_file(), f'no file {tool}'
         return self.call(
             lambda: runpy.run_path(tool, run_name='__main__'),
-            [tool, *arguments, *settings(name, words)], piped)
+            [tool, *arguments, *settings(name, words)], piped, refused)
 
     def bring(self, name: str, words: List[str]) -> None:
         """Have the files at hand that a command reads."""
@@ -148,8 +149,9 @@ class Reader:
         for path in IMPLIED.get(name, ()):
             self.world.put(path, self.root)
 
-    def call(self, function, argv: List[str], piped: Optional[str]) -> str:
-        """Call what ends as a command does."""
+    def call(self, function, argv: List[str], piped: Optional[str],
+             refused: str = '') -> str:
+        """Call what ends as a command does, or as ``refused`` if given."""
         out, err = io.StringIO(), io.StringIO()
         stdin = io.TextIOWrapper(io.BytesIO((piped or '').encode()))
         status: Any = 0
@@ -160,6 +162,9 @@ class Reader:
                 function()
             except SystemExit as ended:
                 status = ended.code
+        if refused:
+            assert (status, err.getvalue()) == (2, refused)
+            return ''
         assert not status, f'status {status}: {err.getvalue()[-2000:]}'
         return out.getvalue()
 
@@ -287,6 +292,19 @@ def settings(name: str, words: List[str]) -> List[str]:
     if name in ('export', 'predict', 'evaluate', 'bench') and of_config:
         return ['--cfg-options', SMALL[0]]
     return []
+
+
+def refusal(words: List[str]) -> str:
+    """The line of a command that this processor cannot do, else ''."""
+    precision = dict(zip(words, words[1:])).get('--precision')
+    if precision is None:
+        return ''
+    import openvino
+    able = openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+    if dict(bf16='BF16', f16='FP16', f32='FP32')[precision] in able:
+        return ''
+    return (f'error: precision {precision}: the CPU has no such '
+            f'instructions. Leave it out.\n')
 
 
 def parser_of(name: str) -> Parser:

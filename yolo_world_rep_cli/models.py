@@ -1,5 +1,6 @@
 """What the commands share that detect."""
 import argparse
+import logging
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional
@@ -51,9 +52,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def be_quiet() -> None:
-    """Leave the terminal to the results."""
+    """Leave standard output to the results, and warn on standard error."""
     from mmengine.logging import MMLogger
-    MMLogger.get_current_instance().setLevel('WARNING')
+    logger = MMLogger.get_current_instance()
+    logger.setLevel('WARNING')
+    for handler in logger.handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.stream = sys.stderr
 
 
 def open_predictor(args: argparse.Namespace, **settings: Any) -> 'Predictor':

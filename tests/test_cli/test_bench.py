@@ -49,3 +49,14 @@ def test_one_line_when_it_fails(bench):
     assert (status, out) == (2, '')
     assert err.count('\n') == 1
     assert '--checkpoint once for each config' in err
+
+
+def test_a_warning_does_not_mix_with_the_json(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr('yolo_world_rep.inference.processor.has_vnni',
+                        lambda: False)
+    save_brightness(tmp_path / 'a', precision='int8')
+    status, out, err = bench('--json')
+    assert status == 0
+    assert len(json.loads(out)) == 2
+    assert err.count('\n') == 1
+    assert 'INT8 with weights of 8 bits' in err

@@ -226,6 +226,103 @@ def check_outputs(path, fp32, images, tmp_path):
             assert 0 < difference < 0.5 * np.abs(other - wanted).mean()
 
 
+def onnx_weights(path):
+    """Integer weights of an ONNX file by name, outputs first."""
+    graph = onnx.load(str(path)).graph
+    stored = {each.name: onnx.numpy_helper.to_array(each)
+              for each in graph.initializer}
+    weights = {}
+    for node in graph.node:
+        if node.op_type == 'DequantizeLinear' and node.input[0] in stored:
+            array = stored[node.input[0]]
+            if array.dtype == np.int8:
+                weights[node.input[0]] = array
+    return weights
+
+
+def constant_behind(convolution):
+    """The node that holds the weights of an OpenVINO convolution."""
+    node = convolution
+    while node.get_type_name() != 'Constant':
+        # The weights of a convolution, the data of what is done to them.
+        number = 1 if node is convolution else 0
+        node = node.input(number).get_source_output().get_node()
+    return node
+
+
+def convolutions_of(path):
+    """The convolutions of an OpenVINO file and the constants of each."""
+    openvino = pytest.importorskip('openvino', reason='no openvino')
+    model = openvino.Core().read_model(path)
+    return {
+        node.get_friendly_name(): constant_behind(node)
+        for node in model.get_ops() if node.get_type_name() == 'Convolution'
+    }
+
+
+def openvino_weights(path):
+    """Integer weights of an OpenVINO file by name, outputs first."""
+    return {
+        name: constant.data
+        for name, constant in convolutions_of(path).items()
+        if constant.get_output_element_type(0).get_type_name() == 'i8'
+    }
+
+
+def largest_pair(weights):
+    """The largest sum of two products with features of 8 bits.
+
+    Such a sum has 16 bits in vpmaddubsw, which x86 without VNNI multiplies
+    with; which two meet depends on how a runtime lays them out.
+    """
+    rows = np.sort(weights.reshape(len(weights), -1).astype(int))
+    low, high = rows[:, :2].sum(1).min(), rows[:, -2:].sum(1).max()
+    return 255 * max(high, -low)
+
+
+def quantized_with(format, monkeypatch, eight_bits):
+    """Have the quantizer of a format write weights of 8 bits, or ours."""
+    if not eight_bits:
+        return
+    if format == 'onnx':
+        import onnxruntime.quantization as package
+        original = package.quantize_static
+        monkeypatch.setattr(
+            package, 'quantize_static', lambda *args, **options: original(
+                *args, **dict(options, reduce_range=False)))
+        return
+    import nncf
+    from nncf.quantization.advanced_parameters import OverflowFix
+    original = nncf.quantize
+
+    def quantize(*args, advanced_parameters, **options):
+        advanced_parameters.overflow_fix = OverflowFix.DISABLE
+        return original(*args, advanced_parameters=advanced_parameters,
+                        **options)
+
+    monkeypatch.setattr(nncf, 'quantize', quantize)
+
+
+@pytest.mark.parametrize('eight_bits', [False, True])
+@pytest.mark.parametrize('format', ['onnx', 'openvino'])
+def test_no_sum_of_two_products_leaves_16_bits(
+        format, eight_bits, images, export, tmp_path, monkeypatch):
+    """Nor needs VNNI; the twin is what was written before."""
+    if format == 'openvino':
+        pytest.importorskip('nncf', reason='no nncf')
+    quantized_with(format, monkeypatch, eight_bits)
+    path = run(tmp_path, format, images, export).path
+    weights = (onnx_weights if format == 'onnx' else openvino_weights)(path)
+    assert len(weights) > 70
+    pairs = [largest_pair(each) for each in weights.values()]
+    if eight_bits:
+        assert np.mean(np.greater(pairs, 32767)) > 0.9
+    else:
+        assert max(pairs) <= 32767
+        assert max(np.abs(each.astype(int)).max()
+                   for each in weights.values()) in (63, 64)
+
+
 def check_metadata(quantized):
     with open_backend(quantized.path) as backend:
         spec = backend.spec
@@ -233,6 +330,7 @@ def check_metadata(quantized):
     assert spec.precision == 'int8'
     int8 = spec.provenance['int8']
     assert int8['calibration_images'] == 4
+    assert int8['weight_bits'] == 7
     assert LAST < set(int8['kept'])
     assert spec.provenance['checkpoint'] == 'a.pth'
 
@@ -257,19 +355,8 @@ def test_onnx(fp32, images, export, tmp_path):
         run(out, 'onnx', images, export)
 
 
-def stored_type(convolution):
-    """How the weights of an OpenVINO convolution lie in the file."""
-    node = convolution
-    while node.get_type_name() != 'Constant':
-        # The weights of a convolution, the data of what is done to them.
-        number = 1 if node is convolution else 0
-        node = node.input(number).get_source_output().get_node()
-    return node.get_output_element_type(0).get_type_name()
-
-
 def test_openvino(fp32, images, export, tmp_path):
     pytest.importorskip('nncf', reason='no nncf')
-    openvino = pytest.importorskip('openvino', reason='no openvino')
     out = tmp_path / 'out'
     quantized = run(out, 'openvino', images, export)
     assert sorted(path.name for path in out.iterdir()) == [
@@ -278,12 +365,8 @@ def test_openvino(fp32, images, export, tmp_path):
     check_outputs(quantized.path, fp32, images, tmp_path)
     kept = {layer.node for layer in quantized.layers
             if layer.kept and layer.operator == 'Conv'}
-    model = openvino.Core().read_model(quantized.path)
-    plain = {
-        node.get_friendly_name()
-        for node in model.get_ops()
-        if node.get_type_name() == 'Convolution' and stored_type(node) != 'i8'
-    }
+    plain = convolutions_of(quantized.path).keys() - openvino_weights(
+        quantized.path).keys()
     assert {name.split('/')[0] for name in plain} == kept
 
 

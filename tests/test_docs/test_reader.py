@@ -1,7 +1,10 @@
 """The reader of the documentation notices what is wrong in it."""
+import sys
+from types import SimpleNamespace
+
 import pytest
 from docs_blocks import Block, Statement
-from docs_commands import Reader
+from docs_commands import Reader, refusal
 from docs_world import FOLDED, World
 
 
@@ -43,6 +46,34 @@ def test_commands(reader, text, run, message):
         return
     with pytest.raises((AssertionError, ImportError), match=message):
         reader.type(statement, run)
+
+
+def test_what_the_processor_cannot_do(reader, monkeypatch):
+    """Ends in its line, and in no other way."""
+    core = SimpleNamespace(get_property=lambda *_: ['FP32', 'FP16'])
+    monkeypatch.setitem(sys.modules, 'openvino',
+                        SimpleNamespace(Core=lambda: core))
+    words = 'python tools/predict.py best.xml a.jpg --precision'.split()
+    assert not refusal(words[:-1])
+    assert not refusal([*words, 'f16'])
+    line = refusal([*words, 'bf16'])
+    assert line == ('error: precision bf16: the CPU has no such '
+                    'instructions. Leave it out.\n')
+
+    def ending(status, text):
+        def command():
+            sys.stderr.write(text)
+            sys.exit(status)
+        return command
+
+    reader.call(ending(2, line), [], None, line)
+    reader.call(ending(0, ''), [], None, '')
+    for other in (ending(1, line), ending(0, ''), ending(2, line + line),
+                  ending(2, 'error: no such file\n')):
+        with pytest.raises(AssertionError):
+            reader.call(other, [], None, line)
+    with pytest.raises(AssertionError):
+        reader.call(ending(2, line), [], None, '')
 
 
 def test_one_command_after_the_other(reader):

@@ -215,6 +215,32 @@ def test_requests_that_contradict_the_file_are_refused(kind, tmp_path):
             open_backend(path, precision='bf16')
 
 
+@pytest.mark.parametrize(('precision', 'capability'), [
+    ('bf16', 'BF16'), ('f16', 'FP16'), ('fp16', 'FP16')])
+def test_openvino_computes_in_what_the_processor_has(
+        precision, capability, tmp_path, monkeypatch):
+    """It would take another precision, and say nothing."""
+    openvino = pytest.importorskip('openvino')
+    path = export(tmp_path, 'openvino', tiny_spec())
+
+    class Core(openvino.Core):
+        capabilities = ()
+
+        def get_property(self, *args):
+            if args[-1] == 'OPTIMIZATION_CAPABILITIES':
+                return ['FP32', 'INT8', *self.capabilities]
+            return super().get_property(*args)
+
+    monkeypatch.setattr(openvino, 'Core', Core)
+    message = (f'^precision {precision}: the CPU has no such instructions. '
+               f'Leave it out.$')
+    with pytest.raises(ValueError, match=message):
+        open_backend(path, precision=precision)
+    monkeypatch.setattr(Core, 'capabilities', (capability, ))
+    with open_backend(path, precision=precision) as backend:
+        assert backend.precision == precision.replace('fp', 'f')
+
+
 def test_openvino_computes_in_float32_unless_told(tmp_path):
     pytest.importorskip('openvino')
     path = export(tmp_path, 'openvino', tiny_spec())

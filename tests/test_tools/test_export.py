@@ -70,6 +70,8 @@ def test_one_line_when_it_fails(run, tmp_path):
     (['--img-size', '64', '64', '--dynamic'], 'not allowed with'),
     (['--raw', '--with-nms'], 'not allowed with'),
     (['--int8'], '--int8 needs --calibration'),
+    (['--int8', '--calibration', 'x.jpg', '--precision', 'bf16'],
+     '--precision bf16 with --int8'),
     (['--calibration', 'x.jpg'], '--calibration goes with --int8'),
 ])
 def test_arguments_that_do_not_go_together(run, args, message):

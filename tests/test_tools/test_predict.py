@@ -117,6 +117,22 @@ def test_errors_are_one_line(predict, images, args, message):
     assert err.count('\n') == 1
 
 
+@pytest.mark.parametrize(('vnni', 'provenance', 'lines'), [
+    (False, {}, 1), (None, {}, 1), (True, {}, 0),
+    (False, dict(int8=dict(weight_bits=7)), 0)])
+def test_weights_of_eight_bits_without_vnni(predict, images, tmp_path,
+                                            monkeypatch, vnni, provenance,
+                                            lines):
+    monkeypatch.setattr('yolo_world_rep.inference.processor.has_vnni',
+                        lambda: vnni)
+    save_brightness(tmp_path, precision='int8', provenance=provenance)
+    code, out, err = predict(images)
+    assert code == 0
+    assert '3 images' in out
+    assert err.count('\n') == lines
+    assert lines == err.count('brightness.torchscript: INT8 with weights of 8')
+
+
 def test_a_checkpoint_alone_is_no_model(predict, images):
     code, _, err = predict(images, model='model.pth')
     assert code == 2

@@ -238,6 +238,11 @@ def export_model(config: Union[Config, PathLike],
     """
     check_request(format, contract, half, batch, precision)
     require_packages(format)
+    if precision is not None:
+        from yolo_world_rep.inference.backends.openvino import (
+            require_precision,
+        )
+        require_precision('CPU', precision)
     path = Path(out_dir) / name_of_file(checkpoint, format, contract, half)
     if path.exists() and not overwrite:
         raise ValueError(f'{path} exists; remove it, choose another --out, '

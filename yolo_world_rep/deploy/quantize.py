@@ -1,8 +1,10 @@
 """Static INT8 of an exported detector, and what it costs in precision.
 
 Weights are quantized for each output channel, symmetrically; activations as
-a whole, asymmetrically, as SiLU has a short negative side. Which layers stay
-in FP32 is decided in :mod:`.quantization_rule`.
+a whole, asymmetrically, as SiLU has a short negative side. Weights have 7
+bits, -64..64, so that a file is right on processors without VNNI too, see
+:mod:`yolo_world_rep.inference.processor`. Which layers stay in FP32 is
+decided in :mod:`.quantization_rule`.
 """
 import contextlib
 import logging
@@ -23,6 +25,7 @@ from typing import (
 
 from mmengine.logging import print_log
 
+from yolo_world_rep.inference.processor import SAFE_BITS
 from yolo_world_rep.inference.spec import METADATA_KEY, Spec
 from yolo_world_rep.utils.files import PathLike
 
@@ -174,6 +177,7 @@ def quantize_onnx(model: 'onnx.ModelProto', images: CalibrationImages,
             # Unsigned ones are what AVX-512 VNNI multiplies.
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            reduce_range=True,  # of the weights
             nodes_to_exclude=[layer.node for layer in layers if layer.kept])
     return onnx.load(str(path))
 
@@ -196,6 +200,8 @@ def quantize_openvino(model: Any, images: CalibrationImages,
         openvino.Model: The quantized one.
     """
     import nncf
+    from nncf.quantization.advanced_parameters import OverflowFix
+
     # A convolution with a bias is an addition of that name here, after a
     # convolution named name/WithoutBiases.
     names: Dict[str, List[str]] = {}
@@ -219,7 +225,9 @@ def quantize_openvino(model: Any, images: CalibrationImages,
             subset_size=len(images),
             ignored_scope=nncf.IgnoredScope(names=kept, validate=False),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
-                disable_bias_correction=True))
+                disable_bias_correction=True,
+                # Weights of 7 bits, in all layers.
+                overflow_fix=OverflowFix.ENABLE))
 
 
 def _write(format: str, model: 'onnx.ModelProto', images: CalibrationImages,
@@ -359,6 +367,7 @@ def quantize_model(config: Any,
             format=format,
             int8=dict(
                 quantizer=quantizer,
+                weight_bits=SAFE_BITS,
                 calibration_images=len(paths),
                 kept=sorted({
                     layer.name

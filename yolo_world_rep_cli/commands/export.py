@@ -109,6 +109,9 @@ def int8_options(args: argparse.Namespace) -> dict:
         raise ValueError(f'--{name} goes with --int8')
     if args.int8 and args.calibration is None:
         raise ValueError('--int8 needs --calibration IMAGES')
+    if args.int8 and args.precision is not None:
+        raise ValueError(f'--precision {args.precision} with --int8: what is '
+                         f'quantized is not compared; leave one out')
     return given
 
 

@@ -1,9 +1,12 @@
 """Detectors in the runtimes that this package knows."""
+import logging
 from pathlib import Path
 from typing import Any, Optional
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
+from ..processor import saturation_warning
 from .base import Backend
 
 __all__ = ['SUFFIXES', 'Backend', 'open_backend']
@@ -27,6 +30,9 @@ def open_backend(model: Any,
                  throughput: bool = False,
                  cfg_options: Optional[dict] = None) -> Backend:
     """Load a detector into the runtime that its file is for.
+
+    A file in INT8 that this processor may compute wrongly is opened with a
+    warning, see :mod:`~..processor`.
 
     Args:
         model (str | Path | Config): A config (``.py``, or read already), or
@@ -73,11 +79,17 @@ def open_backend(model: Any,
             raise ValueError(
                 f'--{name} {value}: {model} is an exported file and has its '
                 f'weights and settings in it. Leave it out.')
+    backend: Backend
     if kind == 'onnx':
         from .onnxruntime import ONNXBackend
-        return ONNXBackend(model, **settings)
-    if kind == 'openvino':
+        backend = ONNXBackend(model, **settings)
+    elif kind == 'openvino':
         from .openvino import OpenVINOBackend
-        return OpenVINOBackend(model, throughput=throughput, **settings)
-    from .torchscript import TorchScriptBackend
-    return TorchScriptBackend(model, **settings)
+        backend = OpenVINOBackend(model, throughput=throughput, **settings)
+    else:
+        from .torchscript import TorchScriptBackend
+        backend = TorchScriptBackend(model, **settings)
+    warning = saturation_warning(backend.spec, backend.path)
+    if warning and device.lower() in ('cpu', 'auto'):
+        print_log(warning, 'current', logging.WARNING)
+    return backend

@@ -16,6 +16,9 @@ from .base import (
     require_file,
 )
 
+# What OpenVINO says of a device that computes in a precision.
+CAPABILITIES = dict(bf16='BF16', f16='FP16')
+
 
 def _runtime() -> Any:
     try:
@@ -25,6 +28,30 @@ def _runtime() -> Any:
             f'Running OpenVINO\'s .xml files needs openvino ({error}): pip '
             f'install "yolo_world_rep[openvino]".') from error
     return openvino
+
+
+def require_precision(device: str, precision: str) -> str:
+    """OpenVINO's name of a precision that a device can compute in.
+
+    OpenVINO itself would compute in another one, and say nothing.
+
+    Args:
+        device (str): Of OpenVINO; of ``'AUTO'`` nothing is known.
+        precision (str): One of :data:`~.base.PRECISIONS`.
+
+    Raises:
+        ValueError: If there is no such precision, or not on the device.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f'precision {precision!r}; expected '
+                         f'{", ".join(PRECISIONS)}.')
+    name = PRECISIONS[precision]
+    needed = CAPABILITIES.get(name)
+    if needed and device != 'AUTO' and needed not in _runtime().Core(
+    ).get_property(device, 'OPTIMIZATION_CAPABILITIES'):
+        raise ValueError(f'precision {precision}: the {device} has no such '
+                         f'instructions. Leave it out.')
+    return name
 
 
 class OpenVINOBackend(Backend):
@@ -64,16 +91,7 @@ class OpenVINOBackend(Backend):
             raise ValueError(
                 f'device {device.lower()!r}: OpenVINO has '
                 f'{", ".join(core.available_devices).lower()} here.')
-        precision = 'f32' if precision is None else precision
-        if precision not in PRECISIONS:
-            raise ValueError(f'precision {precision!r}; expected '
-                             f'{", ".join(PRECISIONS)}.')
-        self.precision = PRECISIONS[precision]
-        if self.precision == 'bf16' and device != 'AUTO' and (
-                'BF16' not in core.get_property(
-                    device, 'OPTIMIZATION_CAPABILITIES')):
-            raise ValueError(f'precision bf16: the {device} has no such '
-                             f'instructions. Leave it out.')
+        self.precision = require_precision(device, precision or 'f32')
         with locked(path.parent, shared=True):  # of two files
             check_seal([path, path.with_suffix('.bin')])
             try:
