@@ -1,4 +1,6 @@
 """YOLO-World-Seg: masks that fold, train and come out at their place."""
+from types import SimpleNamespace
+
 import pytest
 import torch
 from builders import (
@@ -7,12 +9,15 @@ from builders import (
     relative_error,
 )
 from mmdet.structures import DetDataSample
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
-from mmyolo.registry import MODELS
+from mmyolo.models.utils import gt_instances_preprocess
+from mmyolo.registry import MODELS, TASK_UTILS
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from yolo_world_rep.deploy import fuse
+from yolo_world_rep.deploy.loading import load_detector
+from yolo_world_rep.engine import CheckpointGuardHook
 from yolo_world_rep.inference.from_config import strides_of
 from yolo_world_rep.reparam.state_dict import reparameterize_state_dict
 
@@ -21,19 +26,27 @@ CLASSES = 5
 HEIGHT, WIDTH = 64, 96
 
 
-def build(form, head_module=(), **head):
-    """A small detector with masks and random everything."""
+def config(form, head_module=(), **head):
+    """Of a small detector with masks."""
     cfg = detector_cfg(form, num_classes=CLASSES)
     rep = '' if form == 'text' else 'Rep'
     cfg['bbox_head'].update(type=f'{rep}YOLOWorldSegHead', **head)
     cfg['bbox_head']['head_module'].update(
         type=f'{rep}YOLOWorldSegHeadModule',
-        mask_channels=6,
-        proto_channels=64,
-        **dict(head_module))
+        **{
+            'mask_channels': 6,
+            'proto_channels': 64,
+            **dict(head_module)
+        })
     cfg['test_cfg'].update(mask_thr_binary=0.5, fast_test=True)
     init_default_scope('mmyolo')
-    return randomize(MODELS.build(ConfigDict(cfg)).double()).eval()
+    return cfg
+
+
+def build(form, head_module=(), **head):
+    """The same with random everything."""
+    cfg = ConfigDict(config(form, head_module, **head))
+    return randomize(MODELS.build(cfg).double()).eval()
 
 
 def images(number=2):
@@ -160,11 +173,14 @@ def test_one_map_of_numbers_and_one_mask_a_box_are_the_same():
         torch.testing.assert_close(found[name], expected[name])
 
 
-def test_without_boxes_every_parameter_has_a_gradient():
-    model = build('rep_conv').train()
+@pytest.mark.parametrize('overlap', [True, False])
+def test_without_boxes_every_parameter_has_a_gradient(overlap):
+    model = build('rep_conv', mask_overlap=overlap).train()
     samples = batch()
     samples['bboxes_labels'] = samples['bboxes_labels'][:0]
     samples['masks'] = samples['masks'] * 0
+    if not overlap:
+        samples['masks'] = samples['masks'][:0]
     sum(model.loss(images(), samples).values()).backward()
     masks = [
         parameter for name, parameter in model.named_parameters()
@@ -229,6 +245,108 @@ def test_detects_with_masks_of_the_original_size():
             if len(rows):
                 assert columns.min() >= box[0] - 3
                 assert rows.max() <= box[3] + 3
+
+
+def test_without_rescaling_all_is_of_the_input():
+    model = build('rep_conv').float()
+    # The image is twice as large as it is in the input, 6 pixels from the
+    # left and 4 from above.
+    meta = dict(
+        ori_shape=(112, 168),
+        img_shape=(HEIGHT, WIDTH),
+        batch_input_shape=(HEIGHT, WIDTH),
+        pad_param=(4, 4, 6, 6),
+        scale_factor=(0.5, 0.5))
+    found = {}
+    for rescale in (True, False):
+        with torch.no_grad():
+            sample, = model.predict(images(1).float(),
+                                    [DetDataSample(metainfo=meta)],
+                                    rescale=rescale)
+        found[rescale] = sample.pred_instances
+    one, other = found[False], found[True]
+    assert len(one) == len(other) > 0
+    assert one.masks.shape == (len(one), HEIGHT, WIDTH)
+    back = (one.bboxes - torch.tensor([6, 4] * 2)) * 2
+    limit = torch.tensor([168, 112] * 2)
+    torch.testing.assert_close(
+        back.clamp(min=0).minimum(limit), other.bboxes, atol=1e-3, rtol=0)
+    # Every other pixel of the image is about one of the input.
+    halves = other.masks[:, ::2, ::2]
+    same = one.masks[:, 4:-4, 6:-6] == halves
+    assert same.float().mean() > 0.97
+    assert halves.float().mean() > 0.02
+
+
+def test_the_prototypes_width_is_not_scaled():
+    cfg = config('rep_conv')['bbox_head']['head_module']
+    assert (cfg['widen_factor'], cfg['proto_channels']) == (0.125, 64)
+    proto = build('rep_conv').bbox_head.head_module.proto_pred
+    assert proto.conv1.conv.out_channels == 64
+
+
+def test_the_assigner_of_public_configs_says_which_box():
+    names = dict(num_classes=CLASSES, topk=3, alpha=0.5, beta=6.0)
+    dense, mmyolos = (TASK_UTILS.build(dict(type=name, **names)) for name in (
+        'YOLOWorldSegAssigner', 'BatchTaskAlignedAssigner'))
+    samples = batch()
+    truth = gt_instances_preprocess(samples['bboxes_labels'], 2)
+    generator = torch.Generator().manual_seed(3)
+    y, x = torch.meshgrid(
+        *(torch.arange(4., side, 8) for side in (HEIGHT, WIDTH)),
+        indexing='ij')
+    priors = torch.stack([x.flatten(), y.flatten()], 1).double()
+    boxes = torch.cat([priors - 12, priors + 12], 1).expand(2, -1, -1)
+    inputs = (boxes, torch.rand(2, len(priors), CLASSES, dtype=torch.float64,
+                                generator=generator), priors,
+              truth[..., :1], truth[..., 1:],
+              (truth[..., 1:].sum(-1, keepdim=True) > 0).double())
+    found, expected = dense(*inputs), mmyolos(*inputs)
+    for name, value in expected.items():
+        assert torch.equal(found[name], value)
+    positive = found['fg_mask_pre_prior']
+    assert positive[0].any()
+    assert positive[1].any()
+    for image in range(2):
+        own = positive[image]
+        numbers = found['assigned_gt_idxs'][image, own]
+        assert torch.equal(found['assigned_bboxes'][image, own],
+                           truth[image, numbers, 1:])
+
+
+def test_the_heads_losses_are_the_same_with_either_assigner():
+    samples = batch()
+    losses = []
+    for name in ('YOLOWorldSegAssigner', 'BatchTaskAlignedAssigner'):
+        cfg = config('rep_conv')
+        cfg['train_cfg']['assigner']['type'] = name
+        model = randomize(MODELS.build(ConfigDict(cfg)).double()).train()
+        losses.append(model.loss(images(), samples))
+    assert losses[0]['loss_mask'] > 0
+    assert losses[0] == losses[1]
+
+
+def test_a_file_of_scaled_prototypes_says_what_to_set(tmp_path):
+    """What the first version of this package wrote for S was half as wide."""
+    cfg = config('rep_conv')
+    path = tmp_path / 'narrow.pth'
+    narrow = build('rep_conv', head_module=dict(proto_channels=32))
+    torch.save(dict(state_dict=narrow.state_dict()), path)
+    mend = 'model.bbox_head.head_module.proto_channels=32'
+    with pytest.raises(ValueError, match=f'32 wide: add --cfg-opt.*{mend}'):
+        load_detector(Config(dict(model=cfg)), path)
+    wide = Config(dict(model=cfg))
+    wide.merge_from_dict(dict([mend.split('=')]))
+    wide.model.bbox_head.head_module.proto_channels = int(
+        wide.model.bbox_head.head_module.proto_channels)
+    loaded, _ = load_detector(wide, path)
+    assert loaded.bbox_head.head_module.proto_channels == 32
+    # The same where a training or a test loads it.
+    runner = SimpleNamespace(
+        model=build('rep_conv'), _load_from=str(path), _resume=False)
+    with pytest.raises(ValueError, match=mend):
+        CheckpointGuardHook().after_load_checkpoint(
+            runner, torch.load(path, weights_only=True))
 
 
 def test_batches_without_masks_are_refused():

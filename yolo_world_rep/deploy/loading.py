@@ -8,7 +8,7 @@ from mmyolo.registry import MODELS
 from torch import nn
 
 from yolo_world_rep.engine.classes import names_of
-from yolo_world_rep.engine.fit import compare, describe, under
+from yolo_world_rep.engine.fit import compare, describe, under, width_remedy
 from yolo_world_rep.engine.variables import resolve_variables
 from yolo_world_rep.reparam import META_KEY, Checkpoint, load_checkpoint
 from yolo_world_rep.reparam.state_dict import strip_wrapper
@@ -81,7 +81,8 @@ def load_detector(cfg: Config,
     if not fit:
         raise ValueError(
             f'Checkpoint {checkpoint} does not fit the model of the config. '
-            f'{" ".join(describe(fit))} {_remedy(model, state)}')
+            f'{" ".join(describe(fit))} '
+            f'{" ".join(width_remedy(fit)) or _remedy(model, state)}')
     model.load_state_dict(state, strict=False)
     names = names_of(loaded.meta.get(META_KEY)) or names_of(
         loaded.meta.get('dataset_meta'))

@@ -15,7 +15,7 @@ from yolo_world_rep.reparam import META_KEY
 from yolo_world_rep.reparam.state_dict import strip_wrapper
 
 from ..classes import Names, annotation_names, name_differences, names_of
-from ..fit import compare, describe, groups, under
+from ..fit import compare, describe, groups, under, width_remedy
 from ..masks import count_masks, takes_boxes_from_masks
 from ..variables import unresolved_message
 
@@ -309,7 +309,7 @@ class CheckpointGuardHook(Hook):
                 'yolo-world-rep reparameterize, then set load_from to '
                 'the file it writes.'
             ]
-        remedies = []
+        remedies = width_remedy(fit)
         if (any(name.endswith(PROJECTION) for name in fit.missing)
                 and any(under(name, [CLASS_TENSORS]) for name in state)
                 and not any(name.endswith('.attn_block.bias')

@@ -5,7 +5,7 @@ from .contrastive import (
                           RepBNContrastiveHead,
                           RepContrastiveHead,
 )
-from .sparse_targets import SparseTaskAlignedAssigner
+from .sparse_targets import SparseTaskAlignedAssigner, YOLOWorldSegAssigner
 from .yolo_world_head import (
                           RepYOLOWorldHead,
                           RepYOLOWorldHeadModule,
@@ -24,5 +24,5 @@ __all__ = [
     'RepContrastiveHead', 'RepYOLOWorldHead', 'RepYOLOWorldHeadModule',
     'RepYOLOWorldSegHead', 'RepYOLOWorldSegHeadModule',
     'SparseTaskAlignedAssigner', 'YOLOWorldHead', 'YOLOWorldHeadModule',
-    'YOLOWorldSegHead', 'YOLOWorldSegHeadModule'
+    'YOLOWorldSegAssigner', 'YOLOWorldSegHead', 'YOLOWorldSegHeadModule'
 ]

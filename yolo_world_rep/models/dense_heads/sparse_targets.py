@@ -25,14 +25,12 @@ PIECE = 128
 
 
 @register(TASK_UTILS)
-class SparseTaskAlignedAssigner(BatchTaskAlignedAssigner):
-    """mmyolo's assigner, with one class and score an anchor as the target.
+class YOLOWorldSegAssigner(BatchTaskAlignedAssigner):
+    """mmyolo's assigner, which also says of which box an anchor is.
 
-    It takes the scores of the classes of the boxes, (B, A, G) with
-    ``[b, :, g]`` of the class of box g, in place of those of all classes.
-    Its ``assigned_scores`` are (B, A, 1), of the class in
-    ``assigned_labels``, and ``assigned_gt_idxs`` (B, A) says of which box.
-    The arguments are mmyolo's.
+    Public segmentation configs name it. What is assigned has
+    ``assigned_gt_idxs`` (B, A) besides what mmyolo's has. The arguments are
+    mmyolo's.
     """
 
     def forward(self, pred_bboxes: Tensor, *args, **kwargs) -> dict:
@@ -44,6 +42,26 @@ class SparseTaskAlignedAssigner(BatchTaskAlignedAssigner):
         assigned['assigned_gt_idxs'] = self._gt_idxs
         del self._gt_idxs
         return assigned
+
+    def get_targets(self, gt_labels: Tensor, gt_bboxes: Tensor,
+                    assigned_gt_idxs: Tensor, *args: Any
+                    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """As mmyolo's."""
+        self._gt_idxs = assigned_gt_idxs
+        return super().get_targets(gt_labels, gt_bboxes, assigned_gt_idxs,
+                                   *args)
+
+
+@register(TASK_UTILS)
+class SparseTaskAlignedAssigner(YOLOWorldSegAssigner):
+    """mmyolo's assigner, with one class and score an anchor as the target.
+
+    It takes the scores of the classes of the boxes, (B, A, G) with
+    ``[b, :, g]`` of the class of box g, in place of those of all classes.
+    Its ``assigned_scores`` are (B, A, 1), of the class in
+    ``assigned_labels``, and ``assigned_gt_idxs`` (B, A) says of which box.
+    The arguments are mmyolo's.
+    """
 
     def get_box_metrics(self, pred_bboxes: Tensor, pred_scores: Tensor,
                         gt_labels: Tensor, gt_bboxes: Tensor, batch_size: int,
@@ -213,7 +231,8 @@ class SparseTargetsMixin:
         super().special_init()
         if not (self.sparse_targets and self.train_cfg):
             return
-        if type(self.assigner) is BatchTaskAlignedAssigner:
+        if type(self.assigner) in (BatchTaskAlignedAssigner,
+                                   YOLOWorldSegAssigner):
             cfg = ConfigDict(self.train_cfg.assigner)
             self.assigner = TASK_UTILS.build(
                 ConfigDict({**cfg, 'type': SparseTaskAlignedAssigner}))

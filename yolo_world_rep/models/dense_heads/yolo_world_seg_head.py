@@ -14,7 +14,6 @@ from mmengine.dist import get_dist_info
 from mmengine.structures import InstanceData
 from mmyolo.models.dense_heads import YOLOv5InsHead
 from mmyolo.models.dense_heads.yolov5_ins_head import ProtoModule
-from mmyolo.models.utils import make_divisible
 from mmyolo.registry import MODELS
 from torch import Tensor, nn
 
@@ -35,9 +34,8 @@ class _MaskBranches:
 
     Args:
         mask_channels (int): K. Defaults to 32.
-        proto_channels (int): Width of the prototypes' layers, before
-            ``widen_factor``. Defaults to 256.
-        widen_factor (float): Scales the width. Defaults to 1.0.
+        proto_channels (int): Width of the prototypes' layers, the same for
+            all sizes. Defaults to 256.
         freeze_bbox (bool): Whether classes and boxes do not change in
             training. Defaults to False.
         **kwargs: As the head module's.
@@ -47,14 +45,13 @@ class _MaskBranches:
                  *args,
                  mask_channels: int = 32,
                  proto_channels: int = 256,
-                 widen_factor: float = 1.0,
                  freeze_bbox: bool = False,
                  **kwargs) -> None:
         # Set before the parent's constructor, which builds the layers.
         self.mask_channels = mask_channels
-        self.proto_channels = make_divisible(proto_channels, widen_factor)
+        self.proto_channels = proto_channels
         self.freeze_bbox = freeze_bbox
-        super().__init__(*args, widen_factor=widen_factor, **kwargs)
+        super().__init__(*args, **kwargs)
         self.train(self.training)
 
     def _init_layers(self) -> None:
@@ -108,9 +105,8 @@ class YOLOWorldSegHeadModule(_MaskBranches, YOLOWorldHeadModule):
     Args:
         *args: As :class:`YOLOWorldHeadModule`.
         mask_channels (int): Coefficients of a mask. Defaults to 32.
-        proto_channels (int): Width of the prototypes' layers, before
-            ``widen_factor``. Defaults to 256.
-        widen_factor (float): Scales the width. Defaults to 1.0.
+        proto_channels (int): Width of the prototypes' layers, the same for
+            all sizes; ``widen_factor`` does not scale it. Defaults to 256.
         freeze_bbox (bool): Whether classes and boxes do not change in
             training, so that masks are learned for an open vocabulary
             from a few classes. Defaults to False.
@@ -251,6 +247,8 @@ class _Masks:
         # Zero, and with a gradient for every parameter, which a distributed
         # wrapper waits for.
         total = (coeffs_BAK.sum() + protos.sum()) * 0
+        if not len(image_of_box):
+            return total
         masks = F.interpolate(
             masks[None].to(protos.dtype), protos.shape[2:], mode='nearest')[0]
         to_protos = protos.new_tensor([
@@ -297,7 +295,7 @@ class _Masks:
             cfg (ConfigDict, optional): Defaults to None for ``test_cfg``,
                 which needs ``mask_thr_binary``.
             rescale (bool): Whether boxes and masks go back to the original
-                image. Defaults to True.
+                image, else they are of the input. Defaults to True.
             with_nms (bool): Whether overlapping boxes are suppressed.
                 Defaults to True.
 
@@ -310,11 +308,16 @@ class _Masks:
         # many images as there are levels.
         for image, meta in enumerate(batch_img_metas):
             one = slice(image, image + 1)
+            if not rescale:
+                # Its masks have an axis too many then. The way back to an
+                # image that is the input changes nothing.
+                meta = dict(meta, ori_shape=meta['batch_input_shape'])
+                meta.pop('pad_param', None)
             results += YOLOv5InsHead.predict_by_feat(
                 self, [x[one] for x in cls_scores],
                 [x[one] for x in bbox_preds], None,
                 [x[one] for x in coeff_preds], proto_preds[one], [meta], cfg,
-                rescale, with_nms)
+                True, with_nms)
         return results
 
 
