@@ -1,16 +1,20 @@
 """A detector of a config, with all of a checkpoint in it."""
 import copy
+import logging
 from typing import Any, Dict, Optional, Tuple, Union
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from mmyolo.registry import MODELS
 from torch import nn
 
-from yolo_world_rep.engine.classes import names_of
-from yolo_world_rep.engine.fit import compare, describe, under, width_remedy
+from yolo_world_rep.engine.adapt import with_class_branch
+from yolo_world_rep.engine.fit import compare, describe, under
+from yolo_world_rep.engine.remedies import remedies
 from yolo_world_rep.engine.variables import resolve_variables
-from yolo_world_rep.reparam import META_KEY, Checkpoint, load_checkpoint
+from yolo_world_rep.reparam import Checkpoint, load_checkpoint
+from yolo_world_rep.reparam.original import names_of_rows
 from yolo_world_rep.reparam.state_dict import strip_wrapper
 from yolo_world_rep.utils.files import PathLike
 
@@ -58,7 +62,10 @@ def load_detector(cfg: Config,
         ValueError: If the checkpoint cannot be read, or does not fit.
     """
     loaded = load_checkpoint(checkpoint)
-    state = strip_wrapper(loaded.state_dict)
+    for note in loaded.notes:
+        print_log(f'{checkpoint}: {note}.', 'current', logging.WARNING)
+    whole = strip_wrapper(loaded.state_dict)
+    cfg = with_class_branch(cfg, whole)
     with DefaultScope.overwrite_default_scope('mmyolo'):
         model = MODELS.build(cfg.model)
     allow = getattr(model, 'checkpoint_allowances', dict)
@@ -66,7 +73,7 @@ def load_detector(cfg: Config,
     wanted = model.state_dict()
     state = {
         name: tensor
-        for name, tensor in state.items()
+        for name, tensor in whole.items()
         if name in wanted or not under(name, allowances.get('unexpected', ()))
     }
     # Prompts that the config takes from their file; a part that training
@@ -81,19 +88,10 @@ def load_detector(cfg: Config,
     if not fit:
         raise ValueError(
             f'Checkpoint {checkpoint} does not fit the model of the config. '
-            f'{" ".join(describe(fit))} '
-            f'{" ".join(width_remedy(fit)) or _remedy(model, state)}')
+            f'{" ".join(describe(fit))} ' +
+            (' '.join(remedies(fit, model, whole, loaded.meta, checkpoint))
+             or 'Give the config that the checkpoint was trained with.'))
     model.load_state_dict(state, strict=False)
-    names = names_of(loaded.meta.get(META_KEY)) or names_of(
-        loaded.meta.get('dataset_meta'))
+    names = names_of_rows(loaded.meta, state)
     model.dataset_meta = None if names is None else dict(classes=names)
     return model.eval(), loaded
-
-
-def _remedy(model: nn.Module, state: dict) -> str:
-    conditioned = any(name.endswith('guide_fc.weight') for name in state)
-    if getattr(model, 'reparameterized', False) and conditioned:
-        return ('The texts are not folded into the file, or not into its '
-                'neck: convert it with yolo-world-rep reparameterize '
-                '--conv-neck, without --head-only.')
-    return 'Give the config that the checkpoint was trained with.'

@@ -6,6 +6,14 @@ from typing import Any, Iterator, Mapping
 
 from mmengine.config import Config
 from mmengine.logging import print_log
+from torch import Tensor
+
+from yolo_world_rep.reparam.checkpoint import read_content
+from yolo_world_rep.reparam.original import (
+    CLASS_BRANCH,
+    PRETRAIN_CLASSES,
+    pretrain_classes,
+)
 
 from .checkpoints import (
     checkpoint_to_resume,
@@ -13,6 +21,7 @@ from .checkpoints import (
     numbered_checkpoints,
     truncated_message,
 )
+from .fit import under
 from .optimizers.cpu_amp_optim_wrapper import check_cpu_bfloat16
 from .variables import type_name
 
@@ -90,6 +99,69 @@ def _typed(node: Any, kind: str) -> Iterator[Any]:
         node if isinstance(node, (list, tuple)) else ())
     for child in children:
         yield from _typed(child, kind)
+
+
+def _contrast_head(cfg: Config) -> Any:
+    """The head module of a config's model, None if it is none of ours."""
+    from mmengine.registry import DefaultScope
+    from mmyolo.registry import MODELS
+
+    from ..models import dense_heads
+    head = (cfg.model.get('bbox_head') or {}).get('head_module') or {}
+    with DefaultScope.overwrite_default_scope('mmyolo'):
+        kind = head.get('type')
+        kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    ours = (dense_heads.RepYOLOWorldHeadModule,
+            dense_heads.YOLOWorldHeadModule)
+    return head if kind is not None and issubclass(kind, ours) else None
+
+
+def with_class_branch(cfg: Config, state: Mapping[str, Any]) -> Config:
+    """A config whose class branch is as wide as a checkpoint's.
+
+    Args:
+        cfg (Config): A config, not changed.
+        state (Mapping): The checkpoint's tensors.
+
+    Returns:
+        Config: A copy with another ``pretrain_classes``, or the config
+        itself where its head has that width already.
+    """
+    head = _contrast_head(cfg)
+    width = None if head is None else pretrain_classes(
+        state, head.get('pretrain_classes', PRETRAIN_CLASSES))
+    if width is None:
+        return cfg
+    cfg = copy.deepcopy(cfg)
+    cfg.model.bbox_head.head_module.pretrain_classes = width
+    log(f'The class branch of the checkpoint is {width} channels wide: '
+        f'model.bbox_head.head_module.pretrain_classes={width}')
+    return cfg
+
+
+def with_class_branch_of_file(cfg: Config, training: bool) -> Config:
+    """:func:`with_class_branch` of a config's ``load_from``.
+
+    A file that cannot be read is left to what loads it, and so is a class
+    branch that the guard's ``fresh`` names.
+    """
+    path = cfg.get('load_from')
+    fresh = [
+        prefix for hook in _hooks(cfg)
+        if type_name(hook) == 'CheckpointGuardHook'
+        for prefix in hook.get('fresh') or ()
+    ] if training and not cfg.get('resume') else []
+    if (not path or not osp.isfile(path) or _contrast_head(cfg) is None
+            or under(f'bbox_head.head_module{CLASS_BRANCH}', fresh)):
+        return cfg
+    try:
+        content = read_content(path)
+    except ValueError:
+        return cfg
+    state = content.get('state_dict', content)
+    tensors = state.items() if isinstance(state, dict) else ()
+    return with_class_branch(
+        cfg, {k: v for k, v in tensors if isinstance(v, Tensor)})
 
 
 def with_amp(cfg: Config, cuda: bool) -> Config:

@@ -87,6 +87,7 @@ def config_for_training(cfg: Config,
         cfg = adapt.with_skipped_images(cfg)
     if resume:
         cfg = adapt.with_resume(cfg, resume)
+    cfg = adapt.with_class_branch_of_file(cfg, training=True)
     adapt.warn_of_bias_warmup(cfg)
     adapt.tell_of_accumulation(cfg)
     return cfg
@@ -138,6 +139,7 @@ def config_for_test(cfg: Config,
         raise ValueError(f'{checkpoint}: no such checkpoint')
     cfg.load_from = checkpoint
     cfg.resume = False
+    cfg = adapt.with_class_branch_of_file(cfg, training=False)
     if show or show_dir:
         drawing = (cfg.get('default_hooks') or {}).get('visualization')
         if drawing is None:

@@ -162,7 +162,9 @@ def _model_settings(model: FoldedModel, name: str) -> Dict[str, Any]:
     }
     if model.neck_form == 'rep_linear':
         settings.setdefault('neck', {})['block_cfg'] = dict(type=MATRICES)
-    head = {}
+    head: Dict[str, Any] = {}
+    if model.pretrain_classes is not None:
+        head['pretrain_classes'] = model.pretrain_classes
     if not model.bn_head:
         head['use_bn_head'] = False
     if model.text_width != 512:

@@ -26,6 +26,7 @@ from yolo_world_rep.version import __version__
 
 from .archive import check_archive, check_tensors
 from .meta import META_KEY, stated_names
+from .original import read_as_ours
 from .state_dict import (
     StateDict,
     check_text,
@@ -57,11 +58,13 @@ class Checkpoint:
         meta (dict): Plain values only.
         path (Path): The file.
         sha256 (str): Hash of its bytes.
+        notes (tuple[str]): What was read otherwise than it stands there.
     """
     state_dict: Dict[str, Tensor]
     meta: Dict[str, Any]
     path: Path
     sha256: str
+    notes: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,17 +167,18 @@ def _load(path: Path, trust: bool) -> Checkpoint:
             f'{odd[:4]}. Expected a checkpoint for mmyolo, with a '
             f'state_dict.')
     check_tensors(path, state_dict)
-    with about_file(path):
-        strip_wrapper(state_dict)
     meta = content.get('meta')
     try:
         meta = plain(meta) if isinstance(meta, dict) else {}
     except ValueError as error:
         raise ValueError(f'{path}: its meta has {error}; expected a '
                          f'checkpoint. Do not use this file.') from None
+    with about_file(path):
+        strip_wrapper(state_dict)
+        state_dict, notes = read_as_ours(state_dict, meta)
     return Checkpoint(
         {key: value.detach() for key, value in state_dict.items()}, meta,
-        path, sha256_of_file(path))
+        path, sha256_of_file(path), tuple(notes))
 
 
 def save_checkpoint(path: PathLike,
@@ -269,9 +273,9 @@ def notes_on(embeddings: TextEmbeddings, names: Optional[Sequence[str]],
             f'{norms.max():.3g}; encoders of public models give 1. The '
             f'head normalizes them, the neck takes them as they are')
     if names is None:
-        notes.append(
-            'the classes have no names: give --texts, or a sidecar beside '
-            'the embeddings, so that predictions and checks can use them')
+        notes.append('the classes have no names: give --texts, or a sidecar '
+                     'beside the embeddings, so that predictions and checks '
+                     'can use them')
     elif len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         notes.append(f'class names that occur twice: {twice[:5]}')

@@ -8,6 +8,7 @@ from ..utils.files import PathLike
 from .checkpoint import META_KEY, Checkpoint, load_checkpoint
 from .inspection import describe_state_dict
 from .meta import folding_meta
+from .original import pretrain_classes
 
 # The format in the meta, by how the kind of the tensors begins.
 FORMATS = (('folded, convolutions', 'rep_conv'),
@@ -27,6 +28,8 @@ class FoldedModel:
         text_width (int): D, what the class branch ends in.
         num_guide (int): Guides in the neck.
         classes (tuple[str]): Names of the N classes.
+        pretrain_classes (int, optional): What the width of the class branch
+            asks for, None where the default does.
     """
     path: Path
     size: str
@@ -35,6 +38,7 @@ class FoldedModel:
     text_width: int
     num_guide: int
     classes: Tuple[str, ...]
+    pretrain_classes: Optional[int] = None
 
 
 def _disagree(path: Path, what: str, meta: Any, tensors: Any) -> ValueError:
@@ -116,4 +120,5 @@ def folded_model(checkpoint: Checkpoint,
         bn_head=bn_head,
         text_width=found['text_width'],
         num_guide=found['guides'] or 0,
-        classes=tuple(classes))
+        classes=tuple(classes),
+        pretrain_classes=pretrain_classes(checkpoint.state_dict))

@@ -6,7 +6,8 @@ from torch import Tensor
 from yolo_world_rep.utils.files import PathLike
 
 from .checkpoint import load_checkpoint
-from .meta import folding_meta, stated_names
+from .meta import folding_meta
+from .original import CLASS_BRANCH, HEAD_ROWS, names_of_rows, rows
 from .state_dict import (
     CONTRAST_LAYER,
     FOLDED_LAYER,
@@ -43,14 +44,6 @@ def kind_of(state_dict: StateDict) -> str:
     return 'not a YOLO-World'
 
 
-def rows(state_dict: StateDict, ending: str, axis: int) -> Optional[int]:
-    """Length of the first tensor whose name ends so, along an axis."""
-    for key, tensor in state_dict.items():
-        if key.endswith(ending) and tensor.dim() > axis:
-            return tensor.shape[axis]
-    return None
-
-
 def head_kind(state_dict: StateDict) -> Optional[str]:
     """'v2 (batch norm)' or 'v1 (L2)', None without contrastive heads."""
     if not any('.cls_contrasts.' in key for key in state_dict):
@@ -83,7 +76,8 @@ def describe_state_dict(state_dict: StateDict) -> Dict[str, Any]:
         dual_neck=any('.text_enhancer.' in key for key in state_dict),
         text_width=rows(state_dict, '.guide_fc.weight', 1)
         or rows(state_dict, '.cls_preds.0.2.bias', 0),
-        classes=rows(state_dict, '.cls_contrasts.0.conv.weight', 0),
+        classes=rows(state_dict, HEAD_ROWS, 0),
+        class_branch=rows(state_dict, CLASS_BRANCH, 0),
         guides=guides,
         prompts=None if prompts is None else list(prompts.shape),
         adapter=any(key.startswith('adapter.') for key in state_dict),
@@ -124,7 +118,7 @@ def inspect_checkpoint(path: PathLike) -> Dict[str, Any]:
     """
     checkpoint = load_checkpoint(path)
     about = folding_meta(checkpoint.path, checkpoint.meta)
-    names = about.get('classes') or stated_names(checkpoint.meta)
+    names = names_of_rows(checkpoint.meta, checkpoint.state_dict)
     described = describe_state_dict(checkpoint.state_dict)
     return dict(
         file=str(checkpoint.path),
@@ -140,4 +134,5 @@ def inspect_checkpoint(path: PathLike) -> Dict[str, Any]:
         }) or None,
         can_fold_other_texts=bool(about.get('text_layers'))
         or described['kind'] == 'text-conditioned',
-        history=without_tensors(about.get('history') or []))
+        history=without_tensors(about.get('history') or []),
+        notes=list(checkpoint.notes))

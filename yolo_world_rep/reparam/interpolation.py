@@ -13,7 +13,8 @@ from yolo_world_rep.utils.files import PathLike
 from yolo_world_rep.version import __version__
 
 from .checkpoint import META_KEY, load_checkpoint, save_checkpoint
-from .meta import folding_meta, stated_names
+from .meta import folding_meta
+from .original import names_of_rows
 from .state_dict import StateDict, strip_wrapper
 
 
@@ -91,7 +92,8 @@ def interpolate_checkpoints(before: PathLike,
     first, second = load_checkpoint(before), load_checkpoint(after)
     about = folding_meta(second.path, second.meta) or folding_meta(
         first.path, first.meta)
-    names, others = stated_names(first.meta), stated_names(second.meta)
+    names, others = (names_of_rows(each.meta, each.state_dict)
+                     for each in (first, second))
     if names is not None and others is not None and names != others:
         raise ValueError(
             f'{before} and {after} have other classes: '

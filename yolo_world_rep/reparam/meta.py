@@ -16,11 +16,24 @@ def _texts(value: Any) -> bool:
         isinstance(each, str) for each in value)
 
 
+def _names_under(meta: Mapping[str, Any],
+                 key: str) -> Optional[Tuple[str, ...]]:
+    stated = meta.get(key)
+    names = stated.get('classes') if isinstance(stated, Mapping) else None
+    if isinstance(names, str):
+        # A single class is often written without the comma of a tuple.
+        names = (names, )
+    return tuple(names) if _texts(names) and names else None
+
+
 def stated_names(meta: Mapping[str, Any]) -> Optional[Tuple[str, ...]]:
     """Class names as mmdet writes them, None where there are no such."""
-    stated = meta.get('dataset_meta')
-    names = stated.get('classes') if isinstance(stated, Mapping) else None
-    return tuple(names) if names is not None and _texts(names) else None
+    return _names_under(meta, 'dataset_meta')
+
+
+def folded_names(meta: Mapping[str, Any]) -> Optional[Tuple[str, ...]]:
+    """Class names that a conversion noted, None where there are no such."""
+    return _names_under(meta, META_KEY)
 
 
 def folding_meta(path: Path, meta: Mapping[str, Any]) -> Dict[str, Any]:

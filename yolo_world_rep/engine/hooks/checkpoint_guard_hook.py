@@ -12,33 +12,17 @@ from mmyolo.registry import HOOKS
 
 from yolo_world_rep.registry import register
 from yolo_world_rep.reparam import META_KEY
+from yolo_world_rep.reparam.original import names_of_rows, read_as_ours
 from yolo_world_rep.reparam.state_dict import strip_wrapper
 
 from ..classes import Names, annotation_names, name_differences, names_of
-from ..fit import compare, describe, groups, under, width_remedy
+from ..fit import Fit, compare, describe, groups, under
 from ..masks import count_masks, takes_boxes_from_masks
+from ..remedies import mend_of_names, remedies
 from ..variables import unresolved_message
 
 # The tensors of a reparameterized head that hold one row a class.
 CLASS_TENSORS = 'bbox_head.head_module.cls_contrasts'
-# What only another folded form has in its file, and what to set for it.
-FORMS = (
-    ('.attn_block.guide_weight', 'The neck of the file holds its guides as '
-     'matrices: set model.neck.block_cfg.type='
-     '\'RepMaxSigmoidCSPLayerWithTwoConv\'.'),
-    ('.attn_block.guide_convs.0.weight', 'The neck of the file holds its '
-     'guides as convolutions: set model.neck.block_cfg.type='
-     '\'RepConvMaxSigmoidCSPLayerWithTwoConv\'.'),
-    ('.cls_contrasts.0.norm.weight', 'The head of the file is of the '
-     'batch-norm form (v2): set '
-     'model.bbox_head.head_module.use_bn_head=True.'),
-)
-L2_HEAD = ('The head of the file is of the L2 form (v1): set '
-           'model.bbox_head.head_module.use_bn_head=False.')
-PROJECTION = '.attn_block.project_conv.conv.weight'
-OLD_EFFICIENT = ('The file is of the efficient neck of version 0.1 of this '
-                 'package, which had no attended branch and is another '
-                 'network: train it again from a checkpoint with guides.')
 OPTION = 'default_hooks=dict(checkpoint_guard=dict({}))'
 
 
@@ -203,7 +187,8 @@ class CheckpointGuardHook(Hook):
                     f'from it set load_from, without --resume.')
 
         fresh = self.fresh if training and not resuming else ()
-        problems = self._select(checkpoint, model, fresh, source)
+        problems = self._select(checkpoint, model, fresh, source,
+                                runner._load_from)
         if resuming and 'ema_state_dict' in checkpoint:
             averaged = strip_wrapper(checkpoint['ema_state_dict'])
             averaged.pop('steps', None)
@@ -211,7 +196,8 @@ class CheckpointGuardHook(Hook):
             if not fit:
                 problems.append(f'{source} does not fit in its EMA copy: '
                                 f'{" ".join(describe(fit))}')
-        problems += self._compare_classes(runner, model, meta, fresh, source)
+        problems += self._compare_classes(runner, model, checkpoint, fresh,
+                                          source)
         if problems:
             raise ValueError(' '.join(problems))
         folded = meta.get(META_KEY)
@@ -259,9 +245,13 @@ class CheckpointGuardHook(Hook):
             f'weights are meant, {OPTION.format("from_scratch=True")}.')
 
     def _select(self, checkpoint: dict, model: nn.Module,
-                fresh: Sequence[str], source: str) -> List[str]:
+                fresh: Sequence[str], source: str, path: str) -> List[str]:
         """Reduce ``checkpoint['state_dict']`` to what may be loaded."""
-        state = strip_wrapper(checkpoint['state_dict'])
+        meta = checkpoint.get('meta') or {}
+        state, notes = read_as_ours(
+            strip_wrapper(checkpoint['state_dict']), meta)
+        for note in notes:
+            print_log(f'{source}: {note}.', 'current', logging.WARNING)
         wanted = model.state_dict()
         problems = []
         idle = [p for p in fresh if not any(under(n, [p]) for n in wanted)]
@@ -278,6 +268,7 @@ class CheckpointGuardHook(Hook):
             if under(name, fresh) or (name not in wanted
                                       and under(name, may_bring))
         ]
+        whole = state
         state = {name: t for name, t in state.items() if name not in dropped}
         fit = compare(state, {
             name: tensor
@@ -296,71 +287,52 @@ class CheckpointGuardHook(Hook):
         if not fit:
             problems.append(f'{source} does not fit the model. '
                             f'{" ".join(describe(fit))}')
-            problems += self._remedies(fit, model, state)
+            problems += self._remedies(fit, model, whole, meta, path)
         return problems
 
     @staticmethod
-    def _remedies(fit: Any, model: nn.Module, state: dict) -> List[str]:
-        if getattr(model, 'reparameterized', False) and any(
-                name.endswith('guide_fc.weight') for name in state):
-            return [
-                'The file is a text-conditioned YOLO-World and the model is '
-                'reparameterized: fold the text first with '
-                'yolo-world-rep reparameterize, then set load_from to '
-                'the file it writes.'
-            ]
-        remedies = width_remedy(fit)
-        if (any(name.endswith(PROJECTION) for name in fit.missing)
-                and any(under(name, [CLASS_TENSORS]) for name in state)
-                and not any(name.endswith('.attn_block.bias')
-                            for name in model.state_dict())):
-            return [OLD_EFFICIENT]
-        if getattr(model, 'reparameterized', False):
-            remedies += [
-                remedy for sign, remedy in FORMS
-                if any(name.endswith(sign) for name in fit.unexpected)
-            ]
-            rows, norm = (f'{CLASS_TENSORS}.0.{part}.weight'
-                          for part in ('conv', 'norm'))
-            if rows in state and norm in fit.missing:
-                remedies.append(L2_HEAD)
-        if remedies:
-            return remedies
-        absent = [*fit.missing, *(name for name, _, _ in fit.misshapen)]
+    def _remedies(fit: Fit, model: nn.Module, state: dict, meta: dict,
+                  path: str) -> List[str]:
+        found = remedies(fit, model, state, meta, path)
+        rows = [name for name, _, _ in fit.misshapen]
+        if rows and not fit.missing and not fit.unexpected and all(
+                under(name, [CLASS_TENSORS]) for name in rows):
+            found.append('To train new rows of the head in the place of its: '
+                         + OPTION.format(f'fresh=[{CLASS_TENSORS!r}]') + '.')
+        if found:
+            return found
+        absent = [*fit.missing, *rows]
         if absent:
             prefixes = sorted({'.'.join(name.split('.')[:3])
                                for name in absent})
             option = OPTION.format(f'fresh={prefixes[:3]!r}')
-            remedies.append(f'Set load_from to a file that fits or the '
-                            f'config to what it holds; to train parts from '
-                            f'their initialization, name them: {option}.')
+            found.append(f'Set load_from to a file that fits or the '
+                         f'config to what it holds; to train parts from '
+                         f'their initialization, name them: {option}.')
         if fit.unexpected:
             prefixes = sorted({'.'.join(name.split('.')[:2])
                                for name in fit.unexpected})
             option = OPTION.format(f'unused={prefixes[:3]!r}')
-            remedies.append(f'To leave parts of the file out, name them: '
-                            f'{option}.')
-        return remedies
+            found.append(f'To leave parts of the file out, name them: '
+                         f'{option}.')
+        return found
 
-    def _compare_classes(self, runner: Runner, model: nn.Module, meta: dict,
-                         fresh: Sequence[str], source: str) -> List[str]:
+    def _compare_classes(self, runner: Runner, model: nn.Module,
+                         checkpoint: dict, fresh: Sequence[str],
+                         source: str) -> List[str]:
         """Class names and count of a folded checkpoint against the data."""
+        meta = checkpoint.get('meta') or {}
         folded = meta.get(META_KEY) or {}
         speaks = folded or (getattr(model, 'reparameterized', False)
                             and meta.get('dataset_meta'))
         rows = [n for n in model.state_dict() if under(n, [CLASS_TENSORS])]
-        if (not speaks or self.class_names == 'ignore'
+        conditioned = any(name.endswith('.logit_scale')
+                          for name in checkpoint['state_dict'])
+        if (not speaks or conditioned or self.class_names == 'ignore'
                 or (rows and all(under(n, fresh) for n in rows))):
             return []
-        names = names_of(folded) or names_of(meta.get('dataset_meta'))
-        remedy = (
-            'Set num_classes, class_names and load_from to what belongs '
-            'together, or fold the checkpoint with embeddings of your '
-            'classes. If they may differ: ' +
-            OPTION.format(f'fresh=[{CLASS_TENSORS!r}]') + ' trains new rows '
-            'of the head, ' + OPTION.format('class_names=\'ignore\'') +
-            ' keeps the rows.')
-        problems = []
+        names = names_of_rows(meta, checkpoint['state_dict'])
+        problems, remedy = [], ''
         count = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)
         stated = folded.get('num_classes')
         if stated is None and names is not None:
@@ -376,4 +348,13 @@ class CheckpointGuardHook(Hook):
             if difference:
                 problems.append(f'{source} and the {loop} data set have '
                                 f'other classes: {difference}.')
-        return problems + [remedy] if problems else []
+                remedy = remedy or mend_of_names(
+                    names, wanted, folded, runner._load_from)
+        if not problems:
+            return []
+        return [
+            *problems, remedy or 'Set num_classes and load_from to what '
+            'belongs together.', 'If the classes may differ: ' +
+            OPTION.format('class_names=\'ignore\'') + ' keeps the rows, ' +
+            OPTION.format(f'fresh=[{CLASS_TENSORS!r}]') + ' trains new ones.'
+        ]

@@ -10,6 +10,7 @@ from mmyolo.registry import MODELS
 from torch import Tensor
 
 from yolo_world_rep.registry import register
+from yolo_world_rep.reparam.original import PRETRAIN_CLASSES
 
 from ..utils import freeze
 from .contrastive import (
@@ -21,9 +22,6 @@ from .contrastive import (
 from .global_normalizer import GlobalNormalizerMixin
 from .lean_predictions import LeanPredictionsMixin
 from .sparse_targets import SparseTargetsMixin
-
-# The vocabulary a batch of the public models was trained with.
-PRETRAIN_CLASSES = 80
 
 
 class _ContrastHeadModule(YOLOv8HeadModule):

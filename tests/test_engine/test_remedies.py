@@ -1,0 +1,255 @@
+"""What a user is told of a file that does not fit: the shortest mend."""
+import copy
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from builders import build_detector, detector_cfg, randomize
+from mmengine.config import ConfigDict
+from mmengine.runner import BaseLoop
+from mmyolo.registry import MODELS
+from original_files import PRETRAINED, checkpoint, folded_tensors
+
+from yolo_world_rep.engine import CheckpointGuardHook
+from yolo_world_rep.engine.hooks import checkpoint_guard_hook
+
+NAMES = tuple('abcde')
+SMALL = dict(
+    num_classes=5,
+    embed_dims=32,
+    deepen_factor=0.01,
+    last_stage_out_channels=512,
+    embed_channels=(128, 256, 256),
+    num_heads=(8, 16, 16))
+
+
+def detector(form='rep_conv', **changes):
+    return build_detector(form, **{**SMALL, **changes})
+
+
+def original(form='rep_conv', names=PRETRAINED, text=None, **changes):
+    """A file that the original folded."""
+    model = randomize(detector('text', **changes))
+    text = torch.randn(5, 32) if text is None else text
+    return checkpoint(folded_tensors(model.state_dict(), text, form), names)
+
+
+class Loop(BaseLoop):
+
+    def __init__(self, names):
+        self.dataset = SimpleNamespace(metainfo=dict(classes=names))
+
+    @property
+    def dataloader(self):
+        return SimpleNamespace(dataset=self.dataset)
+
+    def run(self):
+        raise NotImplementedError
+
+
+def guard(model, file, names=NAMES, **options):
+    """What a training would say of the file; '' if it loads it whole."""
+    runner = SimpleNamespace(
+        model=model,
+        cfg={},
+        _train_loop=Loop(names),
+        _load_from='some.pth',
+        _resume=False)
+    file = copy.copy(file)
+    try:
+        CheckpointGuardHook(**options).after_load_checkpoint(runner, file)
+    except ValueError as error:
+        return str(error)
+    model.load_state_dict(file['state_dict'], strict=False)
+    return ''
+
+
+@pytest.mark.parametrize('form', ['rep_conv', 'rep_linear'])
+def test_files_of_the_original_load_as_they_are(form, monkeypatch):
+    said = []
+    # mmengine's logger leaves out what it has just said.
+    monkeypatch.setattr(checkpoint_guard_hook, 'print_log',
+                        lambda text, logger, level: said.append((level, text)))
+    # 365 names, an optimizer, an average, the matrix form, and prompts that
+    # its converter leaves behind.
+    file = original(form)
+    assert 'embeddings' in file['state_dict']
+    assert guard(detector(form), file) == ''
+    warnings = [text for level, text in said if level == logging.WARNING]
+    assert [text for text in warnings if 'names 365 classes' in text] == [
+        'Checkpoint some.pth: its dataset_meta names 365 classes and its '
+        'head has 5 row(s): that list, of the pre-training as a rule, says '
+        'nothing about the rows and is left aside.']
+    assert (form == 'rep_linear') == ('(N, d, M)' in ' '.join(warnings))
+
+
+def test_names_of_the_rows_still_count():
+    file = original(names=tuple('abcdf'))
+    assert '\'f\'; only the latter has \'e\'' in guard(detector(), file)
+    assert guard(detector(), file, class_names='ignore') == ''
+
+
+# What a user has, the model, and all that the guard says after its list.
+CASES = {
+    'a wider branch': (
+        lambda: original(pretrain_classes=365), lambda: detector(),
+        'The class branch of the file is 365 channels wide and the model\'s '
+        '80, as its width followed the number of classes: set model.'
+        'bbox_head.head_module.pretrain_classes=365.'),
+    'a wider branch, text-conditioned': (
+        lambda: checkpoint(detector('text', pretrain_classes=1203)
+                           .state_dict()), lambda: detector('text'),
+        'The class branch of the file is 1203 channels wide and the model\'s '
+        '80, as its width followed the number of classes: set model.'
+        'bbox_head.head_module.pretrain_classes=1203.'),
+    'matrices': (
+        lambda: original('rep_linear'), lambda: detector('rep_conv'),
+        'The neck of the file holds its guides as matrices: set model.neck.'
+        'block_cfg.type=\'RepMaxSigmoidCSPLayerWithTwoConv\'.'),
+    'convolutions': (
+        lambda: original('rep_conv'), lambda: detector('rep_linear'),
+        'The neck of the file holds its guides as convolutions: set model.'
+        'neck.block_cfg.type=\'RepConvMaxSigmoidCSPLayerWithTwoConv\'.'),
+    'another number of classes': (
+        lambda: original(), lambda: detector(num_classes=7),
+        'The file is folded for 5 class(es) and 5 guides and the model for 7 '
+        'and 7: set num_classes=5, num_padding=0 and class_names to use its '
+        'rows; for others fold its source again: yolo-world-rep '
+        'reparameterize --text-embed CLASSES.npy.'),
+    'another text width, folded': (
+        lambda: original(embed_dims=48, text=torch.randn(5, 48)),
+        lambda: detector(),
+        'The file takes texts of width 48 and the model of 32: set model.'
+        'bbox_head.head_module.embed_dims=48, and model.neck.guide_channels '
+        'where the neck takes texts (text_channels=48 in our configs).'),
+    'another size': (
+        lambda: original(widen_factor=0.25, num_heads=(4, 4, 4)),
+        lambda: detector(widen_factor=0.5, num_heads=(4, 4, 4)),
+        'The file is of size n and the model of size s: take the config of '
+        'size n.'),
+    'not folded yet': (
+        lambda: checkpoint({
+            name: tensor for name, tensor in detector('text').state_dict()
+            .items() if name != 'embeddings'}), lambda: detector(),
+        'The file is a text-conditioned YOLO-World and the model is '
+        'reparameterized: fold the text first with yolo-world-rep '
+        'reparameterize --model some.pth --text-embed CLASSES.npy '
+        '--conv-neck --out-dir checkpoints, and load the file it writes.'),
+    'tuned prompts, not folded yet': (
+        lambda: checkpoint(detector('text').state_dict()),
+        lambda: detector('rep_linear'),
+        'The file is a text-conditioned YOLO-World and the model is '
+        'reparameterized: fold the text first with yolo-world-rep '
+        'reparameterize --model some.pth --text-embed checkpoint --out-dir '
+        'checkpoints, and load the file it writes.'),
+    'folded already': (
+        lambda: original(), lambda: detector('text'),
+        'The file is folded and the model takes texts: give a config of a '
+        'folded model (yolo-world-rep new-config writes one), or the '
+        'text-conditioned checkpoint that the file was folded from.'),
+    'no prompts': (
+        lambda: checkpoint({
+            name: tensor for name, tensor in detector('text').state_dict()
+            .items() if name != 'embeddings'}), lambda: detector('text'),
+        'The file has no prompts: set model.embedding_path=\'CLASSES.npy\' '
+        '(yolo-world-rep embed makes that file).'),
+    'another number of prompts': (
+        lambda: checkpoint(detector('text').state_dict()),
+        lambda: detector('text', num_prompts=7),
+        'The file has 5 prompts of width 32: set model.type='
+        '\'SimpleYOLOWorldDetector\', model.num_prompts=5, model.prompt_dim='
+        '32 and num_classes=5.'),
+    'an adapter': (
+        lambda: checkpoint(detector('text', use_mlp_adapter=True)
+                           .state_dict()), lambda: detector('text'),
+        'The prompts of the file have an adapter: set model.use_mlp_adapter='
+        'True.'),
+    'v1 for v2, text-conditioned': (
+        lambda: checkpoint(detector('text', use_bn_head=False).state_dict()),
+        lambda: detector('text'),
+        'The head of the file is of the L2 form (v1): set model.bbox_head.'
+        'head_module.use_bn_head=False.'),
+    'v2 for v1, text-conditioned': (
+        lambda: checkpoint(detector('text').state_dict()),
+        lambda: detector('text', use_bn_head=False),
+        'The head of the file is of the batch-norm form (v2): set model.'
+        'bbox_head.head_module.use_bn_head=True.'),
+}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_the_guard_names_the_mend(case):
+    file, model, mend = CASES[case]
+    said = guard(model(), file())
+    assert said.startswith('Checkpoint some.pth does not fit the model. ')
+    assert said.endswith(f'. {mend}')
+    assert 'fresh=' not in said
+
+
+@pytest.mark.parametrize(('case', 'changes'), [
+    ('a wider branch', {'bbox_head.head_module.pretrain_classes': 365}),
+    ('matrices',
+     {'neck.block_cfg.type': 'RepMaxSigmoidCSPLayerWithTwoConv'}),
+    ('convolutions',
+     {'neck.block_cfg.type': 'RepConvMaxSigmoidCSPLayerWithTwoConv'}),
+    ('another text width, folded', {'bbox_head.head_module.embed_dims': 48}),
+])
+def test_with_the_mend_the_file_loads(case, changes):
+    # What the message says, in the config of the model that refused.
+    cfg = ConfigDict(detector_cfg(
+        'rep_linear' if case == 'convolutions' else 'rep_conv', **SMALL))
+    for path, value in changes.items():
+        *nodes, key = path.split('.')
+        node = cfg
+        for name in nodes:
+            node = node[name]
+        assert f'{key}={value!r}' in CASES[case][2]
+        node[key] = value
+    assert guard(MODELS.build(cfg), CASES[case][0]()) == ''
+
+
+def folded_here(names, **about):
+    """A file of this package."""
+    state = detector(num_classes=len(names)).state_dict()
+    return dict(
+        state_dict=state,
+        meta=dict(
+            yolo_world_rep=dict(
+                num_classes=len(names), classes=names, **about)))
+
+
+@pytest.mark.parametrize(('file', 'mend'), [
+    (folded_here(tuple('bacde'), text_layers=dict(a=1)),
+     'For the classes of the data run yolo-world-rep edit some.pth --out '
+     'NEW.pth --keep a b c d e, and set load_from.'),
+    (folded_here(tuple('vwxyz'), text_layers=dict(a=1)),
+     'For the classes of the data run yolo-world-rep edit some.pth --out '
+     'NEW.pth --replace CLASSES.npy (of yolo-world-rep embed), and set '
+     'load_from.'),
+    (folded_here(tuple('bacde')), 'Set class_names (metainfo=dict(classes='
+     '...) of the data sets) and the categories of the annotation files to '
+     'the order of the checkpoint.'),
+    (folded_here(tuple('vwxyz')), 'For the classes of the data fold its '
+     'source with their embeddings, yolo-world-rep reparameterize '
+     '--text-embed CLASSES.npy, and set load_from.'),
+], ids=['kept', 'replaced', 'order', 'folded again'])
+def test_other_names(file, mend):
+    said = guard(detector(), file)
+    assert (f'{mend} If the classes may differ: default_hooks=dict('
+            f'checkpoint_guard=dict(class_names=\'ignore\')) keeps the rows, '
+            f'default_hooks=dict(checkpoint_guard=dict(fresh=[\'bbox_head.'
+            f'head_module.cls_contrasts\'])) trains new ones.') in said
+
+
+def test_new_rows_are_offered_where_the_rest_fits():
+    model = detector()
+    file = checkpoint(model.state_dict())
+    wanted = detector()
+    for head in wanted.bbox_head.head_module.cls_contrasts:
+        head.conv = torch.nn.Conv2d(32, 3, 1)
+    said = guard(wanted, file, names=('a', 'b', 'c'))
+    assert said.endswith(
+        'To train new rows of the head in the place of its: default_hooks='
+        'dict(checkpoint_guard=dict(fresh=[\'bbox_head.head_module.'
+        'cls_contrasts\'])).')
