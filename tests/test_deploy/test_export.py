@@ -241,7 +241,7 @@ def test_refuses_texts(tmp_path, form, message):
 
 def test_refuses_another_checkpoint(files, tmp_path):
     text = write_files(tmp_path, 'text')
-    with pytest.raises(ValueError, match='not folded into the file'):
+    with pytest.raises(ValueError, match='fold the text first'):
         export_model(files.config, text.checkpoint, tmp_path / 'out')
 
 

@@ -143,6 +143,12 @@ CASES = {
         'reparameterized: fold the text first with yolo-world-rep '
         'reparameterize --model some.pth --text-embed checkpoint --out-dir '
         'checkpoints, and load the file it writes.'),
+    'the head alone': (
+        lambda: checkpoint(detector('text_neck').state_dict(), NAMES),
+        lambda: detector(),
+        'The head alone is folded in the file, and the model\'s neck is '
+        'folded too: fold its source again with yolo-world-rep '
+        'reparameterize, without --head-only.'),
     'folded already': (
         lambda: original(), lambda: detector('text'),
         'The file is folded and the model takes texts: give a config of a '

@@ -32,6 +32,9 @@ PROJECTION = '.attn_block.project_conv.conv.weight'
 OLD_EFFICIENT = ('The file is of the efficient neck of version 0.1 of this '
                  'package, which had no attended branch and is another '
                  'network: train it again from a checkpoint with guides.')
+HEAD_ALONE = ('The head alone is folded in the file, and the model\'s neck is '
+              'folded too: fold its source again with yolo-world-rep '
+              'reparameterize, without --head-only.')
 NO_PROMPTS = ('The file has no prompts: set model.embedding_path='
               '\'CLASSES.npy\' (yolo-world-rep embed makes that file).')
 
@@ -63,6 +66,9 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
     def lacks(ending: str) -> bool:
         return any(name.endswith(ending) for name in fit.missing)
 
+    if folded_model and '(rep_head)' in have['kind'] and brings(
+            'guide_fc.weight'):
+        return [HEAD_ALONE]
     if folded_model and (brings('guide_fc.weight') or brings('logit_scale')):
         text = 'checkpoint' if have['prompts'] else 'CLASSES.npy'
         form = '' if '(rep_linear)' in want['kind'] else ' --conv-neck'

@@ -147,10 +147,8 @@ def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
 def _load(path: Path, trust: bool) -> Checkpoint:
     """:func:`load_checkpoint` of a file that stays what it is."""
     content = read_content(path, trust)
-    if any(
-            isinstance(value, Inert)
-            and value.origin.startswith('ultralytics.')
-            for value in content.values()):
+    if any(isinstance(each, Inert) and each.origin.startswith('ultralytics.')
+           for each in content.values()):
         raise ValueError(
             f'{path} is a file of Ultralytics, whose layers have other '
             f'names. Convert it first: yolo-world-rep convert-ultralytics.')
