@@ -48,14 +48,14 @@ class Loop(BaseLoop):
         raise NotImplementedError
 
 
-def guard(model, file, names=NAMES, **options):
+def guard(model, file, names=NAMES, resume=False, **options):
     """What a training would say of the file; '' if it loads it whole."""
     runner = SimpleNamespace(
         model=model,
         cfg={},
         _train_loop=Loop(names),
         _load_from='some.pth',
-        _resume=False)
+        _resume=resume)
     file = copy.copy(file)
     try:
         CheckpointGuardHook(**options).after_load_checkpoint(runner, file)
@@ -82,6 +82,19 @@ def test_files_of_the_original_load_as_they_are(form, monkeypatch):
         'head has 5 row(s): that list, of the pre-training as a rule, says '
         'nothing about the rows and is left aside.']
     assert (form == 'rep_linear') == ('(N, d, M)' in ' '.join(warnings))
+
+
+def test_a_folded_file_has_no_training_to_resume():
+    # Optimizer and average in it are of the model before.
+    file = original()
+    model = detector()
+    before = detector('text').state_dict()
+    file['ema_state_dict'].update({f'module.{k}': v for k, v in
+                                   before.items()})
+    said = guard(model, file, resume=True)
+    assert 'does not fit in its EMA copy' in said
+    assert said.endswith(
+        ' To start a training from it set load_from, without --resume.')
 
 
 def test_names_of_the_rows_still_count():

@@ -1,4 +1,6 @@
 """Files of the original's tools: guides, names, width of the class branch."""
+import json
+
 import pytest
 import torch
 from builders import (
@@ -70,6 +72,22 @@ def test_matrices_compute_what_the_original_does(golden_dir, name):
                        expected) <= EXACT
     assert worst_error({part: wrong[part] for part in parts},
                        expected) > 1e-4
+
+
+def test_the_files_here_have_the_originals_names_and_shapes(golden_dir):
+    keys = json.loads((golden_dir / 'original_keys.json').read_text())
+
+    def of(config):
+        return keys[f'finetune_coco/yolo_world_v2_s_{config}_2e-4_80e_8gpus_'
+                    f'mask-refine_finetune_coco.py']
+
+    source = {key: torch.empty(shape, device='meta')
+              for key, shape in of('vlpan_bn').items()}
+    text = torch.empty(80, 512, device='meta')
+    assert {
+        key: list(tensor.shape)
+        for key, tensor in folded_tensors(source, text, 'rep_conv').items()
+    } == of('rep_vlpan_bn')
 
 
 def text_model(seed=0, num_classes=5, **changes):

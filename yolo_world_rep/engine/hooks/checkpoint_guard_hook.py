@@ -23,6 +23,7 @@ from ..variables import unresolved_message
 
 # The tensors of a reparameterized head that hold one row a class.
 CLASS_TENSORS = 'bbox_head.head_module.cls_contrasts'
+RESTART = 'To start a training from it set load_from, without --resume.'
 OPTION = 'default_hooks=dict(checkpoint_guard=dict({}))'
 
 
@@ -183,8 +184,7 @@ class CheckpointGuardHook(Hook):
             if absent:
                 raise ValueError(
                     f'{source} has no {", ".join(absent)}: it is not of a '
-                    f'training that can be resumed. To start a training '
-                    f'from it set load_from, without --resume.')
+                    f'training that can be resumed. {RESTART}')
 
         fresh = self.fresh if training and not resuming else ()
         problems = self._select(checkpoint, model, fresh, source,
@@ -195,7 +195,7 @@ class CheckpointGuardHook(Hook):
             fit = compare(averaged, model.state_dict())
             if not fit:
                 problems.append(f'{source} does not fit in its EMA copy: '
-                                f'{" ".join(describe(fit))}')
+                                f'{" ".join(describe(fit))} {RESTART}')
         problems += self._compare_classes(runner, model, checkpoint, fresh,
                                           source)
         if problems:
