@@ -28,6 +28,14 @@ def detector(form='rep_conv', **changes):
     return build_detector(form, **{**SMALL, **changes})
 
 
+def encoder_detector():
+    """A detector that encodes texts, as public configs have it."""
+    cfg = detector_cfg('text', **SMALL)
+    for key in ('reparameterized', 'prompt_dim', 'num_prompts'):
+        del cfg[key]
+    return MODELS.build(ConfigDict(cfg, type='YOLOWorldDetector'))
+
+
 def original(form='rep_conv', names=PRETRAINED, text=None, **changes):
     """A file that the original folded."""
     model = randomize(detector('text', **changes))
@@ -176,6 +184,11 @@ CASES = {
     'another number of prompts': (
         lambda: checkpoint(detector('text').state_dict()),
         lambda: detector('text', num_prompts=7),
+        'The file has 5 prompts of width 32: set model.num_prompts=5, model.'
+        'prompt_dim=32 and num_classes=5.'),
+    'prompts for an encoder': (
+        lambda: checkpoint(detector('text').state_dict()),
+        lambda: encoder_detector(),
         'The file has 5 prompts of width 32: set model.type='
         '\'SimpleYOLOWorldDetector\', model.num_prompts=5, model.prompt_dim='
         '32 and num_classes=5.'),

@@ -1,20 +1,28 @@
 """Files of the original's tools: guides, names, width of the class branch."""
 import json
 
+import numpy as np
 import pytest
 import torch
 from builders import (
     Golden,
     build_detector,
+    detector_cfg,
     golden_detector,
     randomize,
     relative_error,
     run_detector,
     worst_error,
 )
+from mmengine.config import Config
 from original_files import PRETRAINED, checkpoint, folded_tensors
 
-from yolo_world_rep.reparam import load_checkpoint, reparameterize_state_dict
+from yolo_world_rep.deploy.loading import load_detector
+from yolo_world_rep.reparam import (
+    convert_checkpoint,
+    load_checkpoint,
+    reparameterize_state_dict,
+)
 from yolo_world_rep.reparam.inspection import inspect_checkpoint
 from yolo_world_rep.reparam.interpolation import interpolate_checkpoints
 from yolo_world_rep.reparam.original import (
@@ -229,6 +237,25 @@ def test_inspection(matrices):
     notes = ' '.join(found['notes'])
     assert '(N, d, M)' in notes
     assert '365 classes and its head has 5 row(s)' in notes
+
+
+def test_detection(tmp_path):
+    # The file and our own conversion of its source give the same.
+    source = text_model().float()
+    text = torch.nn.functional.normalize(torch.randn(5, 64), dim=1)
+    np.save(tmp_path / 'text.npy', text.numpy())
+    torch.save(checkpoint(source.state_dict()), tmp_path / 'text.pth')
+    ours = convert_checkpoint(tmp_path / 'text.pth', tmp_path / 'text.npy',
+                              tmp_path / 'ours', 'rep_linear').path
+    torch.save(
+        checkpoint(folded_tensors(source.state_dict(), text, 'rep_linear')),
+        tmp_path / 'theirs.pth')
+    cfg = Config(dict(model=detector_cfg('rep_linear', num_classes=5)))
+    image = torch.rand(1, 3, 64, 96)
+    found, expected = (
+        run_detector(load_detector(cfg, path)[0], image)
+        for path in (tmp_path / 'theirs.pth', ours))
+    assert worst_error(found, expected) < 1e-4
 
 
 def test_interpolation(matrices, tmp_path):

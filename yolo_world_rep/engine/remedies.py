@@ -99,10 +99,11 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
     prompts = have['prompts']
     if not folded_model and prompts and prompts != want['prompts']:
         found.append(
-            f'The file has {prompts[0]} prompts of width {prompts[1]}: set '
-            f'model.type=\'SimpleYOLOWorldDetector\', model.num_prompts='
-            f'{prompts[0]}, model.prompt_dim={prompts[1]} and num_classes='
-            f'{prompts[0]}.')
+            f'The file has {prompts[0]} prompts of width {prompts[1]}: set ' +
+            ('' if want['prompts'] else
+             'model.type=\'SimpleYOLOWorldDetector\', ') +
+            f'model.num_prompts={prompts[0]}, model.prompt_dim={prompts[1]} '
+            f'and num_classes={prompts[0]}.')
     return found + _of_rows(have, want, meta, file)
 
 
