@@ -34,7 +34,8 @@ def registered() -> Iterator[Tuple[str, str, Any]]:
     registries['COLLATE_FUNCTIONS'] = COLLATE_FUNCTIONS
     for registry, content in registries.items():
         for name, obj in sorted(content.module_dict.items()):
-            if obj.__module__.startswith(PACKAGE):
+            if obj.__module__.startswith(PACKAGE) and (
+                    obj.__module__ != PACKAGE + 'models.refused'):
                 yield registry, name, obj
 
 

@@ -1,5 +1,6 @@
 """Registration in mmyolo's registries."""
 import pytest
+from mmengine.config import Config
 from mmyolo.registry import (
     DATASETS,
     HOOKS,
@@ -8,6 +9,8 @@ from mmyolo.registry import (
     TRANSFORMS,
 )
 
+from yolo_world_rep.engine import check_config
+from yolo_world_rep.models.refused import REFUSED
 from yolo_world_rep.registry import register
 
 NAMES = {
@@ -25,8 +28,16 @@ NAMES = {
         'SimpleYOLOWorldDetector', 'YOLOWorldPromptDetector',
         'YOLOWDetDataPreprocessor'
     ],
-    DATASETS: ['MultiModalDataset', 'MultiModalMixedDataset'],
-    TRANSFORMS: ['LoadText', 'RandomLoadText'],
+    DATASETS: [
+        'MultiModalDataset', 'MultiModalMixedDataset',
+        'YOLOv5LVISV1Dataset', 'YOLOv5Objects365V1Dataset',
+        'YOLOv5Objects365V2Dataset', 'YOLOv5MixedGroundingDataset',
+        'YOLOv5GeneralGroundingDataset', 'V3DetDataset', 'YOLOv5V3DetDataset'
+    ],
+    TRANSFORMS: [
+        'LoadText', 'RandomLoadText', 'MultiModalMosaic', 'MultiModalMosaic9',
+        'YOLOv5MultiModalMixUp', 'YOLOXMultiModalMixUp'
+    ],
     OPTIM_WRAPPER_CONSTRUCTORS: ['YOLOWv5OptimizerConstructor'],
     HOOKS: ['CheckpointGuardHook'],
 }
@@ -52,3 +63,14 @@ def test_a_name_taken_by_another_package():
             'custom_imports'):
         register(MODELS)(YOLOWorldPAFPN)
     assert MODELS.get('YOLOWorldPAFPN') is not YOLOWorldPAFPN
+
+
+@pytest.mark.parametrize('name', REFUSED)
+def test_what_stays_out_is_refused_by_name(name):
+    """By whatever builds it, and before a training builds anything."""
+    reason = f'{name} of the original YOLO-World is not here: '
+    with pytest.raises(ValueError, match=reason):
+        MODELS.build(dict(type=name, anything=1))
+    with pytest.raises(ValueError, match=reason):
+        check_config(
+            Config(dict(model=dict(neck=[dict(type=f'mmyolo.{name}')]))))

@@ -32,8 +32,8 @@ def register(registry: Registry) -> Callable[[T], T]:
                 f'yolo_world_rep cannot register {name!r} in mmyolo\'s '
                 f'{registry.name!r} registry: {present.__module__} has '
                 f'registered that name already. Name only one of the two '
-                f'packages in custom_imports (yolo_world_rep provides '
-                f'every class of the other under the same name).')
+                f'packages in custom_imports (docs/migration.md says which '
+                f'classes of the original yolo_world_rep has).')
         # The same module comes twice only when it is reloaded.
         registry.register_module(module=obj, force=present is not None)
         return obj

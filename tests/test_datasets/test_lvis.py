@@ -40,7 +40,8 @@ def test_names_may_be_spelled_otherwise():
         'trash_can', 'bow_(weapon)', 'Band_Aid', trash_can=['ashcan'])
     for names in (('trash_can', 'bow_(weapon)', 'Band_Aid'),
                   ('trash can', 'bow', 'band aid'),
-                  ('ashcan', 'bow (weapon)', 'Band Aid')):
+                  ('ashcan', 'bow (weapon)', 'Band Aid'),
+                  ('trash can/ashcan', 'bow/longbow', 'band aid')):
         assert compare_with_categories(names, file, 'lvis.json') is None
 
 

@@ -47,3 +47,23 @@ def test_clip_truncates_at_its_length(clip_folder):
     model = build(clip_folder).eval()
     with torch.no_grad():
         assert model([['word ' * 100]]).isfinite().all()
+
+
+def test_clip_does_not_take_a_mask(clip_folder):
+    build(clip_folder, add_mask=False)
+    with pytest.raises(ValueError, match='add_mask=True is not supported'):
+        build(clip_folder, add_mask=True)
+
+
+def test_text_of_synonyms_is_looked_up_by_the_first(tmp_path):
+    """Unless the file has the whole of it."""
+    path = tmp_path / 'table.pth'
+    words = ('', 'aerosol can', 'w/o helmet', 'w')
+    torch.save({w: torch.full((4, ), float(i)) for i, w in enumerate(words)},
+               path)
+    backbone = MODELS.build(
+        dict(type='PseudoLanguageBackbone', text_embed_path=str(path)))
+    texts = ['aerosol can/spray can', 'aerosol can', 'w/o helmet', 'w/x', '']
+    assert backbone([texts])[0, :, 0].tolist() == [1, 1, 2, 3, 0]
+    with pytest.raises(ValueError, match=r"\['kite'\]"):
+        backbone([['kite/aerosol can']])

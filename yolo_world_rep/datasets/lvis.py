@@ -78,7 +78,9 @@ def compare_with_categories(classes: Sequence[str],
     elsewhere: List[str] = []
     unknown: List[str] = []
     for label, (name, category) in enumerate(zip(classes, categories)):
-        if _spelled(name) in category_spellings(category):
+        # A name may hold synonyms, as 'aerosol can/spray can' does.
+        spelled = {_spelled(form) for form in (name, name.split('/')[0])}
+        if spelled & category_spellings(category):
             continue
         said = f'class {label} is {name!r}, category {category["name"]!r}'
         (elsewhere if _spelled(name) in home else unknown).append(said)

@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from mmengine.config import Config
 
+from ..models.refused import REFUSED, refusal
 from .bindings import BINDINGS, LOADERS
 
 RECORD = 'derived_with'
@@ -174,7 +175,12 @@ def check_config(cfg: Config) -> None:
         ValueError: With every contradiction and what to set.
     """
     tree = cfg._cfg_dict
-    problems: List[str] = []
+    problems = [
+        refusal(name) for name in sorted({
+            type_name(container)
+            for container, _, _ in find(tree, '**.type'.split('.'))
+        } & set(REFUSED))
+    ]
     max_epochs = _value(tree, 'train_cfg.max_epochs')
     scheduler = _value(tree, 'default_hooks.param_scheduler')
     if type_name(scheduler) == 'YOLOv5ParamSchedulerHook' and max_epochs:

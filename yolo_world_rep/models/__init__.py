@@ -6,9 +6,10 @@ from . import (
                detectors,
                layers,
                necks,
+               refused,
 )
 
 __all__ = [
     'backbones', 'data_preprocessors', 'dense_heads', 'detectors', 'layers',
-    'necks'
+    'necks', 'refused'
 ]

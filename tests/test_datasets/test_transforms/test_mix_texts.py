@@ -24,6 +24,7 @@ class _World:
 
     def get_data_info(self, index):
         label = index % len(self.texts[index])
+        self.last = self.texts[index][label][0]
         value = self.names.index(self.texts[index][label][0]) + 1
         return dict(
             img=np.full((32, 32, 3), value, np.uint8),
@@ -36,7 +37,8 @@ class _World:
 @pytest.mark.parametrize('cfg', [
     dict(type='MultiModalMosaic', img_scale=(32, 32)),
     dict(type='MultiModalMosaic9', img_scale=(32, 32)),
-    dict(type='YOLOv5MultiModalMixUp')
+    dict(type='YOLOv5MultiModalMixUp'),
+    dict(type='YOLOXMultiModalMixUp', img_scale=(32, 32))
 ], ids=lambda cfg: cfg['type'])
 def test_every_box_keeps_its_name(cfg):
     np.random.seed(0)
@@ -51,11 +53,11 @@ def test_every_box_keeps_its_name(cfg):
         boxes = results['gt_bboxes'].tensor.round().int().tolist()
         names = [results['texts'][i][0] for i in results['gt_bboxes_labels']]
         assert len(names) == len(boxes) > 1
-        if cfg['type'] == 'YOLOv5MultiModalMixUp':
+        if cfg['type'].endswith('MixUp'):
             # Two whole images on one another: the names are those of both.
-            own = world.get_data_info(step % 3)
-            label = own['gt_bboxes_labels'][0]
-            assert names[0] == own['texts'][label][0]
+            drawn = world.last
+            world.get_data_info(step % 3)
+            assert names == [world.last, drawn]
             assert results['dataset'] is world
         else:
             for (x1, y1, x2, y2), name in zip(boxes, names):
@@ -63,7 +65,7 @@ def test_every_box_keeps_its_name(cfg):
                     value = results['img'][(y1 + y2) // 2, (x1 + x2) // 2, 0]
                     assert world.names[value - 1] == name
                     checked += 1
-    assert checked > 20 or cfg['type'] == 'YOLOv5MultiModalMixUp'
+    assert checked > 20 or cfg['type'].endswith('MixUp')
     assert world.texts == before
 
 

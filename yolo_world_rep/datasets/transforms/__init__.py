@@ -4,10 +4,12 @@ from .mix_texts import (
                         MultiModalMosaic,
                         MultiModalMosaic9,
                         YOLOv5MultiModalMixUp,
+                        YOLOXMultiModalMixUp,
 )
 from .texts import LoadText, RandomLoadText
 
 __all__ = [
     'LoadImageFromFile', 'LoadText', 'MultiModalMosaic', 'MultiModalMosaic9',
-    'RandomLoadText', 'UnreadableImageError', 'YOLOv5MultiModalMixUp'
+    'RandomLoadText', 'UnreadableImageError', 'YOLOXMultiModalMixUp',
+    'YOLOv5MultiModalMixUp'
 ]

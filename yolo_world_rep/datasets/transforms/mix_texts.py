@@ -2,7 +2,12 @@
 from typing import Sequence
 
 import numpy as np
-from mmyolo.datasets.transforms import Mosaic, Mosaic9, YOLOv5MixUp
+from mmyolo.datasets.transforms import (
+    Mosaic,
+    Mosaic9,
+    YOLOv5MixUp,
+    YOLOXMixUp,
+)
 from mmyolo.registry import TRANSFORMS
 
 from ...registry import register
@@ -73,4 +78,12 @@ class YOLOv5MultiModalMixUp(_MergesTexts, YOLOv5MixUp):
     """:class:`mmyolo.YOLOv5MixUp` of two images with texts of their own.
 
     Arguments are those of :class:`mmyolo.YOLOv5MixUp`.
+    """
+
+
+@register(TRANSFORMS)
+class YOLOXMultiModalMixUp(_MergesTexts, YOLOXMixUp):
+    """:class:`mmyolo.YOLOXMixUp` of two images with texts of their own.
+
+    Arguments are those of :class:`mmyolo.YOLOXMixUp`.
     """

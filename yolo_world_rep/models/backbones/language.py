@@ -49,9 +49,13 @@ class HuggingCLIPLanguageBackbone(BaseModule):
         dropout (float): Attention dropout. Defaults to 0.0.
         training_use_cache (bool): Accepted since public configs name it,
             without effect. Defaults to False.
+        add_mask (bool): Only False: see Raises. Defaults to False.
         init_cfg (dict, optional): Initialization. Defaults to None.
 
     Raises:
+        ValueError: If ``add_mask``, with which padded texts would be left
+            out of the loss. The one version of the original that has it
+            cannot be imported, so there is nothing to agree with.
         ImportError: If transformers is not installed.
     """
 
@@ -60,8 +64,15 @@ class HuggingCLIPLanguageBackbone(BaseModule):
                  frozen_modules: Sequence[str] = (),
                  dropout: float = 0.0,
                  training_use_cache: bool = False,
+                 add_mask: bool = False,
                  init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg=init_cfg)
+        if add_mask:
+            raise ValueError(
+                'HuggingCLIPLanguageBackbone: add_mask=True is not '
+                'supported: padded texts are trained as texts that nothing '
+                'in the image fits. Remove add_mask, or leave padding out '
+                'with padding_to_max=False in RandomLoadText.')
         try:
             from transformers import (
                 AutoTokenizer,
@@ -119,6 +130,9 @@ class HuggingCLIPLanguageBackbone(BaseModule):
 class PseudoLanguageBackbone(BaseModule):
     """Text embeddings looked up in a file instead of computed.
 
+    A text of several synonyms, ``'aerosol can/spray can'``, that the file
+    does not have as it stands is looked up by the first of them.
+
     Args:
         model_name (str): Accepted since public configs name it, without
             effect.
@@ -156,6 +170,7 @@ class PseudoLanguageBackbone(BaseModule):
         split = 'train' if self.training else 'test'
         rows, table = self.rows[split], getattr(self, f'{split}_table')
         flat, count = check_texts(text)
+        flat = [text if text in rows else text.split('/')[0] for text in flat]
         unknown = sorted({text for text in flat if text not in rows})
         if unknown:
             raise ValueError(

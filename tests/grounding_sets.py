@@ -1,0 +1,90 @@
+"""Tiny sets in the form of those that YOLO-World is pre-trained on."""
+import json
+from pathlib import Path
+from typing import Any, Dict, List
+
+import cv2
+import numpy as np
+from mmdet.datasets import Objects365V1Dataset
+
+SIDE = 64
+CAPTIONS = ('A small red ball beside a box', 'two kites above a red ball',
+            'a box')
+OBJECTS365 = Objects365V1Dataset.METAINFO['classes']
+
+
+def spans_of(caption: str, *words: str) -> List[List[int]]:
+    """Where words stand in a caption, as ``tokens_positive``."""
+    return [[caption.index(w), caption.index(w) + len(w)] for w in words]
+
+
+def _images(root: Path, count: int, **more: Any) -> List[Dict[str, Any]]:
+    (root / 'images').mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(len(more))
+    images = []
+    for number in range(count):
+        name = f'{number}.png'
+        cv2.imwrite(
+            str(root / 'images' / name),
+            rng.integers(0, 256, (SIDE, SIDE + 16, 3), dtype=np.uint8))
+        images.append(
+            dict(id=number, file_name=name, width=SIDE + 16, height=SIDE))
+    return images
+
+
+def _box(number: int, image: int, **more: Any) -> Dict[str, Any]:
+    x, y = 3 * number % 30, 5 * number % 28
+    return dict(
+        id=number, image_id=image, bbox=[x, y, 20, 25], area=500, iscrowd=0,
+        **more)
+
+
+def _write(root: Path, **content: Any) -> Dict[str, Any]:
+    (root / 'ann.json').write_text(json.dumps(content))
+    return dict(
+        data_root=f'{root}/', ann_file='ann.json',
+        data_prefix=dict(img='images/'))
+
+
+def write_mixed(root: Path) -> Dict[str, Any]:
+    """Captions with spans; what the data set's config says of it."""
+    images = _images(root, len(CAPTIONS), caption=True)
+    for image, caption in zip(images, CAPTIONS):
+        image['caption'] = caption
+    first, second, third = CAPTIONS
+    words = [(0, spans_of(first, 'red ball')), (0, spans_of(first, 'box')),
+             (0, spans_of(first, 'red ball')),
+             (1, spans_of(second, 'two', 'above')), (1, spans_of(
+                 second, 'red ball')), (2, spans_of(third, 'a box'))]
+    return _write(
+        root,
+        images=images,
+        annotations=[
+            _box(i, image, tokens_positive=spans, category_id=1)
+            for i, (image, spans) in enumerate(words)
+        ],
+        categories=[dict(id=1, name='object')])
+
+
+def write_general(root: Path) -> Dict[str, Any]:
+    """Phrases spelled out, as those of pseudo-labelled captions."""
+    return _write(
+        root,
+        images=_images(root, 2),
+        annotations=[
+            _box(i, i % 2, tokens=text, category_id=1)
+            for i, text in enumerate(('ball', 'box', 'ball', 'a kite'))
+        ],
+        categories=[dict(id=1, name='object')])
+
+
+def write_objects365(root: Path, count: int = 4) -> Dict[str, Any]:
+    """All 365 categories, in the wrong order as in the public file."""
+    numbers = [int(n) for n in np.random.default_rng(0).permutation(365)]
+    return _write(
+        root,
+        images=_images(root, count),
+        annotations=[
+            _box(i, i % count, category_id=1 + 7 * i) for i in range(3 * count)
+        ],
+        categories=[dict(id=n + 1, name=OBJECTS365[n]) for n in numbers])
