@@ -58,6 +58,7 @@ def detector_cfg(form: str = 'text',
                  num_heads=(16, 16, 32),
                  pretrain_classes: int = 80,
                  block: Optional[dict] = None,
+                 masks: int = 0,
                  **detector) -> dict:
     """Config of a detector in one of its forms.
 
@@ -66,6 +67,7 @@ def detector_cfg(form: str = 'text',
             a folded head under a text-conditioned neck.
         dual (dict, optional): The dual neck's text enhancer.
         block (dict, optional): More arguments of the CSP layers.
+        masks (int): Coefficients of a mask, 0 without masks.
         **detector: More arguments of the detector.
     """
     folded = form != 'text'
@@ -137,6 +139,14 @@ def detector_cfg(form: str = 'text',
             score_thr=0.001,
             nms=dict(type='nms', iou_threshold=0.7),
             max_per_img=300))
+    if masks:
+        rep = 'Rep' if folded else ''
+        cfg['bbox_head']['type'] = f'{rep}YOLOWorldSegHead'
+        head_module.update(
+            type=f'{rep}YOLOWorldSegHeadModule',
+            mask_channels=masks,
+            proto_channels=16)
+        cfg['test_cfg'].update(mask_thr_binary=0.5, fast_test=True)
     cfg.update(detector)
     return cfg
 

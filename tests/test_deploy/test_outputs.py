@@ -7,7 +7,8 @@ from tiny_deploy import SMALL
 
 from yolo_world_rep.deploy import fuse
 from yolo_world_rep.deploy.outputs import as_contract, output_names
-from yolo_world_rep.inference.postprocess import decode, sigmoid
+from yolo_world_rep.inference.postprocess import decode
+from yolo_world_rep.inference.prototypes import sigmoid
 
 STRIDES = (8, 16, 32)
 

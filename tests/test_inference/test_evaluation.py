@@ -106,6 +106,68 @@ def test_perfect_detections_are_perfect(dataset):
     assert math.isnan(scores['AP_large'])
 
 
+class RecallMasks(Recall):
+    """The same with masks: the whole box, or nothing."""
+
+    def __init__(self, answers, share=10.):
+        super().__init__(answers)
+        self.spec = self.spec.with_(mask_channels=1)
+        self.share = share
+
+    def _run(self, images):
+        coefficients = np.full((1, 4, 1), self.share, 'f4')
+        prototypes = np.ones((1, 1, SIZE[0] // 4, SIZE[1] // 4), 'f4')
+        return (*super()._run(images), coefficients, prototypes)
+
+
+def with_masks(path, count=None):
+    """Each box of the truth is a mask, too, or the first so many."""
+    truth = json.loads(path.read_text())
+    for box in truth['annotations'][:count]:
+        x, y, w, h = box['bbox']
+        box['segmentation'] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+    path.write_text(json.dumps(truth))
+
+
+def test_masks_are_judged_beside_boxes(dataset):
+    with_masks(dataset[0])
+    scores = evaluate(Predictor(RecallMasks(PERFECT)), *dataset)
+    assert scores['AP'] == scores['segm_AP'] == pytest.approx(1)
+    assert math.isnan(scores['segm_AP_large'])
+    # Boxes as good, and nothing in them.
+    empty = evaluate(Predictor(RecallMasks(PERFECT, -10.)), *dataset)
+    assert empty['AP'] == pytest.approx(1)
+    assert empty['segm_AP'] == empty['segm_AP50'] == 0
+    fair = evaluate(Predictor(RecallMasks(FAIR)), *dataset)
+    # Boxes with whole pixels and masks of all of them overlap alike.
+    assert fair['segm_AP'] == pytest.approx(fair['AP'])
+    # A model without masks has boxes alone to judge.
+    assert 'segm_AP' not in evaluate(Predictor(Recall(PERFECT)), *dataset)
+
+
+def test_annotations_without_masks_have_no_ap_of_masks(dataset, monkeypatch):
+    said = []
+    monkeypatch.setattr('yolo_world_rep.inference.evaluation.print_log',
+                        lambda text, *_: said.append(text))
+    with_masks(dataset[0], 2)
+    scores = evaluate(Predictor(RecallMasks(PERFECT)), *dataset)
+    assert scores['AP'] == pytest.approx(1)
+    assert 'segm_AP' not in scores
+    assert '3 of 5 annotations have no mask' in said[0]
+
+
+@pytest.mark.parametrize('mask', [[1, 2, 3, 4, 5, 6], [[]], 'polygon',
+                                  dict(counts='x')])
+def test_masks_that_are_none_are_refused(dataset, mask):
+    path, folder = dataset
+    with_masks(path)
+    truth = json.loads(path.read_text())
+    truth['annotations'][1]['segmentation'] = mask
+    path.write_text(json.dumps(truth))
+    with pytest.raises(ValueError, match=r'annotations\[1\] has segmentation'):
+        evaluate(Predictor(RecallMasks(PERFECT)), path, folder)
+
+
 def test_the_figures_are_those_of_pycocotools(dataset):
     scores = evaluate(Predictor(Recall(FAIR)), *dataset)
     ids = [3, 5, 7]

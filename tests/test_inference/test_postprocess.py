@@ -8,10 +8,10 @@ from yolo_world_rep.inference import Spec
 from yolo_world_rep.inference.letterbox import letterbox
 from yolo_world_rep.inference.postprocess import (
     PostProcess,
-    sigmoid,
     suppress,
     to_original,
 )
+from yolo_world_rep.inference.prototypes import sigmoid
 
 SIZE = (96, 160)
 CLASSES = 7

@@ -18,7 +18,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from yolo_world_rep.deploy import fuse
 from yolo_world_rep.deploy.loading import load_detector
 from yolo_world_rep.engine import CheckpointGuardHook
-from yolo_world_rep.inference.from_config import strides_of
 from yolo_world_rep.reparam.state_dict import reparameterize_state_dict
 
 EXACT = 1e-10
@@ -358,8 +357,3 @@ def test_batches_without_masks_are_refused():
 def test_dense_targets_are_refused():
     with pytest.raises(ValueError, match='sparse_targets=False'):
         build('rep_conv', sparse_targets=False)
-
-
-def test_runtimes_of_boxes_refuse_it():
-    with pytest.raises(ValueError, match='has masks'):
-        strides_of(build('rep_conv').bbox_head)

@@ -3,11 +3,12 @@
 NumPy alone. B images, N classes, P cells, K detections.
 """
 from dataclasses import dataclass, field
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import Iterable, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from yolo_world_rep.inference.postprocess import Detections, decode, sigmoid
+from yolo_world_rep.inference.postprocess import Detections, decode
+from yolo_world_rep.inference.prototypes import run_lengths, sigmoid
 from yolo_world_rep.inference.spec import Spec
 
 Arrays = Sequence[np.ndarray]
@@ -17,15 +18,20 @@ class Tolerance(NamedTuple):
     """How far a file may be from the model.
 
     Args:
-        logits (float): Of the logits.
+        logits (float): Of the logits, and of the coefficients and
+            prototypes of masks.
         distances (float): Of the distances, in strides.
         pixels (float): Of the boxes.
         unmatched (float): Share of detections without a counterpart.
+        masks (float): Share of the pixels of masks that may differ: of all
+            together, for a coordinate of a box that is rounded to another
+            pixel adds a line to a mask.
     """
     logits: float = 1e-3
     distances: float = 1e-3
     pixels: float = 0.1
     unmatched: float = 0.0
+    masks: float = 2e-3
 
     @property
     def scores(self) -> float:
@@ -35,7 +41,7 @@ class Tolerance(NamedTuple):
 
 #: Weights rounded to FP16 move logits, boxes and what is just detected.
 TOLERANCES = dict(
-    fp32=Tolerance(), fp16=Tolerance(0.2, 0.2, 3.0, unmatched=0.05))
+    fp32=Tolerance(), fp16=Tolerance(0.2, 0.2, 3.0, 0.05, 0.1))
 # Of boxes that differ by rounding, IoUs differ by less.
 IOU_EDGE = 0.01
 
@@ -67,6 +73,8 @@ class Matching(NamedTuple):
         unmatched (int): Of both, without a counterpart.
         at_edge (int): Unmatched for a threshold that is as near as the
             tolerance, not among ``unmatched``.
+        mask_union (int): Pixels in either mask of a pair, of all pairs.
+        mask_differ (int): Pixels in one of them only.
         pixels (float): Largest difference of a coordinate of a pair.
         scores (float): Largest difference of the scores of a pair.
     """
@@ -74,6 +82,8 @@ class Matching(NamedTuple):
     found: int = 0
     unmatched: int = 0
     at_edge: int = 0
+    mask_union: int = 0
+    mask_differ: int = 0
     pixels: float = 0.0
     scores: float = 0.0
 
@@ -81,8 +91,8 @@ class Matching(NamedTuple):
             self, other: 'Matching') -> 'Matching':
         """Of more images."""
         return Matching(
-            *(a + b for a, b in zip(self[:4], other[:4])),
-            *(max(a, b) for a, b in zip(self[4:], other[4:])))
+            *(a + b for a, b in zip(self[:6], other[:6])),
+            *(max(a, b) for a, b in zip(self[6:], other[6:])))
 
 
 @dataclass
@@ -130,6 +140,12 @@ def _worst(found: Arrays, expected: Arrays) -> float:
         ]))
 
 
+def _of_cells(levels: Arrays) -> np.ndarray:
+    """Levels (B, C, h, w) to (B, P, C)."""
+    return np.concatenate([x.reshape(*x.shape[:2], -1) for x in levels],
+                          2).transpose(0, 2, 1)
+
+
 def compare_outputs(found: Arrays, raw: Arrays, spec: Spec,
                     tolerance: Tolerance) -> List[Difference]:
     """A file's outputs against the model's logits and distances.
@@ -141,32 +157,48 @@ def compare_outputs(found: Arrays, raw: Arrays, spec: Spec,
         tolerance (Tolerance): What is allowed.
 
     Returns:
-        list[Difference]: Empty for 'nms', which has no tensor in common.
+        list[Difference]: Of 'nms', which has nothing else in common, that
+        of the prototypes alone.
     """
     levels = len(spec.strides)
-    logits, distances = raw[:levels], raw[levels:]
+    logits, distances, coefficients = (
+        raw[start:start + levels] for start in range(0, 3 * levels, levels))
+    of_masks = [
+        Difference('prototypes of masks', _worst(found[-1:], raw[-1:]),
+                   tolerance.logits)
+    ] if spec.mask_channels else []
     if spec.contract == 'raw':
+        if of_masks:
+            of_masks.insert(
+                0,
+                Difference('coefficients of masks',
+                           _worst(found[2 * levels:3 * levels], coefficients),
+                           tolerance.logits))
         return [
             Difference('logits', _worst(found[:levels], logits),
                        tolerance.logits),
             Difference('distances, strides',
-                       _worst(found[levels:], distances),
-                       tolerance.distances)
+                       _worst(found[levels:2 * levels], distances),
+                       tolerance.distances), *of_masks
         ]
     if spec.contract == 'nms':
-        return []
+        return of_masks
     boxes_BP4 = np.stack([
         decode([level[image] for level in distances], spec.strides)
         for image in range(len(distances[0]))
     ])
-    scores_BPN = sigmoid(
-        np.concatenate([x.reshape(*x.shape[:2], -1) for x in logits],
-                       2)).transpose(0, 2, 1)
+    scores_BPN = sigmoid(_of_cells(logits))
+    if of_masks:
+        of_masks.insert(
+            0,
+            Difference('coefficients of masks',
+                       _worst(found[2:3], [_of_cells(coefficients)]),
+                       tolerance.logits))
     return [
-        Difference('scores of all cells', _worst(found[1:], [scores_BPN]),
+        Difference('scores of all cells', _worst(found[1:2], [scores_BPN]),
                    tolerance.scores),
         Difference('boxes of all cells, px', _worst(found[:1], [boxes_BP4]),
-                   tolerance.distances * max(spec.strides))
+                   tolerance.distances * max(spec.strides)), *of_masks
     ]
 
 
@@ -190,8 +222,7 @@ def ious(box: np.ndarray, others_K4: np.ndarray) -> np.ndarray:
 
 def above(detections: Detections, threshold: float) -> Detections:
     """Those with higher scores."""
-    keep = detections.scores > threshold
-    return Detections(*(values[keep] for values in detections))
+    return detections.take(detections.scores > threshold)
 
 
 def pair_up(one: Detections, other: Detections,
@@ -199,7 +230,7 @@ def pair_up(one: Detections, other: Detections,
     """Indices of detections of the same label, score and place."""
     free = np.ones(len(other.scores), bool)
     pairs = []
-    for index, (box, score, label) in enumerate(zip(*one)):
+    for index, (box, score, label) in enumerate(zip(*one[:3])):
         fits = np.flatnonzero(free & (other.labels == label) & (
             np.abs(other.scores - score) <= tolerance.scores))
         if not len(fits):
@@ -215,7 +246,7 @@ def pair_up(one: Detections, other: Detections,
 def _at_edge(index: int, own: Detections, other: Detections, spec: Spec,
              threshold: float, tolerance: Tolerance) -> bool:
     """Whether rounding may have decided that a detection is there."""
-    box, score, label = (values[index] for values in own)
+    box, score, label = (values[index] for values in own[:3])
     if score - threshold <= tolerance.scores:
         return True
     # Cut off, as the other has as many as are kept, and none is worse.
@@ -232,8 +263,22 @@ def _at_edge(index: int, own: Detections, other: Detections, spec: Spec,
     return False
 
 
+def _compare_masks(pairs: Iterable[Tuple[bytes, bytes]],
+                   shape: Tuple[int, int]) -> Tuple[int, int]:
+    """Pixels in either mask, and in one only, of pairs of masks."""
+    from pycocotools import mask as coco
+    union = differ = 0
+    for pair in pairs:
+        both = [run_lengths(counts, shape) for counts in pair]
+        inside = int(coco.area(coco.merge(both, intersect=True)))
+        total = int(coco.area(coco.merge(both)))
+        union, differ = union + total, differ + total - inside
+    return union, differ
+
+
 def match(expected: Detections, found: Detections, spec: Spec,
-          threshold: float, tolerance: Tolerance) -> Matching:
+          threshold: float, tolerance: Tolerance,
+          shape: Tuple[int, int] = (0, 0)) -> Matching:
     """Pair the detections of an image.
 
     A detection without a counterpart is excused where its score, or its
@@ -245,6 +290,7 @@ def match(expected: Detections, found: Detections, spec: Spec,
         spec (Spec): Thresholds of the suppression.
         threshold (float): Of the scores.
         tolerance (Tolerance): What is the same.
+        shape (tuple[int, int]): Height and width of the image, for masks.
     """
     pairs = pair_up(expected, found, tolerance)
     unmatched = at_edge = 0
@@ -256,8 +302,12 @@ def match(expected: Detections, found: Detections, spec: Spec,
             unmatched += not edge
     one, two = (list(indices) for indices in zip(*pairs)) if pairs else ([],
                                                                           [])
+    masks = (0, 0)
+    if expected.masks is not None and found.masks is not None:
+        masks = _compare_masks(
+            zip(expected.masks[one], found.masks[two]), shape)
     return Matching(
-        len(expected.scores), len(found.scores), unmatched, at_edge,
+        len(expected.scores), len(found.scores), unmatched, at_edge, *masks,
         float(np.abs(expected.boxes[one] - found.boxes[two]).max(initial=0)),
         float(
             np.abs(expected.scores[one] - found.scores[two]).max(initial=0)))

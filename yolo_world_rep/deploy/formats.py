@@ -14,7 +14,7 @@ from yolo_world_rep.utils.files import locked, remove_empty
 
 from . import onnx_file
 from .outputs import as_contract, output_names
-from .suppression import INPUTS, add_suppression
+from .suppression import add_suppression, inputs_of
 
 if TYPE_CHECKING:
     import onnx
@@ -97,9 +97,10 @@ def build_onnx(detector: nn.Module, spec: Spec,
     if spec.contract != 'nms':
         return onnx_file.to_onnx(
             as_contract(detector, spec.contract), spec,
-            output_names(spec.contract, spec.strides), opset)
+            output_names(spec.contract, spec.strides,
+                         bool(spec.mask_channels)), opset)
     decoded = onnx_file.to_onnx(
-        as_contract(detector, 'decoded'), spec, INPUTS, opset)
+        as_contract(detector, 'decoded'), spec, inputs_of(spec), opset)
     return add_suppression(decoded, spec)
 
 

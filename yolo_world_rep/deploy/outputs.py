@@ -5,29 +5,32 @@ import torch
 from torch import Tensor, nn
 
 
-def output_names(contract: str, strides: Sequence[int]) -> List[str]:
+def output_names(contract: str, strides: Sequence[int],
+                 masks: bool = False) -> List[str]:
     """Names of a file's outputs, in the order of its contract.
 
     Args:
         contract (str): See :class:`yolo_world_rep.inference.spec.Spec`.
         strides (Sequence[int]): Of the levels.
+        masks (bool): Whether the model has masks. Defaults to False.
     """
     if contract == 'raw':
-        return [
-            f'{kind}_{stride}' for kind in ('logits', 'distances')
-            for stride in strides
-        ]
+        kinds = ['logits', 'distances'] + ['coefficients'] * masks
+        names = [f'{kind}_{stride}' for kind in kinds for stride in strides]
+        return names + ['prototypes'] * masks
     return dict(
         decoded=['boxes', 'scores'],
-        nms=['num_dets', 'boxes', 'scores', 'labels'])[contract]
+        nms=['num_dets', 'boxes', 'scores', 'labels'])[contract] + [
+            'coefficients', 'prototypes'] * masks
 
 
 class RawOutputs(nn.Module):
-    """Logits and distances of each level.
+    """Logits and distances of each level; coefficients and prototypes.
 
-    The distances are those of mmyolo's head module, by operators that
-    runtimes do without moving the data around: the expectation of the
-    distribution is a product from the left.
+    The last two are of a model with masks. The distances are those of
+    mmyolo's head module, by operators that runtimes do without moving the
+    data around: the expectation of the distribution is a product from the
+    left.
 
     Args:
         detector (nn.Module): A folded detector, fused or not; it is put
@@ -68,15 +71,20 @@ class RawOutputs(nn.Module):
             2, (height, width))
 
     def forward(self, images: Tensor) -> Tuple[Tensor, ...]:
-        """(B, 3, H, W) -> logits of each level, distances of each level."""
+        """(B, 3, H, W) -> as the raw contract of the specification."""
         module = self.detector.bbox_head.head_module
         features = self.detector.extract_feat(images)
         logits, distances = [], []
+        masks: List[Tensor] = []
         for level, feature in enumerate(features):
             logits.append(module.cls_contrasts[level](
                 module.cls_preds[level](feature), None))
             distances.append(self.distances(module.reg_preds[level](feature)))
-        return (*logits, *distances)
+            if hasattr(module, 'seg_preds'):
+                masks.append(module.seg_preds[level](feature))
+        if masks:
+            masks.append(module.proto_pred(features[0]))
+        return (*logits, *distances, *masks)
 
 
 def cell_centres(height: int, width: int, stride: int,
@@ -92,6 +100,8 @@ def cell_centres(height: int, width: int, stride: int,
 class DecodedOutputs(nn.Module):
     """Boxes (B, P, 4) in pixels and scores (B, P, N) of all cells.
 
+    With masks, their coefficients (B, P, M) and the prototypes, too.
+
     Args:
         raw (RawOutputs): What they are made of.
     """
@@ -100,10 +110,10 @@ class DecodedOutputs(nn.Module):
         super().__init__()
         self.raw = raw
 
-    def forward(self, images: Tensor) -> Tuple[Tensor, Tensor]:
-        """(B, 3, H, W) -> boxes and scores."""
+    def forward(self, images: Tensor) -> Tuple[Tensor, ...]:
+        """(B, 3, H, W) -> as the decoded contract of the specification."""
         outputs = self.raw(images)
-        count = len(outputs) // 2
+        count = len(self.raw.strides)
         boxes, logits = [], []
         for logit, distance, stride in zip(outputs[:count], outputs[count:],
                                            self.raw.strides):
@@ -113,8 +123,13 @@ class DecodedOutputs(nn.Module):
             boxes.append(
                 torch.cat([centre - near, centre + far], 1).flatten(2))
             logits.append(logit.flatten(2))
-        return (torch.cat(boxes, 2).transpose(1, 2),
-                torch.cat(logits, 2).sigmoid().transpose(1, 2))
+        found = (torch.cat(boxes, 2).transpose(1, 2),
+                 torch.cat(logits, 2).sigmoid().transpose(1, 2))
+        if len(outputs) == 2 * count:
+            return found
+        coefficients = torch.cat(
+            [level.flatten(2) for level in outputs[2 * count:-1]], 2)
+        return (*found, coefficients.transpose(1, 2), outputs[-1])
 
 
 def as_contract(detector: nn.Module, contract: str) -> nn.Module:

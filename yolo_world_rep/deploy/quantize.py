@@ -272,7 +272,8 @@ def average_precision(path: PathLike, annotations: PathLike,
     from yolo_world_rep.inference.predictor import Predictor
     with Predictor(path, threads=threads) as predictor:
         scores = evaluate(predictor, annotations, images)
-    return 100 * scores['AP'], scores['images']
+    # Of masks, where there are some: they need the boxes, too.
+    return 100 * scores.get('segm_AP', scores['AP']), scores['images']
 
 
 def judge(scores: Scores, max_ap_drop: float) -> None:

@@ -16,8 +16,10 @@ from torch import nn
 
 from yolo_world_rep.datasets.shapes import all_pairs, make_scene
 from yolo_world_rep.engine.variables import type_name
+from yolo_world_rep.inference.backends.pytorch import flat_outputs
 from yolo_world_rep.inference.from_config import test_dataset
 from yolo_world_rep.inference.postprocess import Detections
+from yolo_world_rep.inference.prototypes import encode_mask
 
 # They want files, and add nothing to an image.
 FROM_FILES = ('LoadImageFromFile', 'LoadAnnotations')
@@ -27,8 +29,7 @@ class Found(NamedTuple):
     """Of one image.
 
     Args:
-        raw (list[np.ndarray]): Logits and distances of each level, with a
-            batch of 1.
+        raw (list[np.ndarray]): As of the 'raw' contract, with a batch of 1.
         detections (Detections): In pixels of the image.
     """
     raw: List[np.ndarray]
@@ -93,7 +94,7 @@ class Reference:
         """
         data = self._prepared(image)
         head = self.model.bbox_head
-        logits, distances = self.model(data['inputs'], mode='tensor')[:2]
+        outputs = self.model(data['inputs'], mode='tensor')
         test_cfg = copy.deepcopy(head.test_cfg)
         if threshold is not None:
             test_cfg.score_thr = threshold
@@ -101,12 +102,15 @@ class Reference:
             # mmdet's grids of points.
             warnings.filterwarnings('ignore', message='torch.meshgrid')
             found, = head.predict_by_feat(
-                logits,
-                distances,
+                *outputs,
                 batch_img_metas=[data['data_samples'][0].metainfo],
                 cfg=test_cfg,
                 rescale=True)
+        masks = None
+        if 'masks' in found:
+            masks = np.empty(len(found), object)
+            masks[:] = [encode_mask(mask.numpy()) for mask in found.masks]
         return Found(
-            [level.numpy() for level in (*logits, *distances)],
+            flat_outputs(outputs),
             Detections(found.bboxes.numpy(), found.scores.numpy(),
-                       found.labels.numpy()))
+                       found.labels.numpy(), masks))

@@ -2,7 +2,7 @@
 
 It is written in ONNX's own notation, since no module of torch has it.
 """
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Tuple
 
 from yolo_world_rep.inference.spec import Spec
 
@@ -10,14 +10,17 @@ if TYPE_CHECKING:
     import onnx
 
 INPUTS = ('cell_boxes', 'cell_scores')
+COEFFICIENTS = 'cell_coefficients'
 
 # B images, P cells, N classes, K detections, S survivors in all images.
 # Scores that take no part become 0, which is above no threshold.
 HEAD = """
 <ir_version: {ir_version}, opset_import: ["": {opset}]>
-suppression (float[{batch}, P, 4] all_boxes, float[{batch}, P, N] all_scores)
+suppression (float[{batch}, P, 4] all_boxes, float[{batch}, P, N] all_scores
+             {coefficients_in})
     => (int64[{batch}, 1] num_dets, float[{batch}, {limit}, 4] boxes,
-        float[{batch}, {limit}] scores, int64[{batch}, {limit}] labels)
+        float[{batch}, {limit}] scores, int64[{batch}, {limit}] labels
+        {coefficients_out})
 {{
     zero = Constant<value_int=0>()
     one = Constant<value_int=1>()
@@ -97,8 +100,23 @@ TAIL = """
     boxes = Where(found_BK1, top_box, none)
     scores = Where(found, top, none)
     labels = Where(found, top_label, minus_one)
-}}
 """
+
+# The coefficients of the masks go where the boxes go.
+MASKS = """
+    picked_coefficients = GatherND(all_coefficients, place_S2)
+    coefficients_shape = Constant<value_ints=[{limit}, {masks}]>()
+    no_coefficients = Expand(none, coefficients_shape)
+    padded_coefficients = Concat<axis=0>(picked_coefficients, no_coefficients)
+    top_coefficients = Gather<axis=0>(padded_coefficients, top_place)
+    coefficients = Where(found_BK1, top_coefficients, none)
+"""
+
+
+def inputs_of(spec: Spec) -> Tuple[str, ...]:
+    """Names of what comes before the suppression, in its order."""
+    return (*INPUTS, COEFFICIENTS, 'prototypes') if spec.mask_channels else (
+        INPUTS)
 
 
 def suppression_text(spec: Spec, num_cells: int, ir_version: int,
@@ -121,7 +139,18 @@ def suppression_text(spec: Spec, num_cells: int, ir_version: int,
     if not num_cells or num_candidates > spec.nms_pre:
         parts.append(CAPPED.replace('{scores}', scores))
         scores = 'capped'
-    return ''.join([*parts, TAIL]).format(
+    parts.append(TAIL)
+    coefficients = dict(coefficients_in='', coefficients_out='')
+    if spec.mask_channels:
+        parts.append(MASKS)
+        coefficients = dict(
+            coefficients_in=', float[{batch}, P, {masks}] all_coefficients',
+            coefficients_out=', float[{batch}, {limit}, {masks}] coefficients')
+    text = ''.join([*parts, '}}'])
+    for name, value in coefficients.items():
+        text = text.replace(f'{{{name}}}', value)
+    return text.format(
+        masks=spec.mask_channels,
         ir_version=ir_version,
         opset=opset,
         batch='batch' if spec.batch is None else spec.batch,
@@ -134,10 +163,11 @@ def suppression_text(spec: Spec, num_cells: int, ir_version: int,
 
 def add_suppression(decoded: 'onnx.ModelProto',
                     spec: Spec) -> 'onnx.ModelProto':
-    """A model with outputs :data:`INPUTS`, of 'decoded', to one of 'nms'.
+    """A model with outputs :func:`inputs_of`, of 'decoded', to one of 'nms'.
 
     Args:
-        decoded (onnx.ModelProto): Boxes and scores of all cells.
+        decoded (onnx.ModelProto): Boxes and scores of all cells; with
+            masks, coefficients and prototypes, which stay the last output.
         spec (Spec): The thresholds.
     """
     import onnx
@@ -153,7 +183,14 @@ def add_suppression(decoded: 'onnx.ModelProto',
     merged = onnx.compose.merge_models(
         decoded,
         suppression,
-        io_map=list(zip(INPUTS, ('all_boxes', 'all_scores'))))
+        io_map=list(
+            zip(inputs_of(spec)[:3],
+                ('all_boxes', 'all_scores', 'all_coefficients'))))
+    if spec.mask_channels:
+        first, *others = merged.graph.output  # the prototypes
+        outputs = [*others, first]
+        del merged.graph.output[:]
+        merged.graph.output.extend(outputs)
     # It lists the operator sets of both. ONNX wants a domain once, and the
     # quantizer of ONNX Runtime insists on it.
     del merged.opset_import[:]

@@ -61,10 +61,6 @@ def _run_file(backend: Backend, size: Tuple[int, int],
     return outputs, detections
 
 
-def _first(detections: Detections, count: int) -> Detections:
-    return Detections(*(values[:count] for values in detections))
-
-
 def _compare_sizes(backend: Backend, references: Sequence[Tuple[tuple, list]],
                    images: Sequence[np.ndarray], threshold: float,
                    limit: Optional[int],
@@ -72,22 +68,30 @@ def _compare_sizes(backend: Backend, references: Sequence[Tuple[tuple, list]],
     spec, lines, matching = backend.spec, [], Matching()
     for size, found in references:
         outputs, detections = _run_file(backend, size, images)
-        for one, output, own in zip(found, outputs, detections):
+        for one, output, own, image in zip(found, outputs, detections,
+                                           images):
             lines.append(compare_outputs(output, one.raw, spec, tolerance))
             expected, own = (
-                _first(above(each, threshold), limit or spec.max_detections)
+                above(each, threshold).take(
+                    slice(limit or spec.max_detections))
                 for each in (one.detections, own))
             capped = spec.with_(
                 max_detections=min(limit or spec.max_detections,
                                    spec.max_detections))
-            matching += match(expected, own, capped, threshold, tolerance)
+            matching += match(expected, own, capped, threshold, tolerance,
+                              image.shape[:2])
     return merge(lines), matching
 
 
 def _judge(lines: List[Difference], matching: Matching,
-           tolerance: Tolerance) -> List[Difference]:
+           tolerance: Tolerance, masks: bool) -> List[Difference]:
     total = matching.expected + matching.found
-    return lines + [
+    of_masks = [
+        Difference('pixels of masks that differ, share',
+                   matching.mask_differ / max(matching.mask_union, 1),
+                   tolerance.masks)
+    ] if masks else []
+    return lines + of_masks + [
         Difference('boxes of detections, px', matching.pixels,
                    tolerance.pixels),
         Difference('scores of detections', matching.scores,
@@ -181,8 +185,9 @@ class Verification:
                                              self.images, self.threshold,
                                              self.limit, tolerance)
             return Report(backend.name, backend.precision, len(self.images),
-                          self.threshold, _judge(lines, matching, tolerance),
-                          matching, list(self.notes))
+                          self.threshold, _judge(lines, matching, tolerance,
+                                                 bool(self.spec.mask_channels)
+                                                 ), matching, list(self.notes))
 
     def _check_metadata(self, found: Spec) -> None:
         expected = self.spec

@@ -1,10 +1,12 @@
 """Average precision of any detector, through the one way to run it."""
 import contextlib
 import io
+import logging
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
+from mmengine.logging import print_log
 
 from yolo_world_rep.engine.classes import name_differences
 from yolo_world_rep.utils.files import PathLike
@@ -12,6 +14,14 @@ from yolo_world_rep.utils.files import PathLike
 from .predictor import Predictor
 
 Rows = List[Dict[str, Any]]
+#: Of a table, as arguments of :func:`mean_precision`.
+FIGURES: Dict[str, Dict[str, Any]] = dict(
+    AP={},
+    AP50=dict(iou=0.5),
+    AP75=dict(iou=0.75),
+    AP_small=dict(area=1),
+    AP_medium=dict(area=2),
+    AP_large=dict(area=3))
 
 
 def quiet_coco(annotation_file: PathLike) -> Any:
@@ -50,13 +60,16 @@ def quiet_coco(annotation_file: PathLike) -> Any:
     return truth
 
 
-def precision_table(truth: Any, rows: Rows) -> Optional[np.ndarray]:
-    """Precisions of COCO's evaluation of boxes.
+def precision_table(truth: Any, rows: Rows,
+                    kind: str = 'bbox') -> Optional[np.ndarray]:
+    """Precisions of COCO's evaluation.
 
     Args:
         truth (COCO): What is there.
         rows (list[dict]): What was found, as of
             :meth:`~.results.Result.to_coco`.
+        kind (str): ``'bbox'`` or ``'segm'``, boxes or masks.
+            Defaults to ``'bbox'``.
 
     Returns:
         np.ndarray | None: (IoU thresholds 0.5 to 0.95, recalls, categories
@@ -66,8 +79,12 @@ def precision_table(truth: Any, rows: Rows) -> Optional[np.ndarray]:
     from pycocotools.cocoeval import COCOeval
     if not rows:  # which pycocotools does not take
         return None
+    if kind == 'segm':
+        # With boxes, their sizes would count and not those of the masks.
+        rows = [{name: value for name, value in row.items() if name != 'bbox'}
+                for row in rows]
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(truth, truth.loadRes(rows), 'bbox')
+        evaluation = COCOeval(truth, truth.loadRes(rows), kind)
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation.eval['precision']
@@ -99,6 +116,45 @@ def mean_precision(table: Optional[np.ndarray],
         values = values[[round((iou - 0.5) / 0.05)]]
     values = values[values > -1]
     return float(values.mean()) if values.size else float('nan')
+
+
+def mean_precisions(table: Optional[np.ndarray],
+                    prefix: str = '') -> Dict[str, float]:
+    """COCO's six figures of a table, by their names with a prefix."""
+    return {
+        f'{prefix}{name}': mean_precision(table, **options)
+        for name, options in FIGURES.items()
+    }
+
+
+def masks_of_truth(truth: Any, annotation_file: PathLike) -> bool:
+    """Whether the annotations have masks that found ones are compared with.
+
+    Where some of them have none, this is said, and none is compared.
+
+    Raises:
+        ValueError: If a mask is in none of COCO's forms.
+    """
+    from pycocotools import mask as coco
+    boxes = truth.dataset['annotations']
+    bare = sum(not box.get('segmentation') for box in boxes)
+    if bare:
+        print_log(
+            f'annotations {annotation_file}: {bare} of {len(boxes)} '
+            f'annotations have no mask (segmentation), so the AP of masks is '
+            f'not computed.', 'current', logging.WARNING)
+        return False
+    for place, box in enumerate(boxes):
+        try:
+            coco.area(truth.annToRLE(box))
+        except Exception as error:  # of many kinds, by what it is
+            raise ValueError(
+                f'annotations {annotation_file}: annotations[{place}] has '
+                f'segmentation={repr(box["segmentation"])[:80]}; expected a '
+                f'list of polygons [[x1, y1, x2, y2, x3, y3, ...], ...] or '
+                f'run lengths, in an image with width and height.'
+            ) from error
+    return True
 
 
 def category_ids(truth: Any, names: Sequence[str],
@@ -144,9 +200,10 @@ def evaluate(predictor: Predictor,
 
     Returns:
         dict: ``AP``, ``AP50``, ``AP75``, ``AP_small``, ``AP_medium`` and
-        ``AP_large``, 0..1, NaN where there is nothing of that size;
-        ``images`` and ``detections``, their numbers; perhaps
-        ``per_class``, AP by name.
+        ``AP_large``, 0..1, NaN where there is nothing of that size; the
+        same of the masks with ``segm_`` before, where model and
+        annotations have some; ``images`` and ``detections``, their
+        numbers; perhaps ``per_class``, AP of boxes by name.
 
     Raises:
         ValueError: If the file cannot be read, has other classes, or an
@@ -162,18 +219,20 @@ def evaluate(predictor: Predictor,
     if missing:
         raise ValueError(f'images {images}: {len(missing)} of {len(paths)} '
                          f'are missing, such as {missing[0]}.')
+    masks = bool(predictor.spec.mask_channels) and masks_of_truth(
+        truth, annotation_file)
     rows: Rows = []
     for entry, result in zip(entries, predictor.stream(paths)):
         rows += result.to_coco(entry['id'], ids)
         on_image()
+    scores: Dict[str, Any] = {}
+    if masks:
+        scores.update(
+            mean_precisions(precision_table(truth, rows, 'segm'), 'segm_'))
     table = precision_table(truth, rows)
-    scores: Dict[str, Any] = dict(
-        AP=mean_precision(table),
-        AP50=mean_precision(table, iou=0.5),
-        AP75=mean_precision(table, iou=0.75),
-        AP_small=mean_precision(table, area=1),
-        AP_medium=mean_precision(table, area=2),
-        AP_large=mean_precision(table, area=3),
+    scores = dict(
+        mean_precisions(table),
+        **scores,
         images=len(entries),
         detections=len(rows))
     if per_class:

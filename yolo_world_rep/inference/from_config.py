@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
-from mmyolo.models.dense_heads import YOLOv5InsHead, YOLOv8Head
+from mmyolo.models.dense_heads import YOLOv8Head
 from mmyolo.registry import DATASETS
 from torch import nn
 
@@ -58,7 +58,10 @@ POST = dict(
     max_per_img=None,
     # Of YOLOv5's heads; it filters before the suppression when it is set.
     min_bbox_size=(-1, ),
-    yolox_style=(False, ))
+    yolox_style=(False, ),
+    # Of heads with masks.
+    mask_thr_binary=None,
+    fast_test=None)
 NMS = dict(
     type=('nms', ),
     iou_threshold=None,
@@ -215,6 +218,29 @@ def post_processing_of(test_cfg: Mapping[str, Any]) -> Dict[str, Any]:
         max_detections=int(test_cfg['max_per_img']))
 
 
+def masks_of(head: nn.Module) -> Dict[str, Any]:
+    """What a head says of its masks, nothing where it has none.
+
+    Raises:
+        ValueError: If ``test_cfg`` has no threshold, or asks for masks that
+            are cut at it before they are enlarged.
+    """
+    count = getattr(head.head_module, 'mask_channels', 0)
+    if not count:
+        return {}
+    cfg = head.test_cfg
+    if cfg.get('mask_thr_binary') is None or not cfg.get('fast_test'):
+        raise ValueError(
+            f'model.test_cfg: mask_thr_binary='
+            f'{cfg.get("mask_thr_binary")} and fast_test='
+            f'{cfg.get("fast_test", False)}; expected a number and True: '
+            f'masks are enlarged before they are cut. Add --cfg-options '
+            f'model.test_cfg.mask_thr_binary=0.5 '
+            f'model.test_cfg.fast_test=True.')
+    return dict(
+        mask_channels=int(count), mask_threshold=float(cfg['mask_thr_binary']))
+
+
 def strides_of(head: nn.Module) -> Tuple[int, ...]:
     """The strides of a head that decodes as YOLOv8's.
 
@@ -224,10 +250,6 @@ def strides_of(head: nn.Module) -> Tuple[int, ...]:
     if not isinstance(head, YOLOv8Head):
         raise ValueError(f'bbox_head is a {type(head).__name__}; expected '
                          f'YOLOv8Head or one of ours.')
-    if isinstance(head, YOLOv5InsHead):
-        raise ValueError(f'bbox_head is a {type(head).__name__}, which has '
-                         f'masks; expected a head of boxes alone. For masks '
-                         f'use yolo-world-rep test or mmdet\'s inference.')
     offset = getattr(head.prior_generator, 'offset', None)
     coder = type(head.bbox_coder).__name__
     if offset != 0.5 or coder != 'DistancePointBBoxCoder':
@@ -369,4 +391,5 @@ def spec_of_config(cfg: Config, model: nn.Module) -> Spec:
         strides=strides,
         **box,
         **normalisation_of(model.data_preprocessor),
-        **post_processing_of(head.test_cfg))
+        **post_processing_of(head.test_cfg),
+        **masks_of(head))

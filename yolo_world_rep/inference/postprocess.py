@@ -5,11 +5,12 @@ The numbers are those of mmyolo's YOLOv8 head, by NumPy alone.
 Shape suffixes: N classes, P cells of all levels, C candidates, K detections.
 """
 import math
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from .letterbox import Placement
+from .prototypes import encoded_masks, sigmoid
 from .spec import Spec
 
 # Candidates looked at together by the suppression.
@@ -24,16 +25,18 @@ class Detections(NamedTuple):
             pixels of the original image.
         scores (np.ndarray): (K, ), float32.
         labels (np.ndarray): (K, ), int64.
+        masks (np.ndarray, optional): (K, ), run lengths, see
+            :mod:`.prototypes`; None of a model without masks.
     """
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
+    masks: Optional[np.ndarray] = None
 
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + e^-x), without overflow."""
-    tail = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, tail) / (1 + tail)
+    def take(self, chosen: Any) -> 'Detections':
+        """Some of them, by indices, booleans or a slice."""
+        return Detections(*(None if values is None else values[chosen]
+                            for values in self))
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray,
@@ -230,25 +233,50 @@ class PostProcess:
                 raise ValueError(f'the model says that it found {count}, and '
                                  f'gives {len(outputs[1])} boxes. Export it '
                                  f'again.')
-            boxes, scores, labels = (output[:count] for output in outputs[1:])
-            chosen = np.flatnonzero(scores > threshold)
-            boxes = to_original(boxes[chosen].astype(np.float32), placement)
+            inside, scores, labels = (output[:count]
+                                      for output in outputs[1:4])
+            chosen = rows = np.flatnonzero(scores > threshold)
+            inside = inside[chosen].astype(np.float32)
+            boxes = to_original(inside, placement)
             _require_sound(boxes, scores[chosen], labels[chosen],
                            spec.num_classes)
         else:
-            boxes, scores, labels, cells = self._scored(outputs)
+            inside, scores, labels, cells = self._scored(outputs)
             order = best(scores, spec.nms_pre)
-            scores, labels = scores[order], labels[order]
-            boxes = to_original(boxes[cells[order]].astype(np.float32),
-                                placement)
+            scores, labels, cells = (values[order]
+                                     for values in (scores, labels, cells))
+            inside = inside[cells].astype(np.float32)
+            boxes = to_original(inside, placement)
             _require_sound(boxes, scores, labels, spec.num_classes)
             with np.errstate(over='ignore', invalid='ignore'):
                 chosen = suppress(boxes, scores, labels, spec.iou_threshold,
                                   spec.max_detections)
-            boxes = boxes[chosen]
+            boxes, inside = boxes[chosen], inside[chosen]
+            rows = cells[chosen]
         return Detections(
             _clipped(boxes, placement), scores[chosen].astype(np.float32),
-            labels[chosen].astype(np.int64))
+            labels[chosen].astype(np.int64),
+            self._masks(outputs, rows, inside, placement)
+            if spec.mask_channels else None)
+
+    def _masks(self, outputs: Sequence[np.ndarray], rows: np.ndarray,
+               boxes: np.ndarray, placement: Placement) -> np.ndarray:
+        """Of detections: rows of the coefficients, boxes in the input."""
+        spec, levels = self.spec, len(self.spec.strides)
+        if spec.contract == 'raw':
+            coefficients = np.concatenate([
+                level.reshape(len(level), -1)
+                for level in outputs[2 * levels:3 * levels]
+            ], 1).T[rows]
+        else:
+            coefficients = outputs[-2][rows]
+        if not (np.isfinite(coefficients).all()
+                and np.isfinite(outputs[-1]).all()):
+            raise ValueError('the model gives masks of what is no finite '
+                             'number: its weights are damaged, or its '
+                             'training diverged.')
+        return encoded_masks(coefficients, outputs[-1], boxes, placement,
+                             spec.mask_stride, spec.mask_threshold)
 
     def _scored(self, outputs: Sequence[np.ndarray]
                 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -259,6 +287,6 @@ class PostProcess:
             return (decode(outputs[levels:], spec.strides),
                     *_cells_of_raw(outputs[:levels], threshold,
                                    spec.multi_label))
-        boxes, scores_PN = outputs
+        boxes, scores_PN = outputs[:2]
         labels, cells = _candidates(scores_PN.T, threshold, spec.multi_label)
         return boxes, scores_PN[cells, labels], labels, cells

@@ -268,10 +268,10 @@ class Predictor:
     def _result(self, loaded: _Loaded, found: Detections) -> Result:
         if self.kept is not None:
             chosen = np.isin(found.labels, self.kept)
-            found = Detections(*(values[chosen] for values in found))
-        return Result(*found, self.names, loaded.placement.shape,
+            found = found.take(chosen)
+        return Result(*found[:3], self.names, loaded.placement.shape,
                       loaded.item.path, loaded.item.frame,
-                      loaded.item.index, loaded.pixels)
+                      loaded.item.index, loaded.pixels, found.masks)
 
 
 def input_size(spec: Any, size: Optional[Tuple[int, int]]) -> Optional[tuple]:

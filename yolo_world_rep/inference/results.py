@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
+from .prototypes import decode_mask, run_lengths
 from .sources import as_bgr, read_image
 
 # Colours of Okabe and Ito, which most colour-blind people tell apart; RGB.
@@ -35,6 +36,8 @@ class Result:
         frame (int, optional): Its number in the video.
         index (int): Its place among the images given, from 0.
         pixels (Any): The image where it is not read from ``path``.
+        encoded_masks (np.ndarray, optional): (K, ), COCO's compressed run
+            lengths; None of a model without masks.
     """
     boxes: np.ndarray
     scores: np.ndarray
@@ -45,6 +48,7 @@ class Result:
     frame: Optional[int] = None
     index: int = 0
     pixels: Any = None
+    encoded_masks: Optional[np.ndarray] = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -68,6 +72,16 @@ class Result:
         return [self.names[label] for label in self.labels]
 
     @property
+    def masks(self) -> Optional[np.ndarray]:
+        """(K, height, width), booleans; None of a model without masks."""
+        if self.encoded_masks is None:
+            return None
+        bitmaps = np.zeros((len(self), *self.shape), bool)
+        for index, counts in enumerate(self.encoded_masks):
+            bitmaps[index] = decode_mask(counts, self.shape)
+        return bitmaps
+
+    @property
     def image(self) -> np.ndarray:
         """The image, (h, w, 3), uint8, BGR; read again if need be.
 
@@ -83,10 +97,14 @@ class Result:
         return read_image(self.path)
 
     def plot(self) -> np.ndarray:
-        """The image with boxes, names and scores, (h, w, 3), uint8, BGR."""
+        """The image with masks, boxes, names and scores.
+
+        Returns:
+            np.ndarray: (h, w, 3), uint8, BGR.
+        """
         from PIL import Image, ImageDraw, ImageFont
         canvas = Image.fromarray(
-            cv2.cvtColor(self.image, cv2.COLOR_BGR2RGB))
+            self._with_masks(cv2.cvtColor(self.image, cv2.COLOR_BGR2RGB)))
         draw = ImageDraw.Draw(canvas)
         height, width = self.shape
         size = max(10, round(max(height, width) / 45))
@@ -109,6 +127,18 @@ class Result:
             draw.text((x, y), text, fill=_ink(colour), font=font)
         return cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR)
 
+    def _with_masks(self, picture: np.ndarray) -> np.ndarray:
+        """A picture in RGB, half its colours where objects are."""
+        if self.encoded_masks is None:
+            return picture
+        picture = picture.copy()
+        for counts, label in zip(self.encoded_masks[::-1],
+                                 self.labels[::-1].tolist()):
+            mask = decode_mask(counts, self.shape)
+            colour = np.array(COLOURS[label % len(COLOURS)])
+            picture[mask] = (picture[mask] + colour) // 2
+        return picture
+
     def to_coco(self,
                 image_id: int,
                 category_ids: Optional[Sequence[int]] = None
@@ -122,7 +152,8 @@ class Result:
 
         Returns:
             list[dict]: ``image_id``, ``category_id``, ``bbox`` (x, y,
-            width, height) and ``score`` of each detection.
+            width, height) and ``score`` of each detection; with masks,
+            ``segmentation`` in run lengths.
         """
         rows = []
         for (x1, y1, x2, y2), score, label in zip(
@@ -135,6 +166,10 @@ class Result:
                     if category_ids is not None else label,
                     bbox=[x1, y1, x2 - x1, y2 - y1],
                     score=score))
+        if self.encoded_masks is not None:
+            for row, counts in zip(rows, self.encoded_masks):
+                row['segmentation'] = run_lengths(counts.decode('ascii'),
+                                                  self.shape)
         return rows
 
     def to_txt(self) -> str:
@@ -170,4 +205,5 @@ class Result:
             xyxy=self.boxes,
             confidence=self.scores,
             class_id=self.labels,
+            mask=self.masks,
             data=dict(class_name=np.array(self.label_names)))

@@ -36,6 +36,12 @@ class Spec:
       and ``labels`` (B, K), the best first, zeros (labels -1) behind the
       first num_dets; K is ``max_detections``.
 
+    A model with masks has M coefficients for each cell, or of ``nms`` for
+    each detection: behind those ``raw`` has for each stride (B, M, H/s,
+    W/s), ``decoded`` ``coefficients`` (B, P, M) and ``nms`` (B, K, M). Last
+    are the ``prototypes`` (B, M, 2·H/s, 2·W/s) of the smallest stride s. A
+    mask is the sigmoid of the product of both, inside the box.
+
     Args:
         classes (tuple[str]): Names of the N classes.
         image_size (tuple[int, int]): Height and width of the input; of a
@@ -62,6 +68,9 @@ class Spec:
         iou_threshold (float): Of two boxes of one class that overlap by
             more, the suppression keeps the better.
         max_detections (int): Of an image, at most.
+        mask_channels (int): M, 0 of a model without masks. Defaults to 0.
+        mask_threshold (float): Pixels of a mask are above it.
+            Defaults to 0.5.
         precision (str): ``'fp32'``, ``'fp16'`` or ``'int8'``: of the
             weights in the file.
         provenance (dict): Where the file comes from, plain values.
@@ -83,6 +92,8 @@ class Spec:
     nms_pre: int = 30000
     iou_threshold: float = 0.7
     max_detections: int = 300
+    mask_channels: int = 0
+    mask_threshold: float = 0.5
     precision: str = 'fp32'
     provenance: Dict[str, Any] = field(default_factory=dict)
 
@@ -90,6 +101,11 @@ class Spec:
     def num_classes(self) -> int:
         """N."""
         return len(self.classes)
+
+    @property
+    def mask_stride(self) -> int:
+        """Pixels of the input that one of a prototype is."""
+        return self.strides[0] // 2
 
     def with_(self, **changes: Any) -> 'Spec':
         """A copy with other values."""

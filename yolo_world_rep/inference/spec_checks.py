@@ -56,6 +56,9 @@ CHECKS: Dict[str, Tuple[Callable[[Any], bool], str]] = dict(
     iou_threshold=(lambda value: _number(value) and 0 <= value <= 1,
                    'a number in 0..1'),
     max_detections=(_whole(1, MAX_COUNT), 'a number of boxes'),
+    mask_channels=(_whole(0, 1024), 'a number of coefficients'),
+    mask_threshold=(lambda value: _number(value) and 0 <= value < 1,
+                    'a number from 0 to less than 1'),
     precision=(_one_of('fp32', 'fp16', 'int8'), 'fp32, fp16 or int8'),
     provenance=(lambda value: isinstance(value, dict), 'an object'))
 
@@ -91,7 +94,8 @@ def check_values(values: Mapping[str, Any], where: str) -> None:
 
 
 def shapes_of(contract: str, size: Sequence[int], strides: Sequence[int],
-              batch: int, classes: int) -> Sequence[Sequence[Any]]:
+              batch: int, classes: int,
+              masks: int = 0) -> Sequence[Sequence[Any]]:
     """Shapes of the outputs of a contract, None for what is not said.
 
     Args:
@@ -100,13 +104,20 @@ def shapes_of(contract: str, size: Sequence[int], strides: Sequence[int],
         strides (Sequence[int]): As of the specification.
         batch (int): Images.
         classes (int): N.
+        masks (int): M, 0 without. Defaults to 0.
     """
-    if contract == 'nms':
-        return ((batch, 1), (batch, None, 4), (batch, None), (batch, None))
     maps = [(size[0] // stride, size[1] // stride) for stride in strides]
-    if contract == 'decoded':
-        return ((batch, None, 4), (batch, None, classes))
-    return [(batch, count, *each) for count in (classes, 4) for each in maps]
+    prototypes = (batch, masks, 2 * maps[0][0], 2 * maps[0][1])
+    if contract == 'raw':
+        shapes = [(batch, count, *each)
+                  for count in ((classes, 4, masks) if masks else (classes, 4))
+                  for each in maps]
+        return [*shapes, prototypes] if masks else shapes
+    shapes_by_contract: Dict[str, Sequence[Sequence[Any]]] = dict(
+        decoded=((batch, None, 4), (batch, None, classes)),
+        nms=((batch, 1), (batch, None, 4), (batch, None), (batch, None)))
+    more = [(batch, None, masks), prototypes] if masks else []
+    return [*shapes_by_contract[contract], *more]
 
 
 def check_outputs(outputs: Sequence[np.ndarray],

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
             precision=predictor.backend.precision)
     for name, value in scores.items():
         if isinstance(value, float):
-            print(f'{name:10} {value:.4f}')
+            print(f'{name:14} {value:.4f}')
     for name, value in scores.get('per_class', {}).items():
         print(f'{value:.4f} {name}')
     print(f'{scores["images"]} images, {scores["detections"]} detections')

@@ -74,7 +74,7 @@ class Backend(ABC):
         with about_file(self.path):
             check_outputs(outputs, shapes_of(
                 self.spec.contract, images.shape[2:], self.spec.strides,
-                len(images), self.spec.num_classes))
+                len(images), self.spec.num_classes, self.spec.mask_channels))
         return tuple(output[:count] for output in outputs)
 
     def _check(self, images: np.ndarray) -> None:
@@ -130,8 +130,9 @@ def read_spec(text: Optional[str], path: Any, outputs: int) -> Spec:
             f'are prepared and which classes there are is unknown. Export '
             f'the model with yolo-world-rep export.')
     spec = Spec.from_json(text, str(path))
-    wanted = dict(
-        raw=2 * len(spec.strides), decoded=2, nms=4).get(spec.contract)
+    wanted = len(
+        shapes_of(spec.contract, spec.image_size, spec.strides, 1,
+                  spec.num_classes, spec.mask_channels))
     if outputs != wanted:
         raise ValueError(
             f'{path} has {outputs} output(s); expected {wanted} of its '

@@ -1,6 +1,6 @@
 """A config and its checkpoint in PyTorch."""
 import threading
-from typing import Any, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -35,6 +35,19 @@ def to_device(device: str, threads: Optional[int] = None) -> torch.device:
     if threads is not None:
         torch.set_num_threads(threads)
     return found
+
+
+def flat_outputs(outputs: Sequence[Any]) -> List[np.ndarray]:
+    """What a detector gives with ``mode='tensor'``, in ``raw``'s order.
+
+    Args:
+        outputs (Sequence): Lists of tensors, one a level; of a model with
+            masks, the prototypes at the end.
+    """
+    return [
+        tensor.float().cpu().numpy() for group in outputs
+        for tensor in ([group] if isinstance(group, torch.Tensor) else group)
+    ]
 
 
 def _fix_texts(cfg: Config, model: Any) -> None:
@@ -113,7 +126,4 @@ class PyTorchBackend(Backend):
     def _run(self, images: np.ndarray) -> Sequence[np.ndarray]:
         with self._lock, torch.inference_mode():
             inputs = torch.from_numpy(images).to(self.device)
-            logits, distances = self.model(inputs, mode='tensor')[:2]
-            return [
-                level.float().cpu().numpy() for level in (*logits, *distances)
-            ]
+            return flat_outputs(self.model(inputs, mode='tensor'))
