@@ -35,8 +35,9 @@ class Detections(NamedTuple):
 
     def take(self, chosen: Any) -> 'Detections':
         """Some of them, by indices, booleans or a slice."""
-        return Detections(*(None if values is None else values[chosen]
-                            for values in self))
+        return Detections(
+            self.boxes[chosen], self.scores[chosen], self.labels[chosen],
+            None if self.masks is None else self.masks[chosen])
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray,
