@@ -164,6 +164,13 @@ CASES = {
         'reparameterized: fold the text first with yolo-world-rep '
         'reparameterize --model some.pth --text-embed checkpoint --out-dir '
         'checkpoints, and load the file it writes.'),
+    'not folded yet, for the head alone': (
+        lambda: checkpoint(detector('text').state_dict()),
+        lambda: detector('text_neck'),
+        'The file is a text-conditioned YOLO-World and the model is '
+        'reparameterized: fold the text first with yolo-world-rep '
+        'reparameterize --model some.pth --text-embed checkpoint --head-only '
+        '--out-dir checkpoints, and load the file it writes.'),
     'the head alone': (
         lambda: checkpoint(detector('text_neck').state_dict(), NAMES),
         lambda: detector(),

@@ -71,7 +71,9 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
         return [HEAD_ALONE]
     if folded_model and (brings('guide_fc.weight') or brings('logit_scale')):
         text = 'checkpoint' if have['prompts'] else 'CLASSES.npy'
-        form = '' if '(rep_linear)' in want['kind'] else ' --conv-neck'
+        form = next((option for kind, option in (
+            ('(rep_linear)', ''), ('(rep_head)', ' --head-only'))
+                     if kind in want['kind']), ' --conv-neck')
         return [
             f'The file is a text-conditioned YOLO-World and the model is '
             f'reparameterized: fold the text first with yolo-world-rep '
@@ -96,8 +98,8 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
     found += _of_widths(have, want)
     if not folded_model and lacks('embeddings'):
         found.append(NO_PROMPTS)
-    prompts = have['prompts']
-    if not folded_model and prompts and prompts != want['prompts']:
+    prompts = have['prompts'] or ()
+    if not folded_model and len(prompts) == 2 and prompts != want['prompts']:
         found.append(
             f'The file has {prompts[0]} prompts of width {prompts[1]}: set ' +
             ('' if want['prompts'] else
