@@ -25,6 +25,8 @@ PETS = ('cat', 'dog', 'bird')
 OTHERS = ('fox', 'owl')
 FOLDED = ('configs/finetune_coco/yolo_world_v2_s_rep_vlpan_bn_2e-4_80e_'
           '8gpus_mask-refine_finetune_coco.py')
+SEGMENTING = ('configs/segmentation/yolo_world_v2_seg_s_rep_vlpan_bn_2e-4_'
+              '80e_8gpus_finetune_coco.py')
 TEXT = FOLDED.replace('_rep_', '_')
 SIDE = 64
 #: Appended where a config runs: the same on small images, and soon done.
@@ -104,6 +106,7 @@ class World:
             'coco80.npy': partial(self.embedded, COCO),
             'new.npy': partial(self.embedded, OTHERS),
             'held_out.npy': partial(self.embedded, OTHERS),
+            'seg.pth': self.segmenting,
             'best.onnx': onnx,
             'best.xml': openvino,
             'best.bin': openvino,
@@ -180,6 +183,20 @@ class World:
         if not path.exists():
             convert_checkpoint(self.text(), embeddings, path.parent,
                                neck_form='rep_conv')
+        return path
+
+    def segmenting(self) -> Path:
+        """A folded model with masks that rounding does not decide."""
+        path = self.cache / 'seg.pth'
+        if not path.exists():
+            cfg = Config.fromfile(REPOSITORY / SEGMENTING)
+            state = build_model(cfg).state_dict()
+            state['bbox_head.head_module.proto_pred.conv3.bn.bias'] = (
+                torch.linspace(-3, 3, 32))
+            torch.save(
+                dict(
+                    state_dict=state,
+                    meta=dict(dataset_meta=dict(classes=COCO))), path)
         return path
 
     def tuned(self) -> Path:

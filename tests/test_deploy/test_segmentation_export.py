@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from tiny_deploy import SIZE, write_files
+from tiny_deploy import NAMES, SIZE, write_files
 
 from yolo_world_rep.deploy import export, formats
 from yolo_world_rep.deploy.comparison import TOLERANCES, pair_up
@@ -20,6 +20,7 @@ from yolo_world_rep.inference.backends import open_backend
 from yolo_world_rep.inference.benchmark import compare_latency
 from yolo_world_rep.inference.postprocess import Detections
 from yolo_world_rep.inference.prototypes import decode_mask
+from yolo_world_rep_cli.main import main
 
 MASKS = 6
 OPTIONS = dict(
@@ -201,6 +202,45 @@ def test_results_have_run_lengths(files, tmp_path, pictures):
     inside = result.masks.any(0)
     assert drawn[inside].any(1).mean() > 0.95
     assert np.array_equal(image, pictures[0])
+
+
+def test_the_commands_write_masks(exported, pictures, tmp_path, capsys):
+    images = tmp_path / 'images'
+    images.mkdir()
+    truth = dict(
+        images=[], annotations=[],
+        categories=[dict(id=i, name=name) for i, name in enumerate(NAMES)])
+    for index, image in enumerate(pictures):
+        cv2.imwrite(str(images / f'{index}.png'), image)
+        height, width = image.shape[:2]
+        truth['images'].append(
+            dict(id=index, file_name=f'{index}.png', height=height,
+                 width=width))
+        truth['annotations'].append(
+            dict(id=index + 1, image_id=index, category_id=index, area=400,
+                 bbox=[5, 5, 20, 20], iscrowd=0,
+                 segmentation=[[5, 5, 25, 5, 25, 25, 5, 25]]))
+    (tmp_path / 'truth.json').write_text(json.dumps(truth))
+    path, rows = str(exported('decoded').path), tmp_path / 'rows.json'
+    call(['predict', path, str(images), '--json', str(rows), '--save-dir',
+          str(tmp_path / 'out'), '--score', '0.2'])
+    found = json.loads(rows.read_text())
+    assert len(found) > 10
+    assert all(row['segmentation']['size'] == list(
+        pictures[row['image_id']].shape[:2]) for row in found)
+    assert len(list((tmp_path / 'out').iterdir())) == len(pictures)
+    call(['evaluate', path, str(tmp_path / 'truth.json'), str(images),
+          '--json-out', str(tmp_path / 'ap.json')])
+    scores = json.loads((tmp_path / 'ap.json').read_text())
+    assert {'AP', 'segm_AP', 'segm_AP50', 'segm_AP_small'} <= set(scores)
+    assert 'segm_AP75' in capsys.readouterr().out
+
+
+def call(words):
+    """Run a command."""
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert not ended.value.code
 
 
 def test_int8_keeps_the_ends_of_the_masks(files, tmp_path, pictures):

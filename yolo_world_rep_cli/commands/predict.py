@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='images, videos, folders, patterns, or - for a list of files on '
         'standard input, one a line')
     parser.add_argument(
-        '--save-dir', help='folder for pictures with boxes and names')
+        '--save-dir', help='folder for pictures with boxes, names and masks')
     parser.add_argument('--json', help='COCO results file to write')
     parser.add_argument(
         '--txt', help='folder for label files: class x y w h score')
