@@ -4,17 +4,19 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from builders import build_detector, randomize
+from integer_weights import (
+    convolutions_of,
+    largest_pair,
+    onnx_weights,
+    openvino_weights,
+)
 
 from yolo_world_rep.deploy import fuse, onnx_file, quantize
-from yolo_world_rep.deploy.calibration import (
-    CalibrationImages,
-    choose_images,
-)
+from yolo_world_rep.deploy.calibration import CalibrationImages
 from yolo_world_rep.deploy.outputs import as_contract, output_names
 from yolo_world_rep.deploy.quantization_rule import (
     explain_layers,
@@ -23,10 +25,8 @@ from yolo_world_rep.deploy.quantization_rule import (
 from yolo_world_rep.deploy.suppression import INPUTS, add_suppression
 from yolo_world_rep.inference import Spec
 from yolo_world_rep.inference.backends import open_backend
-from yolo_world_rep.inference.letterbox import Preprocess
 from yolo_world_rep.inference.predictor import Predictor
 from yolo_world_rep.inference.seal import seal
-from yolo_world_rep.inference.sources import read_image
 
 onnx = pytest.importorskip('onnx', reason='no onnx: pip install onnx')
 pytest.importorskip('onnxscript', reason='no onnxscript')
@@ -63,18 +63,6 @@ def fp32():
     """An FP32 model and its metadata."""
     torch.manual_seed(0)
     return exported()
-
-
-@pytest.fixture(scope='module')
-def images(tmp_path_factory):
-    """A folder of six pictures of noise and rectangles."""
-    folder = tmp_path_factory.mktemp('images')
-    random = np.random.default_rng(0)
-    for number in range(6):
-        image = random.integers(0, 256, (50, 80, 3), np.uint8)
-        cv2.rectangle(image, (10, 5), (30 + 5 * number, 40), (9, 200, 30), -1)
-        cv2.imwrite(str(folder / f'{number}.png'), image)
-    return folder
 
 
 @pytest.fixture
@@ -185,32 +173,6 @@ def test_pattern_that_means_nothing(fp32, pattern, message):
         plan_layers(fp32[0], [pattern])
 
 
-# ------------------------------- calibration --------------------------------
-def test_images_are_spread(images):
-    names = [path.stem for path in choose_images([str(images)], 3)]
-    assert names == ['0', '2', '5']
-    assert len(choose_images([str(images)], 100)) == 6
-    with pytest.raises(ValueError, match='calibration-count 0'):
-        choose_images([str(images)], 0)
-
-
-def test_videos_do_not_calibrate(tmp_path):
-    (tmp_path / 'a.mp4').touch()
-    with pytest.raises(ValueError, match=r'a\.mp4: a video; expected image'):
-        choose_images([str(tmp_path / 'a.mp4')])
-
-
-def test_calibration_is_prepared_as_a_prediction(images):
-    spec = Spec(tuple('ab'), (64, 96), batch=4)
-    paths = sorted(images.iterdir())
-    batches = list(CalibrationImages(paths, spec))
-    assert [batch.shape for batch in batches] == [(4, 3, 64, 96)] * 2
-    preprocess = Preprocess(spec)
-    every = [preprocess(read_image(path))[0] for path in paths]
-    np.testing.assert_array_equal(
-        np.concatenate(batches), np.stack(every + every[-1:] * 2))
-
-
 # ------------------------------ quantization --------------------------------
 def check_outputs(path, fp32, images, tmp_path):
     """Similar to those in FP32, and not the same."""
@@ -224,60 +186,6 @@ def check_outputs(path, fp32, images, tmp_path):
             difference = np.abs(found - wanted).mean()
             # Of the same image the other way round.
             assert 0 < difference < 0.5 * np.abs(other - wanted).mean()
-
-
-def onnx_weights(path):
-    """Integer weights of an ONNX file by name, outputs first."""
-    graph = onnx.load(str(path)).graph
-    stored = {each.name: onnx.numpy_helper.to_array(each)
-              for each in graph.initializer}
-    weights = {}
-    for node in graph.node:
-        if node.op_type == 'DequantizeLinear' and node.input[0] in stored:
-            array = stored[node.input[0]]
-            if array.dtype == np.int8:
-                weights[node.input[0]] = array
-    return weights
-
-
-def constant_behind(convolution):
-    """The node that holds the weights of an OpenVINO convolution."""
-    node = convolution
-    while node.get_type_name() != 'Constant':
-        # The weights of a convolution, the data of what is done to them.
-        number = 1 if node is convolution else 0
-        node = node.input(number).get_source_output().get_node()
-    return node
-
-
-def convolutions_of(path):
-    """The convolutions of an OpenVINO file and the constants of each."""
-    openvino = pytest.importorskip('openvino', reason='no openvino')
-    model = openvino.Core().read_model(path)
-    return {
-        node.get_friendly_name(): constant_behind(node)
-        for node in model.get_ops() if node.get_type_name() == 'Convolution'
-    }
-
-
-def openvino_weights(path):
-    """Integer weights of an OpenVINO file by name, outputs first."""
-    return {
-        name: constant.data
-        for name, constant in convolutions_of(path).items()
-        if constant.get_output_element_type(0).get_type_name() == 'i8'
-    }
-
-
-def largest_pair(weights):
-    """The largest sum of two products with features of 8 bits.
-
-    Such a sum has 16 bits in vpmaddubsw, which x86 without VNNI multiplies
-    with; which two meet depends on how a runtime lays them out.
-    """
-    rows = np.sort(weights.reshape(len(weights), -1).astype(int))
-    low, high = rows[:, :2].sum(1).min(), rows[:, -2:].sum(1).max()
-    return 255 * max(high, -low)
 
 
 def quantized_with(format, monkeypatch, eight_bits):

@@ -236,6 +236,8 @@ def test_openvino_computes_in_what_the_processor_has(
                f'Leave it out.$')
     with pytest.raises(ValueError, match=message):
         open_backend(path, precision=precision)
+    with pytest.raises(ValueError, match='the AUTO has no such'):
+        open_backend(path, precision=precision, device='auto')
     monkeypatch.setattr(Core, 'capabilities', (capability, ))
     with open_backend(path, precision=precision) as backend:
         assert backend.precision == precision.replace('fp', 'f')

@@ -36,7 +36,7 @@ def require_precision(device: str, precision: str) -> str:
     OpenVINO itself would compute in another one, and say nothing.
 
     Args:
-        device (str): Of OpenVINO; of ``'AUTO'`` nothing is known.
+        device (str): Of OpenVINO; ``'AUTO'`` has what one of them has.
         precision (str): One of :data:`~.base.PRECISIONS`.
 
     Raises:
@@ -47,8 +47,8 @@ def require_precision(device: str, precision: str) -> str:
                          f'{", ".join(PRECISIONS)}.')
     name = PRECISIONS[precision]
     needed = CAPABILITIES.get(name)
-    if needed and device != 'AUTO' and needed not in _runtime().Core(
-    ).get_property(device, 'OPTIMIZATION_CAPABILITIES'):
+    if needed and needed not in _runtime().Core().get_property(
+            device, 'OPTIMIZATION_CAPABILITIES'):
         raise ValueError(f'precision {precision}: the {device} has no such '
                          f'instructions. Leave it out.')
     return name
