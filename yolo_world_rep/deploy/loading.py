@@ -12,6 +12,7 @@ from torch import nn
 from yolo_world_rep.engine.adapt import with_class_branch
 from yolo_world_rep.engine.fit import compare, describe, under
 from yolo_world_rep.engine.remedies import remedies
+from yolo_world_rep.engine.migration import config_from_file
 from yolo_world_rep.engine.variables import resolve_variables
 from yolo_world_rep.reparam import Checkpoint, load_checkpoint
 from yolo_world_rep.reparam.original import names_of_rows
@@ -32,7 +33,7 @@ def read_config(config: Union[Config, PathLike],
     """
     if not isinstance(config, Config):
         try:
-            config = Config.fromfile(str(config))
+            config = config_from_file(str(config))
         except (OSError, SyntaxError, KeyError) as error:
             raise ValueError(
                 f'config {str(config)!r} cannot be read: {error}. Expected a '

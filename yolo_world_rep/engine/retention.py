@@ -140,7 +140,7 @@ def evaluate_retention(config: PathLike,
             f'{held_out} has no sidecar that names its rows; make it with '
             f'yolo-world-rep embed.')
     base = launch.config_for_test(
-        Config.fromfile(str(config)),
+        config_from_file(str(config)),
         str(config),
         str(next(iter(checkpoints.values()))),
         work_dir,

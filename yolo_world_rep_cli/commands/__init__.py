@@ -42,6 +42,8 @@ COMMANDS = {
                 'read a YOLO-World v2 file of Ultralytics'),
         Command('new-config', 'new_config',
                 'check your data, write the config that trains on them'),
+        Command('migrate-config', '',
+                'rewrite a config of the original YOLO-World'),
         Command('train', 'train', 'train or fine-tune'),
         Command('test', 'test', 'test a checkpoint with a config'),
         Command('report', 'report', 'say what a training has brought'),

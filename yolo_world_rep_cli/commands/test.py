@@ -35,12 +35,12 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f'--out {args.out}: expected a name that ends in '
                          f'.pkl or .pickle')
     set_local_rank(args)
-    from mmengine.config import Config
     from mmengine.evaluator import DumpResults
 
     from yolo_world_rep.engine import launch
+    from yolo_world_rep.engine.migration import config_from_file
     cfg = launch.config_for_test(
-        Config.fromfile(args.config),
+        config_from_file(args.config),
         args.config,
         args.checkpoint,
         work_dir=args.work_dir,

@@ -29,11 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train."""
     set_local_rank(args)
-    from mmengine.config import Config
-
     from yolo_world_rep.engine import launch
+    from yolo_world_rep.engine.migration import config_from_file
     cfg = launch.config_for_training(
-        Config.fromfile(args.config),
+        config_from_file(args.config),
         args.config,
         work_dir=args.work_dir,
         amp=args.amp,

@@ -1,0 +1,20 @@
+"""Write the copy of a config of the original YOLO-World that runs here."""
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The config and its copy."""
+    parser.add_argument('config', metavar='FILE', help='config file')
+    parser.add_argument(
+        '--out', required=True, metavar='NEW', help='config to write (.py)')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the copy, and say what differs and what is left to do."""
+    from yolo_world_rep.engine.migration import migrate_config
+    done = migrate_config(args.config, args.out)
+    for change in done.changes or ('nothing to change', ):
+        print(change)
+    for remark in done.remarks:
+        print(f'to do: {remark}')
+    print(f'wrote {done.path}')
