@@ -265,6 +265,8 @@ class Reader:
             # Told without the model around it.
             if part in cfg:
                 cfg.merge_from_dict({f'model.{part}': cfg[part]})
+        # CLIP's weights are not here.
+        cfg.model.backbone.update(text_model=None, with_text_model=False)
         MODELS.build(cfg.model)
 
 

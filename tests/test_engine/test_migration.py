@@ -5,8 +5,8 @@ import pytest
 from mmengine.config import Config
 
 from yolo_world_rep.engine.migration import (
-    migrate_config,
     config_from_file,
+    migrate_config,
     unmended,
 )
 from yolo_world_rep.utils.configs import config_root

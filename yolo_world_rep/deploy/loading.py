@@ -11,8 +11,8 @@ from torch import nn
 
 from yolo_world_rep.engine.adapt import with_class_branch
 from yolo_world_rep.engine.fit import compare, describe, under
-from yolo_world_rep.engine.remedies import remedies
 from yolo_world_rep.engine.migration import config_from_file
+from yolo_world_rep.engine.remedies import remedies
 from yolo_world_rep.engine.variables import resolve_variables
 from yolo_world_rep.reparam import Checkpoint, load_checkpoint
 from yolo_world_rep.reparam.original import names_of_rows

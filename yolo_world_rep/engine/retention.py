@@ -17,6 +17,7 @@ from yolo_world_rep.utils.files import PathLike
 
 from . import launch
 from .classes import annotation_names, names_of
+from .migration import config_from_file
 from .variables import find
 
 # What follows from the number of classes, and from that of guides.
