@@ -1,4 +1,5 @@
 """Exported files of models with masks give the masks that the model does."""
+import contextlib
 import json
 
 import cv2
@@ -13,6 +14,7 @@ from yolo_world_rep.deploy.comparison import TOLERANCES, pair_up
 from yolo_world_rep.deploy.export import export_model, load_folded
 from yolo_world_rep.deploy.loading import load_detector, read_config
 from yolo_world_rep.deploy.onnx_file import set_metadata
+from yolo_world_rep.deploy.quantize import average_precision
 from yolo_world_rep.deploy.reference import Reference
 from yolo_world_rep.deploy.verification import Verification
 from yolo_world_rep.inference import Predictor
@@ -263,6 +265,17 @@ def test_int8_keeps_the_ends_of_the_masks(files, tmp_path, pictures):
             } <= changed
     with Predictor(quantized.path, score_threshold=0.2) as predictor:
         assert predictor.predict(pictures[0])[0].masks.any()
+
+
+def test_what_int8_may_lose_is_of_the_masks(monkeypatch, tmp_path):
+    scores = dict(AP=0.5, segm_AP=0.4, images=3)
+    monkeypatch.setattr('yolo_world_rep.inference.evaluation.evaluate',
+                        lambda *_: scores)
+    monkeypatch.setattr('yolo_world_rep.inference.predictor.Predictor',
+                        lambda *_, **__: contextlib.nullcontext())
+    assert average_precision('a.onnx', 'a.json', tmp_path) == (40., 3)
+    del scores['segm_AP']
+    assert average_precision('a.onnx', 'a.json', tmp_path) == (50., 3)
 
 
 def test_latencies(files, exported):

@@ -13,6 +13,7 @@ from tiny_exports import NAMES, SIZE, Brightness, brightness_spec
 from yolo_world_rep.inference import Predictor, Result, Spec
 from yolo_world_rep.inference.backends.base import Backend
 from yolo_world_rep.inference.spec import METADATA_FILE
+from yolo_world_rep.inference.spec_checks import shapes_of
 
 IMAGE = np.full((*SIZE, 3), 120, np.uint8)
 SOUND = json.loads(brightness_spec().to_json())
@@ -41,6 +42,8 @@ def found(results):
         assert isinstance(result, Result)
         assert np.isfinite(result.boxes).all()
         assert all(name in result.names for name in result.label_names)
+        if result.masks is not None:
+            assert result.masks.shape == (len(result), *result.shape)
 
 
 @st.composite
@@ -100,13 +103,17 @@ class TestMetadata:
         ('image_size', [10**6, 10**6], 'height and width'),
         ('image_size', [64, 95], 'multiples of the largest stride'),
         ('strides', [0], 'a list of pixels'),
+        ('strides', [1], 'prototypes are twice as fine'),
+        ('mask_channels', -1, 'a number of coefficients'),
+        ('mask_threshold', 1.5, 'from 0 to less than 1'),
         ('batch', 10**4, 'at most 268,435,456 pixels'),
         ('score_threshold', float('nan'), 'less than 1'),
         ('classes', 'cat', 'a list of names'),
     ])
     def test_what_was_taken_for_something_else(self, name, value, message):
         text = json.dumps({**SOUND, name: value, **(
-            dict(image_size=[640, 640]) if name == 'batch' else {})})
+            dict(image_size=[640, 640]) if name == 'batch' else
+            dict(mask_channels=4) if value == [1] else {})})
         with pytest.raises(ValueError, match=message) as caught:
             Spec.from_json(text, 'm.onnx')
         assert 'm.onnx' in str(caught.value)
@@ -120,14 +127,13 @@ class TestOutputs:
         """Whatever a model gives: detections that can be written, or none."""
         from hypothesis.extra import numpy as arrays
         contract = data.draw(st.sampled_from(['raw', 'decoded', 'nms']))
-        spec = brightness_spec(contract=contract)
-        count = dict(raw=6, decoded=2, nms=4)[contract]
+        masks = data.draw(st.sampled_from([0, 2]))
+        spec = brightness_spec(contract=contract, mask_channels=masks)
         sound = data.draw(st.booleans())
-        shapes = dict(
-            decoded=[(1, 3, 4), (1, 3, 3)],
-            nms=[(1, 1), (1, 3, 4), (1, 3), (1, 3)],
-            raw=[(1, n, SIZE[0] // s, SIZE[1] // s) for n in (3, 4)
-                 for s in (8, 16, 32)])[contract]
+        shapes = [
+            tuple(3 if side is None else side for side in shape)
+            for shape in shapes_of(contract, SIZE, spec.strides, 1, 3, masks)
+        ]
         outputs = [
             data.draw(arrays.arrays(
                 'f4' if contract != 'nms' or i not in (0, 3) else 'i4',
@@ -137,7 +143,7 @@ class TestOutputs:
                     0, 3) else st.sampled_from(
                         [0., 0.5, 1., -3., 40., 1e30, float('nan'),
                          float('inf'), -float('inf')])))
-            for i in range(count)]
+            for i in range(len(shapes))]
         with scratch() as folder:
             attempt('exported files: outputs',
                     lambda: Predictor(Fixed(spec, outputs)).predict(IMAGE),

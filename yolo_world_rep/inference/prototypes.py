@@ -68,7 +68,7 @@ def encoded_masks(coefficients_KM: np.ndarray, prototypes_Mhw: np.ndarray,
     masks = np.empty(len(boxes_K4), object)
     # A pixel is in a box if its number is not less than the one corner and
     # less than the other.
-    corners = np.ceil(boxes_K4).clip(0).astype(int)
+    corners = np.ceil(boxes_K4).clip(0, [width, height] * 2).astype(int)
     for index, (share, (x1, y1, x2, y2)) in enumerate(zip(shares, corners)):
         large = cv2.resize(share.reshape(rows, columns), (width, height))
         inside = np.zeros_like(large)

@@ -83,6 +83,11 @@ def check_values(values: Mapping[str, Any], where: str) -> None:
             raise ValueError(
                 f'{where}: its metadata has {name}={repr(value)[:80]}; '
                 f'expected {expected}. Export the model again.')
+    if values.get('mask_channels') and values.get('strides', (2, ))[0] % 2:
+        raise ValueError(
+            f'{where}: its metadata has masks and strides='
+            f'{values["strides"]!r}; expected an even first one, as '
+            f'prototypes are twice as fine. Export the model again.')
     height, width = values['image_size']
     step = max(values.get('strides', (1, )))
     images = values.get('batch') or 1
