@@ -1,4 +1,4 @@
-"""A pre-training config as the public ones are, on tiny sets."""
+"""A pre-training config as the public ones are, rewritten, on tiny sets."""
 import json
 
 import pytest
@@ -13,10 +13,12 @@ from mmengine.config import Config
 from tiny_training import losses
 
 from yolo_world_rep.engine import launch
+from yolo_world_rep.engine.migration import migrate_config
 
 CONFIG = """
-_base_ = 'mmyolo::yolov8/yolov8_s_syncbn_fast_8xb16-500e_coco.py'
-custom_imports = dict(imports=['yolo_world_rep'], allow_failed_imports=False)
+_base_ = ('../../third_party/mmyolo/configs/yolov8/'
+          'yolov8_s_syncbn_fast_8xb16-500e_coco.py')
+custom_imports = dict(imports=['yolo_world'], allow_failed_imports=False)
 
 num_classes = 1203
 num_training_classes = 80
@@ -82,7 +84,7 @@ train_dataloader = dict(
     batch_size=2,
     num_workers=0,
     persistent_workers=False,
-    collate_fn=dict(_delete_=True, type='yolow_collate'),
+    collate_fn=dict(type='yolow_collate'),
     dataset=dict(_delete_=True,
                  type='ConcatDataset',
                  datasets=[
@@ -130,9 +132,12 @@ def config(tmp_path, clip_folder):
     for name, write in (('OBJECTS365', write_objects365),
                         ('MIXED', write_mixed), ('GENERAL', write_general)):
         text = text.replace(f'**{name}', f'**{write(tmp_path / name)!r}')
-    path = tmp_path / 'pretrain.py'
+    path = tmp_path / 'original.py'
     path.write_text(text)
-    return path
+    done = migrate_config(path, tmp_path / 'pretrain.py')
+    assert len(done.changes) == 2
+    assert not done.remarks
+    return done.path
 
 
 def test_steps_of_a_pretraining(config, tmp_path):

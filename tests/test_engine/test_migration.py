@@ -79,19 +79,29 @@ def test_what_is_left_to_mend_is_said(original, tmp_path):
             'has 2 name(s) and the model num_classes=8') in done.remarks[-1]
 
 
+def test_classes_of_nobody_are_named(original, tmp_path):
+    edit(original, 'SimpleYOLOWorldDetector', 'OurDetector')
+    edit(original, "'yolow_collate'", "'our_collate'")
+    done = migrate_config(original, tmp_path / 'new.py')
+    assert done.remarks[-1].startswith(
+        'no package that is imported here has OurDetector, our_collate: ')
+
+
 def test_collate_function_of_mmyolo_is_freed_of_its_scope(original, tmp_path):
     """mmengine would call it with an argument that it does not have."""
-    for number, (old, new) in enumerate(
-            (("    collate_fn=dict(type='yolow_collate'),\n", ''),
-             ('train_dataloader', 'more_settings'))):
+    for number, (old, new, kind) in enumerate((
+        ("'yolow_collate'", "'pseudo_collate'", 'pseudo_collate'),
+        ("    collate_fn=dict(type='pseudo_collate'),\n", '',
+         'yolov5_collate'),
+        ('train_dataloader', 'more_settings', 'yolov5_collate'))):
         edit(original, old, new)
         path = tmp_path / f'{number}.py'
         assert 'train_dataloader.collate_fn' in migrate_config(
             original, path).changes[-1]
         loader = Config.fromfile(path).train_dataloader
-        assert loader.collate_fn == dict(type='yolov5_collate')
+        assert loader.collate_fn == dict(type=kind)
         assert (loader.dataset.data_root == '/home/somebody/data/mine/') == (
-            number == 0)
+            number < 2)
 
 
 def test_configs_without_our_import_get_it(original, tmp_path):

@@ -8,14 +8,28 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
-import mmyolo
+import mmdet.registry
+import mmengine.registry
+import mmyolo.registry
 from mmengine.config import Config
+from mmengine.dataset import COLLATE_FUNCTIONS
+from mmengine.registry import Registry
 
 from ..models.refused import REFUSED, refusal
 from ..utils.configs import base_reference, config_root
 from ..utils.files import PathLike, about_file, atomic_path
+from .bindings import LOADERS
 from .variables import check_config, find, type_name
 
 PACKAGE, ORIGINAL = 'yolo_world_rep', 'yolo_world'
@@ -24,6 +38,9 @@ IN_MMYOLO = re.compile(r'(?:^|[\\/])mmyolo[\\/]configs[\\/](.+\.py)$')
 # Of the root of a Unix or Windows machine, or of somebody's home.
 ABSOLUTE = re.compile(r'(?:/[^/\s]+/|[A-Za-z]:[\\/]|~[\\/])\S')
 MMYOLO_CONFIGS = Path(mmyolo.__file__).parent / '.mim' / 'configs'
+# What is built; other variables of a config are parts of these.
+BUILT = ('model', *LOADERS, 'val_evaluator', 'test_evaluator',
+         'optim_wrapper', 'default_hooks', 'custom_hooks', 'visualizer')
 IMPORT = (f"custom_imports = dict(imports=['{PACKAGE}'], "
           f'allow_failed_imports=False)')
 
@@ -218,9 +235,10 @@ def _lines_to_add(cfg: Config, source: _Source) -> Tuple[List[str], List[str]]:
         else:
             lines.append(IMPORT)
         changes.append(f'at the end: custom_imports names {PACKAGE}')
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+    for name in LOADERS:
         collate = (cfg.get(name) or {}).get('collate_fn') or {}
-        if type_name(collate) == 'yolov5_collate' and '_scope_' in collate:
+        # Ours takes the scope that mmengine stamps on what is inherited.
+        if '_scope_' in collate and type_name(collate) != 'yolow_collate':
             kept = ', '.join(f'{key}={value!r}'
                              for key, value in collate.items()
                              if key != '_scope_')
@@ -228,9 +246,30 @@ def _lines_to_add(cfg: Config, source: _Source) -> Tuple[List[str], List[str]]:
             lines.append(f'{name}.update({wanted})' if any(
                 source.values(name)) else f'{name} = dict({wanted})')
             changes.append(f'at the end: {name}.collate_fn replaces that of '
-                           f'mmyolo\'s config, which is stamped with a scope '
-                           f'that it does not take')
+                           f'mmyolo\'s config instead of adding to it')
     return lines, changes
+
+
+def _types(node: Any) -> Iterator[str]:
+    """Names of classes that a config has the registries build."""
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _types(child)
+    elif isinstance(node, Mapping):
+        if type_name(node):
+            yield type_name(node)
+        if type_name(node) != 'Albu':  # albumentations has its own
+            for key, child in node.items():
+                if key != 'nms':  # a function of mmcv
+                    yield from _types(child)
+
+
+def _is_registered(name: str) -> bool:
+    return any(
+        registry.get(name) is not None
+        for module in (mmyolo.registry, mmdet.registry, mmengine.registry)
+        for registry in vars(module).values()
+        if isinstance(registry, Registry)) or name in COLLATE_FUNCTIONS
 
 
 def _remarks(cfg: Config, source: _Source) -> List[str]:
@@ -244,6 +283,15 @@ def _remarks(cfg: Config, source: _Source) -> List[str]:
         f'line {line}: {path} is not on this machine'
         for path, line in sorted(places.items(), key=lambda item: item[1])
     ]
+    unknown = sorted({
+        name
+        for part in BUILT for name in _types(cfg.get(part))
+        if not _is_registered(name)
+    })
+    if unknown:
+        remarks.append(f'no package that is imported here has '
+                       f'{", ".join(unknown)}: name the one that does in '
+                       f'custom_imports')
     try:
         check_config(cfg)
     except ValueError as error:
