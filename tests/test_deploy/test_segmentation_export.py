@@ -26,11 +26,13 @@ from yolo_world_rep_cli.main import main
 
 MASKS = 6
 OPTIONS = dict(
-    raw=dict(format='onnx', contract='raw', dynamic=True, batch=None),
+    raw=dict(format='onnx', contract='raw', batch=None),
     decoded=dict(format='onnx'),
     nms=dict(format='onnx', contract='nms', batch=None),
     openvino=dict(format='openvino'),
-    torchscript=dict(format='torchscript', dynamic=True, batch=2))
+    torchscript=dict(format='torchscript', dynamic=True, batch=2),
+    any_size=dict(format='openvino', contract='nms', dynamic=True, batch=None))
+SLOW = [pytest.param('any_size', marks=pytest.mark.slow)]
 
 
 def write_calm_files(folder, form='rep_conv'):
@@ -98,7 +100,7 @@ def exported(files, tmp_path_factory, pictures):
     return make
 
 
-@pytest.mark.parametrize('name', OPTIONS)
+@pytest.mark.parametrize('name', [*list(OPTIONS)[:-1], *SLOW])
 def test_masks_are_those_of_pytorch(exported, pictures, expected, name):
     options, exported = OPTIONS[name], exported(name)
     report, = exported.reports
