@@ -46,23 +46,25 @@ def _write(root: Path, **content: Any) -> Dict[str, Any]:
         data_prefix=dict(img='images/'))
 
 
-def write_mixed(root: Path) -> Dict[str, Any]:
+def write_mixed(root: Path, count: int = 3) -> Dict[str, Any]:
     """Captions with spans; what the data set's config says of it."""
-    images = _images(root, len(CAPTIONS), caption=True)
-    for image, caption in zip(images, CAPTIONS):
-        image['caption'] = caption
-    first, second, third = CAPTIONS
-    words = [(0, spans_of(first, 'red ball')), (0, spans_of(first, 'box')),
-             (0, spans_of(first, 'red ball')),
-             (1, spans_of(second, 'two', 'above')), (1, spans_of(
-                 second, 'red ball')), (2, spans_of(third, 'a box'))]
+    images = _images(root, count, caption=True)
+    words = (('red ball', ), ('box', ), ('red ball', )), (
+        ('two', 'above'), ('red ball', )), (('a box', ), )
+    annotations: List[Dict[str, Any]] = []
+    for number, image in enumerate(images):
+        image['caption'] = CAPTIONS[number % 3]
+        annotations += [
+            _box(
+                len(annotations) + i,
+                number,
+                tokens_positive=spans_of(image['caption'], *phrase),
+                category_id=1) for i, phrase in enumerate(words[number % 3])
+        ]
     return _write(
         root,
         images=images,
-        annotations=[
-            _box(i, image, tokens_positive=spans, category_id=1)
-            for i, (image, spans) in enumerate(words)
-        ],
+        annotations=annotations,
         categories=[dict(id=1, name='object')])
 
 
@@ -88,3 +90,58 @@ def write_objects365(root: Path, count: int = 4) -> Dict[str, Any]:
             _box(i, i % count, category_id=1 + 7 * i) for i in range(3 * count)
         ],
         categories=[dict(id=n + 1, name=OBJECTS365[n]) for n in numbers])
+
+
+def mixtures(root: Path, count: int) -> Dict[str, Dict[str, Any]]:
+    """Configs of both sets with each way to mix images, by name."""
+    texts = root / 'texts.json'
+    captions = write_mixed(root / 'captions', count)
+    objects = write_objects365(root / 'objects', count)
+    texts.write_text(
+        json.dumps([[name.lower(), f'{name.lower()} again']
+                    for name in OBJECTS365]))
+    load = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadAnnotations', with_bbox=True)
+    ]
+    mosaic = dict(img_scale=(SIDE, SIDE), pad_val=114., pre_transform=load)
+    affine = dict(
+        type='YOLOv5RandomAffine',
+        max_rotate_degree=0.,
+        max_shear_degree=0.,
+        border=(-SIDE // 2, -SIDE // 2),
+        border_val=(114, 114, 114))
+    four = [*load, dict(type='MultiModalMosaic', **mosaic), affine]
+    ways = dict(
+        mosaic=four,
+        mosaic9=[*load, dict(type='MultiModalMosaic9', **mosaic), affine],
+        mixup=[
+            *four,
+            dict(type='YOLOv5MultiModalMixUp', pre_transform=four)
+        ],
+        yolox_mixup=[
+            *four,
+            dict(
+                type='YOLOXMultiModalMixUp',
+                img_scale=(SIDE, SIDE),
+                pre_transform=load)
+        ])
+    end = [
+        dict(
+            type='RandomLoadText',
+            num_neg_samples=(365, 365),
+            padding_to_max=True),
+        dict(type='mmdet.PackDetInputs', meta_keys=('texts', ))
+    ]
+    found = {}
+    for way, steps in ways.items():
+        found[f'captions, {way}'] = dict(
+            type='YOLOv5MixedGroundingDataset',
+            pipeline=[*steps, *end],
+            **captions)
+        found[f'Objects365, {way}'] = dict(
+            type='MultiModalDataset',
+            class_text_path=str(texts),
+            dataset=dict(type='YOLOv5Objects365V1Dataset', **objects),
+            pipeline=[*steps, *end])
+    return found

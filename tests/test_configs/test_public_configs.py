@@ -3,10 +3,13 @@
 They name classes and arguments as public YOLO-World configs do; only
 ``custom_imports`` and the paths are ours.
 """
+import numpy as np
 import pytest
 import torch
+from mmdet.apis import init_detector
+from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmyolo.registry import DATASETS, MODELS
@@ -281,3 +284,31 @@ def test_normal_fine_tuning(load, clip_folder):
         sample = model.predict(batch['inputs'], batch['data_samples'])[0]
     assert set(sample.pred_instances.label_names) <= set(
         dataset.metainfo['classes'])
+
+
+def test_as_the_demo_scripts_do(load, clip_folder, tmp_path):
+    """mmdet's functions, an array for a file, words for each image."""
+    cfg = load(NORMAL, clip=str(clip_folder))
+    torch.save(
+        dict(state_dict=MODELS.build(cfg.model).state_dict(), meta={}),
+        tmp_path / 'text.pth')
+    model = init_detector(
+        cfg, checkpoint=str(tmp_path / 'text.pth'), device='cpu')
+    steps = get_test_pipeline_cfg(cfg=cfg)
+    steps[0].type = 'mmdet.LoadImageFromNDArray'
+    pipeline = Compose(steps)
+    texts = [['person'], ['bus'], [' ']]
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    found = []
+    for fixed in (False, True):
+        if fixed:
+            model.reparameterize(texts)
+        item = pipeline(dict(img_id=0, img=image, texts=texts))
+        with torch.no_grad():
+            found.append(model.test_step(dict(
+                inputs=item['inputs'][None],
+                data_samples=[item['data_samples']]))[0].pred_instances)
+    assert len(found[0]) > 0
+    assert set(found[0].labels.tolist()) <= {0, 1, 2}
+    for part in ('bboxes', 'scores', 'labels'):
+        torch.testing.assert_close(found[0][part], found[1][part])
