@@ -31,7 +31,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'finetune_coco'
 EXACT = 1e-10
 # Gradients through the statistics of two images cancel to rounding.
 CANCELLED = 1e-6
-NUMBER = 24  # items of each data set
+NUMBER = 12  # items of each data set
 WORDS = [f'word {i}' for i in range(6)] + ['']
 NUM_TEXTS = len(WORDS)
 ABSENT = 'pretrain_classes', 'with_act'
