@@ -1,10 +1,12 @@
 """A module as an ONNX file of standard operators, and its metadata."""
 import contextlib
+import io
 import logging
 import warnings
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Sequence
 
 import torch
+from packaging.version import Version
 from torch import nn
 
 from yolo_world_rep.inference.spec import METADATA_KEY, Spec
@@ -19,6 +21,9 @@ DEFAULT_OPSET = 18
 # A file of protobuf is no larger.
 LARGEST_BYTES = 2 << 30
 INPUT = 'images'
+# Before it, torch writes from a trace, and no operators newer than these.
+EXPORTS_PROGRAMS = Version(torch.__version__) >= Version('2.6')
+NEWEST_OF_TRACE = 17
 
 
 def require_onnx() -> None:
@@ -29,7 +34,8 @@ def require_onnx() -> None:
     """
     try:
         import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
+        if EXPORTS_PROGRAMS:
+            import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError(
             f'Writing ONNX needs onnx and onnxscript ({error}): pip install '
@@ -60,6 +66,40 @@ def _free_axes(spec: Spec) -> Optional[Dict[int, Any]]:
         for axis, name in ((2, 'rows'), (3, 'columns')):
             axes[axis] = step * torch.export.Dim(name, max=2**20 // step)
     return axes or None
+
+
+def _of_program(module: nn.Module, spec: Spec, names: Sequence[str],
+                opset: int) -> 'onnx.ModelProto':
+    axes = _free_axes(spec)
+    program = torch.onnx.export(
+        module, (example(spec), ),
+        dynamo=True,
+        input_names=[INPUT],
+        output_names=list(names),
+        dynamic_shapes=None if axes is None else (axes, ),
+        opset_version=opset,
+        verbose=False)
+    assert program is not None  # None is of the older exporter
+    return program.model_proto
+
+
+def _of_trace(module: nn.Module, spec: Spec, names: Sequence[str],
+              opset: int) -> 'onnx.ModelProto':
+    import onnx
+    from onnx import version_converter
+    axes = {0: 'batch'} if spec.batch is None else {}
+    if spec.dynamic:
+        axes.update({2: 'rows', 3: 'columns'})
+    buffer = io.BytesIO()
+    torch.onnx.export(
+        module, (example(spec), ),
+        buffer,
+        input_names=[INPUT],
+        output_names=list(names),
+        dynamic_axes={INPUT: axes},
+        opset_version=NEWEST_OF_TRACE)
+    return version_converter.convert_version(
+        onnx.load_from_string(buffer.getvalue()), opset)
 
 
 def example(spec: Spec) -> torch.Tensor:
@@ -101,18 +141,9 @@ def to_onnx(module: nn.Module,
         raise ValueError(
             f'opset={opset} is too old; expected {LEAST_OPSET} or later, '
             f'which is what the exporter of torch writes.')
-    axes = _free_axes(spec)
+    write = _of_program if EXPORTS_PROGRAMS else _of_trace
     with torch.no_grad(), quiet():
-        program = torch.onnx.export(
-            module, (example(spec), ),
-            dynamo=True,
-            input_names=[INPUT],
-            output_names=list(names),
-            dynamic_shapes=None if axes is None else (axes, ),
-            opset_version=opset,
-            verbose=False)
-    assert program is not None  # None is of the older exporter
-    model = program.model_proto
+        model = write(module, spec, names, opset)
     found = next(entry.version for entry in model.opset_import
                  if entry.domain == '')
     if found != opset:

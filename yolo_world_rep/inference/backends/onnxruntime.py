@@ -3,6 +3,7 @@ from typing import Any, Optional, Sequence
 
 import numpy as np
 
+from ..external_weights import check_weights_inside
 from ..seal import check_seal
 from ..spec import METADATA_KEY
 from .base import Backend, plain_precision, read_spec, require_file
@@ -60,6 +61,7 @@ class ONNXBackend(Backend):
         plain_precision(self.name, precision)
         runtime = _runtime()
         check_seal([path])
+        check_weights_inside(path)
         options = runtime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
