@@ -52,13 +52,15 @@ def write_checkpoint(path: Path, seed: int = 0) -> None:
 def write_subset(data: Path, path: Path, count: int) -> None:
     """Annotations of the first ``count`` training images with boxes."""
     whole = json.loads(
-        (data / 'annotations' / 'instances_train2017.json').read_text())
+        (data / 'annotations' / 'instances_train2017.json').read_text(
+            encoding='utf-8'))
     used = {a['image_id'] for a in whole['annotations']}
     images = [i for i in whole['images'] if i['id'] in used][:count]
     ids = {image['id'] for image in images}
     boxes = [a for a in whole['annotations'] if a['image_id'] in ids]
     path.write_text(
-        json.dumps(dict(whole, images=images, annotations=boxes)))
+        json.dumps(dict(whole, images=images, annotations=boxes)),
+        encoding='utf-8')
 
 
 def command(parts: List[Any], log: Path) -> None:
@@ -101,7 +103,8 @@ def options(data: Path, **more: Any) -> List[str]:
 def rows(work_dir: Path) -> List[dict]:
     """The log of the last run in a folder, one dict a line."""
     path = sorted(work_dir.glob('*/vis_data/scalars.json'))[-1]
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    lines = path.read_text(encoding='utf-8').splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def epoch_losses(work_dir: Path) -> Dict[int, float]:
@@ -173,7 +176,7 @@ def part_processes(root: Path, data: Path, checkpoint: Path) -> None:
         Path(__file__).resolve(), '--rank-of', work_dir, *arguments
     ], work_dir / 'output.txt')
     print('mean loss of each epoch:', epoch_losses(work_dir))
-    output = (work_dir / 'output.txt').read_text()
+    output = (work_dir / 'output.txt').read_text(encoding='utf-8')
     print(re.findall('ranks: .*', output)[-1])
 
 

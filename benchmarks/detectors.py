@@ -188,7 +188,7 @@ def hardware(device: str, threads: int) -> Dict[str, Any]:
     if cpuinfo.exists():
         lines = [
             line.split(':', 1)[1].strip()
-            for line in cpuinfo.read_text().splitlines()
+            for line in cpuinfo.read_text(encoding='utf-8').splitlines()
             if line.startswith('model name')
         ]
         name = lines[0] if lines else name
@@ -233,7 +233,7 @@ def write_report(rows: List[Dict[str, Any]],
         **settings,
         rows=rows)
     with atomic_path(args.out) as temporary:
-        temporary.write_text(json.dumps(report, indent=1))
+        temporary.write_text(json.dumps(report, indent=1), encoding='utf-8')
     picture = args.out.with_suffix('.png')
     with atomic_path(picture) as temporary:
         plot(rows, temporary)

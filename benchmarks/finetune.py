@@ -117,8 +117,9 @@ class Run(tuning.Trainings):
                     for row in getattr(self, name)()
                 ]
                 with atomic_path(path) as temporary:
-                    temporary.write_text(json.dumps(found, indent=1))
-            rows += json.loads(path.read_text())
+                    temporary.write_text(
+                        json.dumps(found, indent=1), encoding='utf-8')
+            rows += json.loads(path.read_text(encoding='utf-8'))
         return rows
 
     # ---------------------------- experiments ----------------------------
@@ -151,7 +152,8 @@ class Run(tuning.Trainings):
                 data / 'train2017', root / folder, chosen)
         names = [
             c['name'] for c in json.loads(
-                (root / 'train' / ANNOTATION_FILE).read_text())['categories']
+                (root / 'train' / ANNOTATION_FILE).read_text(
+                    encoding='utf-8'))['categories']
         ]
         vectors = load_embeddings(self.args.embeddings).vectors
         for file in (world.EMBEDDINGS, world.TUNED):
@@ -380,7 +382,7 @@ def main() -> None:
         args.console.print(shown)
     out = Path(args.work_dir)
     with atomic_path(out / 'finetune.json') as path:
-        path.write_text(json.dumps(report, indent=1))
+        path.write_text(json.dumps(report, indent=1), encoding='utf-8')
     plot_seeds(out / 'finetune.svg', [
         (f'{experiment}: {title}', {
             way: column(report['rows'], experiment, way, key)

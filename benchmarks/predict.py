@@ -155,7 +155,7 @@ def main() -> None:
                     speeds=speeds,
                     ratios=ratios,
                     ratio=statistics.median(ratios)),
-                indent=1))
+                indent=1), encoding='utf-8')
     console.print(f'written: {args.out}')
 
 

@@ -159,7 +159,7 @@ def main() -> None:
                     threads=args.threads,
                     rounds=args.rounds,
                     rows=rows),
-                indent=1))
+                indent=1), encoding='utf-8')
     console.print(f'written: {out}')
 
 

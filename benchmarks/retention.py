@@ -112,7 +112,7 @@ def main() -> None:
     path = work_dir / 'retention.json'
     path.write_text(
         json.dumps([[row._asdict() for row in run] for run in runs],
-                   indent=1))
+                   indent=1), encoding='utf-8')
     console.print(f'wrote {path}')
 
 

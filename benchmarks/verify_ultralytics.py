@@ -65,7 +65,8 @@ def allow_torchvision() -> None:
     spec = importlib.util.find_spec('torchvision')
     if spec is None or spec.origin is None:
         raise SystemExit('torchvision is missing, see the docstring')
-    text = (Path(spec.origin).parent / '_meta_registrations.py').read_text()
+    text = (Path(spec.origin).parent / '_meta_registrations.py').read_text(
+        encoding='utf-8')
     names = set(re.findall(r'register_fake\("torchvision::(\w+)"', text))
     schemas = library.Library('torchvision', 'FRAGMENT')
     for name in names:
@@ -155,7 +156,7 @@ def produce(size: str, out: Path, seed: int) -> None:
                 size=size,
                 ultralytics=ultralytics.__version__,
                 torch=torch.__version__,
-                tensors=len(model.state_dict()))))
+                tensors=len(model.state_dict()))), encoding='utf-8')
     print(f'wrote {out}')
 
 
@@ -263,7 +264,7 @@ def compare(size: str, folder: Path) -> bool:
     """Convert, fold, run and print; whether everything is as it must be."""
     from yolo_world_rep.reparam import convert_checkpoint, load_checkpoint
     from yolo_world_rep.reparam.ultralytics_file import convert_ultralytics
-    about = json.loads((folder / 'about.json').read_text())
+    about = json.loads((folder / 'about.json').read_text(encoding='utf-8'))
     arrays = {
         name: torch.from_numpy(value)
         for name, value in np.load(folder / 'io.npz').items()

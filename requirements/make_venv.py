@@ -88,13 +88,14 @@ class Stamp:
 
     def read(self) -> Dict[str, str]:
         try:
-            return json.loads(self.path.read_text())
+            return json.loads(self.path.read_text(encoding='utf-8'))
         except (FileNotFoundError, ValueError):
             return {}
 
     def write(self, content: Dict[str, str]) -> None:
         partial = self.path.with_suffix('.partial')
-        partial.write_text(json.dumps(content, indent=2) + '\n')
+        partial.write_text(
+            json.dumps(content, indent=2) + '\n', encoding='utf-8')
         os.replace(partial, self.path)
 
     def start_over(self) -> None:

@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
@@ -79,7 +80,8 @@ def test_picture_has_a_column_for_each_model(tmp_path):
             hexa = picture.COLOURS[colour]
             bgr = [int(hexa[i:i + 2], 16) for i in (5, 3, 1)]
             assert (np.abs(image.astype(int) - bgr).max(-1) < 30).any()
-    assert widths[1] == 2 * widths[0]
+    # Versions of matplotlib round a margin differently.
+    assert widths[1] == pytest.approx(2 * widths[0], abs=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         'image.png', 'out.png'
     ]

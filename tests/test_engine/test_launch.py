@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -274,3 +276,27 @@ def test_upper_case_metainfo_is_a_users_mistake():
         train_dataloader=dict(dataset=dict(metainfo=dict(CLASSES=('a', )))))
     with pytest.raises(ValueError, match='lowercase'):
         launch.build_runner(cfg)
+
+
+def test_training_without_albumentations_ends_in_one_line():
+    hidden = ('import sys; sys.modules["albumentations"] = None; '
+              'from yolo_world_rep_cli.main import main; main()')
+    done = subprocess.run(
+        [sys.executable, '-c', hidden, 'train', str(CONFIG)],
+        capture_output=True, text=True)
+    assert done.returncode == 2
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith('error: train_dataloader.dataset.')
+    assert error.endswith('is an Albu, and albumentations is not installed: '
+                          'pip install albumentations')
+    assert 'Traceback' not in done.stderr
+
+
+def test_albumentations_is_asked_for_where_it_is_used(monkeypatch):
+    cfg = plain(train_dataloader=dict(dataset=dict(
+        pipeline=[dict(type='A'), dict(type='mmdet.Albu')])))
+    launch.check_files(cfg, ('train_dataloader', ))
+    monkeypatch.setitem(sys.modules, 'albumentations', None)
+    launch.check_files(cfg, ('test_dataloader', ))
+    with pytest.raises(ImportError, match=r'pipeline\.1 is an Albu'):
+        launch.check_files(cfg, ('train_dataloader', ))

@@ -276,9 +276,10 @@ def write_dataset(folder: PathLike,
             categories=[
                 dict(id=i, name=name) for i, name in enumerate(classes, 1)
             ])
-        (temporary / ANNOTATION_FILE).write_text(json.dumps(coco))
+        (temporary / ANNOTATION_FILE).write_text(
+            json.dumps(coco), encoding='utf-8')
         (temporary / TEXT_FILE).write_text(
-            json.dumps([[name] for name in classes]))
+            json.dumps([[name] for name in classes]), encoding='utf-8')
         temporary.chmod(0o755)  # mkdtemp makes it private
         if folder.exists():
             shutil.rmtree(folder)
@@ -293,7 +294,8 @@ def _check_replaceable(folder: Path) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     try:
-        coco = json.loads((folder / ANNOTATION_FILE).read_text())
+        coco = json.loads(
+            (folder / ANNOTATION_FILE).read_text(encoding='utf-8'))
         if coco['info']['description'] == _DESCRIPTION:
             return
     except (OSError, ValueError, KeyError, TypeError):
@@ -317,7 +319,8 @@ class ShapesDataset(YOLOv5CocoDataset):
     def __init__(self, data_root: str, **kwargs) -> None:
         path = Path(data_root) / ANNOTATION_FILE
         try:
-            categories = json.loads(path.read_text())['categories']
+            categories = json.loads(
+                path.read_text(encoding='utf-8'))['categories']
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f'data_root={data_root!r} holds no generated shapes '

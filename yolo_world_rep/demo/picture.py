@@ -52,7 +52,7 @@ class Mark(NamedTuple):
 def load_truth(annotation_file: PathLike) -> Dict[int, Truth]:
     """The objects of each image of a COCO file, by image id."""
     path = Path(annotation_file)
-    coco = json.loads(path.read_text())
+    coco = json.loads(path.read_text(encoding='utf-8'))
     names = {c['id']: c['name'] for c in coco['categories']}
     truths = {
         image['id']: Truth(path.parent / image['file_name'],

@@ -5,7 +5,6 @@ does meets all of them.
 """
 import contextlib
 import multiprocessing
-import resource
 import statistics
 import sys
 import time
@@ -28,7 +27,7 @@ class Cost(NamedTuple):
     Args:
         seconds (float): Median.
         peak_mib (float): Largest memory of its process in a call, in MiB:
-            resident, or of the GPU.
+            resident, or of the GPU; NaN where the system does not tell.
         call_mib (float): The same without what it was before the first
             call.
         all_seconds (list[float]): Of each round.
@@ -138,7 +137,7 @@ def _reset_peak(device: str) -> None:
     else:
         # Where it cannot, the peak is that since the start of the process.
         with contextlib.suppress(OSError):
-            CLEAR.write_text('5')
+            CLEAR.write_text('5', encoding='utf-8')
 
 
 def _peak_mib(device: str) -> float:
@@ -146,9 +145,13 @@ def _peak_mib(device: str) -> float:
     if device != 'cpu':
         return torch.cuda.max_memory_allocated() / 2**20
     if STATUS.exists():
-        for line in STATUS.read_text().splitlines():
+        for line in STATUS.read_text(encoding='utf-8').splitlines():
             if line.startswith('VmHWM'):
                 return int(line.split()[1]) / 2**10
+    try:
+        import resource
+    except ImportError:  # a system without
+        return float('nan')
     # What a child starts with here is its parent's.
     unit = 2**20 if sys.platform == 'darwin' else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -54,7 +54,7 @@ def write_small_coco(annotation_file: PathLike, images: PathLike,
     Raises:
         ValueError: If an image cannot be read.
     """
-    whole = json.loads(Path(annotation_file).read_text())
+    whole = json.loads(Path(annotation_file).read_text(encoding='utf-8'))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     objects = [a for a in whole['annotations'] if not a.get('iscrowd')]
@@ -97,4 +97,4 @@ def write_classes(folder: Path, coco: dict, names: Sequence[str]) -> None:
     for file, content in ((ANNOTATION_FILE, dict(coco, categories=categories)),
                           (TEXT_FILE, [[name] for name in names])):
         with atomic_path(folder / file) as temporary:
-            temporary.write_text(json.dumps(content))
+            temporary.write_text(json.dumps(content), encoding='utf-8')

@@ -179,7 +179,8 @@ def ap_on(cfg: Config, checkpoint: PathLike, folder: Path) -> float:
     with contextlib.redirect_stdout(io.StringIO()):
         loader = evaluation.test_loader(cfg)
     path = Path(folder) / ANNOTATION_FILE
-    names = [c['name'] for c in json.loads(path.read_text())['categories']]
+    coco = json.loads(path.read_text(encoding='utf-8'))
+    names = [c['name'] for c in coco['categories']]
     samples = evaluation.detect(model, loader)
     return evaluation.score(samples, path, dict(all=names))['all'].ap
 
@@ -229,7 +230,7 @@ class Trainings:
             # The config that was dumped names its data itself.
             training.run_training(command, '', self.work_dir / f'{name}.log',
                                   self.threads)
-        return work_dir / Path(last.read_text()).name
+        return work_dir / Path(last.read_text(encoding='utf-8')).name
 
     def dump(self, cfg: Config, name: str) -> Path:
         """Write a config among the others."""

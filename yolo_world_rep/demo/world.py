@@ -121,7 +121,8 @@ def rename_classes(root: PathLike, out: PathLike,
     root, out = Path(root), Path(out)
     for folder in (TUNE, TUNE_VAL, 'val'):
         shutil.copytree(root / folder, out / folder, dirs_exist_ok=True)
-        coco = json.loads((root / folder / ANNOTATION_FILE).read_text())
+        coco = json.loads(
+            (root / folder / ANNOTATION_FILE).read_text(encoding='utf-8'))
         write_classes(out / folder, coco, [
             names.get(category['name'], category['name'])
             for category in coco['categories']

@@ -12,6 +12,8 @@ from torch import nn
 from yolo_world_rep.inference.spec import METADATA_KEY, Spec
 from yolo_world_rep.utils.files import PathLike
 
+from .quantization_rule import SCOPES
+
 if TYPE_CHECKING:
     import onnx
 
@@ -98,8 +100,26 @@ def _of_trace(module: nn.Module, spec: Spec, names: Sequence[str],
         output_names=list(names),
         dynamic_axes={INPUT: axes},
         opset_version=NEWEST_OF_TRACE)
-    return version_converter.convert_version(
+    model = version_converter.convert_version(
         onnx.load_from_string(buffer.getvalue()), opset)
+    _name_modules(model)
+    return model
+
+
+def _name_modules(model: 'onnx.ModelProto') -> None:
+    """Let nodes of a trace say their modules, as those of a program do.
+
+    A trace knows the modules that were called, and of a convolution the
+    name of its weight, which is the whole one.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        *scopes, kind = node.name.strip('/').split('/')
+        name = '.'.join(scopes)
+        if kind == 'Conv' and node.input[1] in weights:
+            name = node.input[1].rpartition('.')[0] or name
+        node.name = '.'.join([*scopes, kind])
+        node.metadata_props.add(key=SCOPES, value=repr([name, kind]))
 
 
 def example(spec: Spec) -> torch.Tensor:

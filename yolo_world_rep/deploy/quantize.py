@@ -166,10 +166,13 @@ def quantize_onnx(model: 'onnx.ModelProto', images: CalibrationImages,
             batch = next(self.batches, None)
             return None if batch is None else {onnx_file.INPUT: batch}
 
+    # A file, as versions before 1.19 fail at a model.
+    source = Path(path).with_suffix('.float.onnx')
+    onnx.save(onnx.shape_inference.infer_shapes(model), str(source))
     # It recommends an optimization that fuse has done already.
     with _quiet(''):
         quantize_static(
-            onnx.shape_inference.infer_shapes(model),
+            str(source),
             str(path),
             Reader(),
             quant_format=QuantFormat.QDQ,
@@ -179,6 +182,7 @@ def quantize_onnx(model: 'onnx.ModelProto', images: CalibrationImages,
             weight_type=QuantType.QInt8,
             reduce_range=True,  # of the weights
             nodes_to_exclude=[layer.node for layer in layers if layer.kept])
+    source.unlink()
     return onnx.load(str(path))
 
 

@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
+from yolo_world_rep.inference.external_weights import check_weights_inside
 from yolo_world_rep.inference.spec import METADATA_KEY, Spec
 from yolo_world_rep.utils import cli
 from yolo_world_rep.utils.files import PathLike, atomic_path
@@ -93,6 +94,7 @@ def build_engine(path: PathLike,
     """
     trt = _runtime()
     import onnx
+    check_weights_inside(path)
     model = onnx.load(str(path), load_external_data=False)
     text = next((entry.value for entry in model.metadata_props
                  if entry.key == METADATA_KEY), None)

@@ -95,7 +95,7 @@ def checkpoint_to_resume(folder: str) -> Optional[str]:
     candidates = numbered_checkpoints(folder)
     note = osp.join(folder, LAST)
     if osp.exists(note):
-        with open(note) as file:
+        with open(note, encoding='utf-8') as file:
             last = file.read().strip()
         # It is an absolute path, and the folder may have moved.
         moved = osp.join(folder, osp.basename(last))

@@ -4,6 +4,7 @@ import os
 import os.path as osp
 import subprocess
 from datetime import timedelta
+from importlib.util import find_spec
 from shutil import which
 from typing import Any, Optional
 
@@ -13,7 +14,7 @@ from mmengine.runner import Runner
 
 from . import adapt
 from .checkpoints import is_truncated, truncated_message
-from .variables import check_config, find, resolve_variables
+from .variables import check_config, find, resolve_variables, type_name
 
 
 def work_dir_of(cfg: Config, config_path: str,
@@ -231,8 +232,24 @@ def _environment_of_slurm() -> None:
             check=True, capture_output=True, text=True).stdout.split()[0]
 
 
+def _check_albumentations(cfg: Config, loaders: Any) -> None:
+    """mmdet would end at the first that is built, with a traceback."""
+    if find_spec('albumentations') is not None:
+        return
+    for loader in loaders:
+        for node, _, where in find(
+                cfg._cfg_dict, f'{loader}.**.type'.split('.')):
+            if type_name(node) == 'Albu':
+                raise ImportError(
+                    f'{where.rpartition(".")[0]} is an Albu, and '
+                    f'albumentations is not installed: pip install '
+                    f'albumentations')
+
+
 def check_files(cfg: Config, loaders: Any) -> None:
     """Refuse a config whose annotation files or checkpoint are not there.
+
+    The same goes for albumentations, which mmyolo's configs train with.
 
     Args:
         cfg (Config): Of :func:`config_for_training` or
@@ -241,7 +258,9 @@ def check_files(cfg: Config, loaders: Any) -> None:
 
     Raises:
         ValueError: With all the files that are missing.
+        ImportError: If albumentations is, and is needed.
     """
+    _check_albumentations(cfg, loaders)
     paths = []
     for loader in loaders:
         for dataset, key, where in find(

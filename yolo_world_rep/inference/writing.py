@@ -72,7 +72,7 @@ class Writer:
                 temporary.write_bytes(data)
         if self.txt_dir is not None:
             with atomic_path(self.txt_dir / f'{name}.txt') as temporary:
-                temporary.write_text(result.to_txt())
+                temporary.write_text(result.to_txt(), encoding='utf-8')
         if self.json_file is not None:
             self._images[result.index] = result.stem
             for row in result.to_coco(result.index):
@@ -91,7 +91,7 @@ class Writer:
         ids = _numbers(self._images)
         rows = [dict(row, image_id=ids[row['image_id']]) for row in self._rows]
         with atomic_path(self.json_file) as temporary:
-            temporary.write_text(json.dumps(rows))
+            temporary.write_text(json.dumps(rows), encoding='utf-8')
 
     def _name_of(self, result: Result) -> str:
         name, count = result.stem, 1

@@ -51,4 +51,4 @@ def run(args: argparse.Namespace) -> None:
                 for name, value in plain['per_class'].items()
             }
         with atomic_path(Path(args.json_out)) as temporary:
-            temporary.write_text(json.dumps(plain, indent=1))
+            temporary.write_text(json.dumps(plain, indent=1), encoding='utf-8')

@@ -120,7 +120,7 @@ class SafeCheckpointHook(CheckpointHook):
                 **self.args)
             if is_main_process():
                 with atomic_path(osp.join(runner.work_dir, LAST)) as note:
-                    note.write_text(path)
+                    note.write_text(path, encoding='utf-8')
         self.file_backend.keep(path)
         self.file_backend.flush()
 

@@ -69,7 +69,8 @@ def find_sources(work_dir: PathLike,
             after = best[-1]
         elif last.is_file():
             # The file keeps an absolute path, the folder may have moved.
-            after = work_dir / Path(last.read_text().strip()).name
+            text = last.read_text(encoding='utf-8')
+            after = work_dir / Path(text.strip()).name
     if after is None or not Path(after).is_file():
         raise ValueError(f'{after or work_dir}: there is no checkpoint to '
                          f'report on; name one with --after.')
