@@ -132,10 +132,10 @@ def text_calls_without_encoding(tree):
 
 @pytest.mark.parametrize(('source', 'count'), [
     ("open('a')", 1), ("open('a', 'rb')", 0), ("open('a', mode='w')", 1),
-    ("path.read_text()", 1), ("path.write_text('b')", 1),
+    ('path.read_text()', 1), ("path.write_text('b')", 1),
     ("path.open('rb')", 0),
     ("path.read_text(encoding='utf-8')", 0), ("os.open('a', 1)", 0),
-    ("path.open()", 1)])
+    ('path.open()', 1)])
 def test_the_check_for_encodings_sees(source, count):
     found = list(text_calls_without_encoding(ast.parse(source)))
     assert len(found) == count

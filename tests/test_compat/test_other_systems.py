@@ -56,7 +56,7 @@ def command(request):
 def test_the_simulation_takes_away(command):
     """Else the tests below say nothing."""
     lacking = command(
-        program=('-c', '''
+        program=('-c', """
 import locale, os
 lacks = [name for name in ('link', 'fork') if not hasattr(os, name)]
 for name in ('fcntl', 'resource'):
@@ -69,7 +69,7 @@ try:
 except PermissionError:
     lacks.append('folders')
 print(lacks or locale.getpreferredencoding(False))
-''')).strip()
+""")).strip()
     assert lacking in ("['link', 'fork', 'fcntl', 'resource', 'folders']",
                        'ANSI_X3.4-1968', 'US-ASCII')
 
