@@ -65,7 +65,11 @@ def run(main: Callable[[], Optional[int]], debug: bool = False) -> NoReturn:
         if debug:
             import traceback
             traceback.print_exc()
-        print(f'error: {one_line(error)}', file=sys.stderr)
+        hint = ''
+        if isinstance(error, UnicodeError) and not sys.flags.utf8_mode:
+            # Some of the packages below read text as the locale has it.
+            hint = '; if the file is UTF-8, set PYTHONUTF8=1'
+        print(f'error: {one_line(error)}{hint}', file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)

@@ -1,6 +1,7 @@
 """The command ``yolo-world-rep``, and what the files in ``tools`` call."""
 import argparse
 import difflib
+import importlib.util
 import os
 import sys
 from typing import NoReturn, Optional, Sequence
@@ -8,6 +9,11 @@ from typing import NoReturn, Optional, Sequence
 from . import ending
 from .commands import COMMANDS, Command
 from .parsing import Parser, add_debug
+
+if __name__ == '__mp_main__':
+    # A worker that was spawned, as all are on Windows, gets the data set of
+    # mmyolo, whose import needs our stand-in for mmcv's operators first.
+    import yolo_world_rep  # noqa: F401
 
 PROG = 'yolo-world-rep'
 DESCRIPTION = 'Fold class names into YOLO-World; train, export and run it.'
@@ -106,6 +112,9 @@ def _execute(args: argparse.Namespace) -> NoReturn:
     """Run the command that was parsed."""
     # albumentations looks for updates on the network when it is imported.
     os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
+    # Spawned workers import what this names, however the command was called.
+    sys.modules['__main__'].__spec__ = importlib.util.find_spec(
+        'yolo_world_rep_cli.main')
     ending.run(lambda: args.run(args), args.debug)
 
 

@@ -8,14 +8,16 @@ import builtins
 import errno
 import multiprocessing
 import os
-import sys
 
 # NumPy and torch ask for more where sys.platform is linux.
 FUNCTIONS = ('fork', 'forkpty', 'getpgid', 'killpg', 'link', 'mkfifo',
              'setsid', 'wait4')
 MODULES = ('fcntl', 'grp', 'pwd', 'resource', 'termios')
 
-_os_open, _open = os.open, builtins.open
+# It asks the platform before it imports such a one.
+ALLOWED = 'mmengine'
+
+_os_open, _open, _import = os.open, builtins.open, builtins.__import__
 
 
 def _check(path: object) -> str:
@@ -38,10 +40,16 @@ def _open_no_proc(path, *args, **kwargs):
     return _open(path, *args, **kwargs)
 
 
+def _import_no_posix(name, namespace=None, *args, **kwargs):
+    importer = (namespace or {}).get('__name__') or ''
+    if name in MODULES and importer.partition('.')[0] != ALLOWED:
+        raise ImportError(f'no {name} here')
+    return _import(name, namespace, *args, **kwargs)
+
+
 for _name in FUNCTIONS:
     delattr(os, _name)
-for _name in MODULES:
-    sys.modules[_name] = None  # its import fails
 os.open = _os_open_no_folder
 builtins.open = _open_no_proc
+builtins.__import__ = _import_no_posix
 multiprocessing.set_start_method('spawn')
