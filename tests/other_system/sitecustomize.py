@@ -12,7 +12,7 @@ import os
 # NumPy and torch ask for more where sys.platform is linux.
 FUNCTIONS = ('fork', 'forkpty', 'getpgid', 'killpg', 'link', 'mkfifo',
              'setsid', 'wait4')
-MODULES = ('fcntl', 'grp', 'pwd', 'resource', 'termios')
+MODULES = ('fcntl', 'resource', 'termios')
 
 # It asks the platform before it imports such a one.
 ALLOWED = 'mmengine'
