@@ -92,7 +92,7 @@ def _of_trace(module: nn.Module, spec: Spec, names: Sequence[str],
     axes = {0: 'batch'} if spec.batch is None else {}
     if spec.dynamic:
         axes.update({2: 'rows', 3: 'columns'})
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()  # newer versions of torch name paths alone
     torch.onnx.export(
         module, (example(spec), ),
         buffer,
