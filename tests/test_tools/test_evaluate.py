@@ -62,7 +62,7 @@ def evaluate(data, monkeypatch, capsys):
 def test_the_figures(evaluate, data):
     code, out, err = evaluate('--per-class', '--json-out', data / 'f.json')
     assert (code, err) == (0, '')
-    assert 'AP         0.5000' in out
+    assert 'AP             0.5000' in out
     assert '1.0000 dark' in out
     figures = json.loads((data / 'f.json').read_text())
     assert figures['AP'] == pytest.approx(0.5)
