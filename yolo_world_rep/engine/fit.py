@@ -3,8 +3,6 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from torch import Tensor
 
-# Its rows are as many as the prototypes' layers are wide.
-PROTOTYPES = 'bbox_head.head_module.proto_pred.conv1.conv.weight'
 SHOWN = 6  # names or groups listed of each kind before "and N more"
 
 
@@ -107,16 +105,3 @@ def describe(fit: Fit) -> List[str]:
         sentences.append(f'{len(shapes)} tensor(s) have another shape: '
                          f'{_capped(shapes)}.')
     return sentences
-
-
-def width_remedy(fit: Fit) -> List[str]:
-    """What to set where the prototypes of a file's masks are of other width.
-
-    The first version of this package scaled it by ``widen_factor``.
-    """
-    return [
-        f'Its prototypes are {found[0]} wide: add --cfg-options '
-        f'model.bbox_head.head_module.proto_channels={found[0]}, or set '
-        f'that in the config.' for name, found, _ in fit.misshapen
-        if name == PROTOTYPES
-    ]

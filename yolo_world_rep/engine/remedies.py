@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from yolo_world_rep.reparam import META_KEY
 from yolo_world_rep.reparam.inspection import describe_state_dict
 
-from .fit import Fit, width_remedy
+from .fit import Fit
 
 HEAD_MODULE = 'model.bbox_head.head_module'
 # What only another form has in its file, and what to set for it.
@@ -28,6 +28,8 @@ L2_HEAD = ('The head of the file is of the L2 form (v1): set '
 FOLDED = ('The file is folded and the model takes texts: give a config of a '
           'folded model (yolo-world-rep new-config writes one), or the '
           'text-conditioned checkpoint that the file was folded from.')
+# Its rows are as many as the prototypes' layers are wide.
+PROTOTYPES = 'bbox_head.head_module.proto_pred.conv1.conv.weight'
 PROJECTION = '.attn_block.project_conv.conv.weight'
 OLD_EFFICIENT = ('The file is of the efficient neck of version 0.1 of this '
                  'package, which had no attended branch and is another '
@@ -91,7 +93,7 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
             f'The file is of size {have["size"]} and the model of size '
             f'{want["size"]}: take the config of size {have["size"]}.'
         ]
-    found = width_remedy(fit)
+    found = _of_prototypes(fit)
     found += [remedy for sign, remedy in FORMS if brings(sign)]
     if have['head'] == 'v1 (L2)' and lacks('.cls_contrasts.0.norm.weight'):
         found.append(L2_HEAD)
@@ -107,6 +109,15 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
             f'model.num_prompts={prompts[0]}, model.prompt_dim={prompts[1]} '
             f'and num_classes={prompts[0]}.')
     return found + _of_rows(have, want, meta, file)
+
+
+def _of_prototypes(fit: Fit) -> List[str]:
+    # The first version of this package scaled them by ``widen_factor``.
+    return [
+        f'Its prototypes are {found[0]} wide: add --cfg-options '
+        f'{HEAD_MODULE}.proto_channels={found[0]}, or set that in the config.'
+        for name, found, _ in fit.misshapen if name == PROTOTYPES
+    ]
 
 
 def _of_widths(have: Mapping[str, Any], want: Mapping[str, Any]) -> List[str]:

@@ -225,14 +225,12 @@ def evaluate(predictor: Predictor,
     for entry, result in zip(entries, predictor.stream(paths)):
         rows += result.to_coco(entry['id'], ids)
         on_image()
-    scores: Dict[str, Any] = {}
-    if masks:
-        scores.update(
-            mean_precisions(precision_table(truth, rows, 'segm'), 'segm_'))
+    of_masks = mean_precisions(
+        precision_table(truth, rows, 'segm'), 'segm_') if masks else {}
     table = precision_table(truth, rows)
-    scores = dict(
+    scores: Dict[str, Any] = dict(
         mean_precisions(table),
-        **scores,
+        **of_masks,
         images=len(entries),
         detections=len(rows))
     if per_class:

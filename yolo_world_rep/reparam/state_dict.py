@@ -305,10 +305,7 @@ def text_layers(state_dict: StateDict) -> Dict[str, Tensor]:
 
 
 def tuned_prompts(state_dict: StateDict) -> Tensor:
-    """The texts of a checkpoint that was tuned by prompts, (N, D).
-
-    They have the norms that neck and head meet while the model runs, see
-    :func:`.folding.adapt_prompts`.
+    """The texts of prompt tuning, (N, D), of the norms that the neck meets.
 
     Args:
         state_dict (Mapping): With ``embeddings`` and maybe ``adapter``.

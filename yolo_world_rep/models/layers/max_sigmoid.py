@@ -200,9 +200,11 @@ class UngatedAttnBlock(BaseModule):
         norm_cfg (dict): Normalization layers.
             Defaults to dict(type='BN', momentum=0.03, eps=0.001).
         init_cfg (dict, optional): Initialization. Defaults to None.
-        with_act (bool): Whether x·σ(x) follows. Defaults to False.
         **gate: Arguments of the gate of other blocks, without effect.
     """
+
+    #: Whether x·σ(x) follows, which is the layer's to say.
+    with_act = False
 
     def __init__(self,
                  in_channels: int,
@@ -214,13 +216,11 @@ class UngatedAttnBlock(BaseModule):
                  norm_cfg: ConfigType = dict(
                      type='BN', momentum=0.03, eps=0.001),
                  init_cfg: OptMultiConfig = None,
-                 with_act: bool = False,
                  **gate: Any) -> None:
         super().__init__(init_cfg=init_cfg)
         self.project_conv = _projection(in_channels, out_channels, kernel_size,
                                         padding, use_depthwise, conv_cfg,
                                         norm_cfg)
-        self.with_act = with_act
 
     def forward(self, x: Tensor, guide: Optional[Tensor] = None) -> Tensor:
         """(B, in_channels, H, W) -> (B, out_channels, H, W), ungated."""
