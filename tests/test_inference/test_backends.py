@@ -94,15 +94,10 @@ def tiny_spec(**changes):
 
 @functools.lru_cache(None)
 def onnx_bytes(batch):
-    example = (torch.rand(batch or 2, 3, *SIZE), )
-    axes = None if batch else ({0: torch.export.Dim('batch')}, )
-    program = torch.onnx.export(
-        Tiny().eval(),
-        example,
-        dynamo=True,
-        dynamic_shapes=axes,
-        verbose=False)
-    return program.model_proto.SerializeToString()
+    from yolo_world_rep.deploy.onnx_file import to_onnx
+    model = to_onnx(
+        Tiny().eval(), tiny_spec(batch=batch), ['boxes', 'scores'])
+    return model.SerializeToString()
 
 
 def export(folder, kind, spec, metadata=True):

@@ -80,14 +80,17 @@ def as_bgr(image: Any) -> np.ndarray:
             raise ValueError(
                 f'an image is a path, a NumPy array or an image of Pillow; '
                 f'got a {type(image).__name__}.')
-        if image.mode in ('I', 'F') or not all(image.size):
+        # An older Pillow has 32 bits for the 16 of a PNG.
+        deep = image.mode.startswith('I;16') or (
+            image.mode == 'I' and image.format == 'PNG')
+        if (image.mode in ('I', 'F') and not deep) or not all(image.size):
             raise ValueError(
                 f'an image of Pillow of mode {image.mode!r} and size '
                 f'{image.size}: what is black and what is white is unknown. '
                 f'Expected 8 or 16 bits, such as mode RGB.')
         try:
             image = ImageOps.exif_transpose(image)
-            if image.mode.startswith('I;16'):
+            if deep:
                 return as_bgr(np.asarray(image).astype(np.uint16))
             pixels = np.asarray(image.convert('RGB'))
         except Exception as error:  # it is read here, from a broken file
