@@ -212,9 +212,11 @@ def start_processes(cfg: Config, cuda: Optional[bool] = None) -> None:
         raise ValueError(f'--launcher {cfg.launcher}: {", ".join(missing)} '
                          f'not in the environment; start with {how}')
     settings = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
-    timeout = settings.get('timeout')
-    distributed.init_process_group(
-        'gloo', timeout=timeout and timedelta(seconds=timeout))
+    # torch 2.1 takes no None for its own default.
+    timeout = {
+        'timeout': timedelta(seconds=settings['timeout'])
+    } if settings.get('timeout') else {}
+    distributed.init_process_group('gloo', **timeout)
 
 
 def _environment_of_slurm() -> None:
