@@ -12,6 +12,9 @@ from torch import nn
 from yolo_world_rep.engine import CheckpointGuardHook
 
 NAMES = ('cat', 'dog', 'cow')
+TRAINING = dict(
+    optimizer=dict(state={}, param_groups=[]),
+    message_hub=dict(log_scalars={}, runtime_info={}, resumed_keys={}))
 CONTRAST = 'bbox_head.head_module.cls_contrasts'
 
 
@@ -170,10 +173,9 @@ def test_named_parts_may_differ():
 
 
 def test_fresh_parts_are_not_for_resuming_or_testing():
-    training = dict(optimizer={}, message_hub={})
     for runner in (make_runner(train=False), make_runner(resume=True)):
         checkpoint = make_checkpoint(runner.model, epoch=1, iter=2)
-        checkpoint.update(training)
+        checkpoint.update(TRAINING)
         load(checkpoint, runner, fresh=['neck'])
         assert 'neck.weight' in checkpoint['state_dict']
         del checkpoint['state_dict']['neck.weight']
@@ -195,8 +197,7 @@ def test_ema_copy_of_a_resumed_run_is_compared_too():
     checkpoint = make_checkpoint(model, epoch=1, iter=2)
     averaged = {f'module.{k}': v for k, v in model.state_dict().items()}
     checkpoint.update(
-        optimizer={},
-        message_hub={},
+        **TRAINING,
         ema_state_dict={'steps': torch.ones(()), **averaged})
     load(checkpoint, make_runner(model, resume=True))
     del checkpoint['ema_state_dict']['module.neck.bias']

@@ -9,12 +9,13 @@ from builders import build_detector
 from torch import nn
 from ultralytics_files import rename, save_pickled, tiny_state_dict
 
+from yolo_world_rep.checkpoint_file import read
 from yolo_world_rep.reparam import (
     META_KEY,
     convert_checkpoint,
     load_checkpoint,
+    records,
     ultralytics,
-    unpickling,
 )
 from yolo_world_rep.reparam.ultralytics import (
     BINS,
@@ -354,8 +355,7 @@ def test_module_tensors_are_the_state_dict(tmp_path):
     model = nn.Sequential(nn.BatchNorm1d(2), shared, nn.Sequential(shared))
     path = tmp_path / 'any.pt'
     torch.save(dict(model=model), path)
-    found = unpickling.module_tensors(
-        unpickling.load_plain(str(path))['model'])
+    found = records.module_tensors(read(path)['model'])
     assert same(found, model.state_dict())
 
 

@@ -296,7 +296,7 @@ class TestBombs:
     def test_tables_sized_by_the_file(self, tmp_path):
         """The unpickler in C would take 34 GB for this one."""
         refused(tmp_path, packed(opcodes(b'}r\xff\xff\xff\x7f')),
-                'no tensors')
+                'out of line')
 
     def test_lists_of_lists(self, tmp_path):
         laughs = ['ha']
@@ -313,7 +313,7 @@ class TestBombs:
 
     def test_nested_without_end(self, tmp_path):
         refused(tmp_path, packed(opcodes(b']' * 10**6, b'a' * 10**6)),
-                'holds a list|cannot|can be read')
+                'more than 1,000,000 opcodes')
 
 
 class TestWhatFilesMayNotDo:

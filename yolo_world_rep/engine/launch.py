@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 
 from . import adapt
 from .checkpoints import is_truncated, truncated_message
+from .loading import read_safely
 from .variables import check_config, find, resolve_variables, type_name
 
 
@@ -286,12 +287,14 @@ def check_files(cfg: Config, loaders: Any) -> None:
         raise ValueError(f'load_from: {truncated_message(source)}')
 
 
-def build_runner(cfg: Config) -> Runner:
+def build_runner(cfg: Config, trust: bool = False) -> Runner:
     """Build the runner of a prepared config.
 
     Args:
         cfg (Config): Of :func:`config_for_training` or
             :func:`config_for_test`.
+        trust (bool): Whether mmengine loads checkpoints, and code in them
+            runs. Defaults to False; see :func:`~.loading.read_safely`.
 
     Raises:
         ValueError: If a data set's metainfo has keys such as ``CLASSES``.
@@ -304,6 +307,7 @@ def build_runner(cfg: Config) -> Runner:
     except AssertionError as error:
         raise ValueError(str(error)) from error
     start_processes(cfg)
+    read_safely(trust)
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)

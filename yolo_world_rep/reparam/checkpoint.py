@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from yolo_world_rep.checkpoint_file import Record, budget_of, read
+from yolo_world_rep.checkpoint_file.safetensors_file import SUFFIX, save
 from yolo_world_rep.text import (
     TextEmbeddings,
     class_names,
@@ -24,9 +26,9 @@ from yolo_world_rep.utils.files import (
 )
 from yolo_world_rep.version import __version__
 
-from .archive import check_archive, check_tensors
 from .meta import META_KEY, stated_names
 from .original import read_as_ours
+from .records import check_tensors, plain
 from .state_dict import (
     StateDict,
     check_text,
@@ -36,7 +38,6 @@ from .state_dict import (
     text_layers,
     tuned_prompts,
 )
-from .unpickling import Inert, load_plain, plain
 from .verification import LayerCheck, check_conversion, require_exact
 
 SUFFIXES = dict(
@@ -93,31 +94,38 @@ def read_content(path: PathLike, trust: bool = False) -> Dict[str, Any]:
 
     Returns:
         dict: Its content, on the CPU, see
-        :func:`~.unpickling.load_plain`.
+        :func:`yolo_world_rep.checkpoint_file.read`.
 
     Raises:
         ValueError: If the file cannot be read or holds no dict.
     """
     path = Path(path)
+    content = _trusted(path) if trust else read(path)
+    if not isinstance(content, dict):
+        raise ValueError(
+            f'{path} holds a {_kind(content)}; expected a dict with a '
+            f'state_dict.')
+    return content
+
+
+def _kind(content: Any) -> str:
+    """What a file holds, in a word."""
+    origin = getattr(content, 'origin', '') or type(content).__name__
+    return str(origin).rpartition('.')[2][:80]
+
+
+def _trusted(path: Path) -> Any:
+    """What torch makes of a file; its code runs."""
     if not path.is_file():
         raise ValueError(f'Checkpoint {path} is not a file.')
-    check_archive(path)
     try:
-        if trust:
-            content = torch.load(path, map_location='cpu', weights_only=False)
-        else:
-            content = load_plain(str(path))
+        return torch.load(path, map_location='cpu', weights_only=False)
     except Exception as error:  # of every kind: the file says what is done
         reason = str(error).splitlines()[0] if str(error) else (
             type(error).__name__)
         raise ValueError(
-            f'{path} is not a checkpoint that can be read: it is truncated '
-            f'or of another kind ({reason[:200]}).') from error
-    if not isinstance(content, dict):
-        raise ValueError(
-            f'{path} holds a {type(content).__name__}; expected a dict '
-            f'with a state_dict.')
-    return content
+            f'{path} is not a checkpoint that torch can read: it is '
+            f'truncated or of another kind ({reason[:200]}).') from error
 
 
 def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
@@ -147,27 +155,19 @@ def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
 def _load(path: Path, trust: bool) -> Checkpoint:
     """:func:`load_checkpoint` of a file that stays what it is."""
     content = read_content(path, trust)
-    if any(isinstance(each, Inert) and each.origin.startswith('ultralytics.')
+    if any(isinstance(each, Record) and each.origin.startswith('ultralytics.')
            for each in content.values()):
         raise ValueError(
             f'{path} is a file of Ultralytics, whose layers have other '
             f'names. Convert it first: yolo-world-rep convert-ultralytics.')
     state_dict = content.get('state_dict', content)
-    if not isinstance(state_dict, dict) or not state_dict:
+    if not isinstance(state_dict, dict):
         raise ValueError(f'{path} has no tensors under state_dict.')
-    odd = [
-        str(key) for key, value in state_dict.items()
-        if not isinstance(key, str) or not isinstance(value, Tensor)
-    ]
-    if odd:
-        raise ValueError(
-            f'{path} has entries in its state_dict that are no tensors: '
-            f'{odd[:4]}. Expected a checkpoint for mmyolo, with a '
-            f'state_dict.')
     check_tensors(path, state_dict)
     meta = content.get('meta')
     try:
-        meta = plain(meta) if isinstance(meta, dict) else {}
+        meta = plain(meta, budget_of(path.stat().st_size)) if isinstance(
+            meta, dict) else {}
     except ValueError as error:
         raise ValueError(f'{path}: its meta has {error}; expected a '
                          f'checkpoint. Do not use this file.') from None
@@ -185,14 +185,18 @@ def save_checkpoint(path: PathLike,
                     overwrite: bool = True) -> None:
     """Write a checkpoint file, whole or not at all.
 
-    Tensors that are views are written without the storage behind them.
+    Tensors that are views are written without the storage behind them. A
+    name that ends in ``.safetensors`` gives a file of that format.
 
     Raises:
         ValueError: If there is a file meanwhile, without ``overwrite``.
     """
     state_dict = {key: value.clone() for key, value in state_dict.items()}
     with atomic_path(path, overwrite) as temporary:
-        torch.save(dict(state_dict=state_dict, meta=meta), temporary)
+        if Path(path).suffix == SUFFIX:
+            save(temporary, state_dict, meta)
+        else:
+            torch.save(dict(state_dict=state_dict, meta=meta), temporary)
 
 
 def class_names_of(embeddings: TextEmbeddings,

@@ -15,7 +15,6 @@ from yolo_world_rep.text import TextEmbeddings, load_embeddings
 from yolo_world_rep.utils.files import PathLike
 from yolo_world_rep.version import __version__
 
-from .archive import require
 from .checkpoint import (
     META_KEY,
     Checkpoint,
@@ -25,7 +24,7 @@ from .checkpoint import (
     origin_of,
     save_checkpoint,
 )
-from .meta import folding_meta
+from .meta import folding_meta, require
 from .state_dict import (
     FOLDED_LAYER,
     StateDict,

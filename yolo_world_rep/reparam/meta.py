@@ -4,11 +4,25 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from torch import Tensor
 
-from .archive import require
-
 # Under this name a converted file's meta says what it is.
 META_KEY = 'yolo_world_rep'
 NECK_VOCABULARIES = ('same', 'padded', 'own')
+
+
+def require(path: Path, name: str, value: Any, fits: bool,
+            expected: str) -> None:
+    """Refuse what was written by hand or is damaged.
+
+    Raises:
+        ValueError: With name, value and what was expected.
+    """
+    if not fits:
+        shown = repr(value)
+        shown = shown if len(shown) <= 80 else f'{shown[:80]}…'
+        raise ValueError(
+            f'{path}: its meta has {name}={shown}; expected {expected}. The '
+            f'file was changed by hand or damaged: convert its source again '
+            f'with yolo-world-rep reparameterize.')
 
 
 def _texts(value: Any) -> bool:

@@ -12,8 +12,10 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 import torch
 from torch import Tensor
 
+from yolo_world_rep.checkpoint_file import Record
+
+from .records import named_modules
 from .state_dict import StateDict, some
-from .unpickling import Inert, named_modules
 
 # The layers in their order: class, and the layers its input comes from.
 LAYERS = (
@@ -285,14 +287,14 @@ def _check_attribute(name: str, attribute: str, found: Any,
             f'there is no exact map.')
 
 
-def check_modules(root: Inert) -> None:
+def check_modules(root: Record) -> None:
     """Compare how a pickled model is built with how ours is.
 
     Looks at what the names and shapes of tensors do not tell: the layers'
     classes and inputs, activations, shortcuts, and the norms' epsilon.
 
     Args:
-        root (Inert): The model.
+        root (Record): The model.
 
     Raises:
         ValueError: If anything differs.

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional
 import torch
 from torch import Tensor
 
+from yolo_world_rep.checkpoint_file import Record
 from yolo_world_rep.utils.files import (
     PathLike,
     about_file,
@@ -14,8 +15,8 @@ from yolo_world_rep.utils.files import (
 )
 from yolo_world_rep.version import __version__
 
-from .archive import check_tensors
 from .checkpoint import META_KEY, read_content, save_checkpoint
+from .records import check_tensors, module_tensors
 from .state_dict import some
 from .ultralytics import (
     PLACES,
@@ -24,7 +25,6 @@ from .ultralytics import (
     require_world_v2,
     size_of,
 )
-from .unpickling import Inert, module_tensors
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def find_model(content: Mapping[str, Any], path: PathLike
     """
     found: Any = content
     for key in ('ema', 'model', 'state_dict'):
-        if isinstance(content.get(key), (Inert, dict)):
+        if isinstance(content.get(key), (Record, dict)):
             found = content[key]
             break
-    checked = isinstance(found, Inert)
+    checked = isinstance(found, Record)
     state_dict = module_tensors(found) if checked else found
     odd = [
         str(key) for key, value in state_dict.items()

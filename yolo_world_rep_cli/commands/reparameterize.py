@@ -2,6 +2,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from ..running import add_trust
+
 if TYPE_CHECKING:
     from yolo_world_rep.reparam import Conversion
 
@@ -42,10 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--texts', help='JSON of class texts, for the class names')
     parser.add_argument(
         '--overwrite', action='store_true', help='replace an older result')
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='let code in the checkpoint run while it is loaded')
+    add_trust(parser)
 
 
 def show(conversion: 'Conversion') -> None:

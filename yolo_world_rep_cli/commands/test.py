@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
         cfg_options=cfg_options(args.cfg_options),
         launcher=args.launcher)
     launch.check_files(cfg, ('test_dataloader', ))
-    runner = launch.build_runner(cfg)
+    runner = launch.build_runner(cfg, args.trust_checkpoint)
     if args.out is not None:
         runner.test_evaluator.metrics.append(
             DumpResults(out_file_path=args.out))

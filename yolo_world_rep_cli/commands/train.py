@@ -41,4 +41,4 @@ def run(args: argparse.Namespace) -> None:
         launcher=args.launcher,
         skip_unreadable=args.skip_unreadable)
     launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
-    launch.train(launch.build_runner(cfg))
+    launch.train(launch.build_runner(cfg, args.trust_checkpoint))

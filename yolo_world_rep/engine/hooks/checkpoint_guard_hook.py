@@ -17,6 +17,7 @@ from yolo_world_rep.reparam.state_dict import strip_wrapper
 
 from ..classes import Names, annotation_names, name_differences, names_of
 from ..fit import Fit, compare, describe, groups, under
+from ..loading import require_training
 from ..masks import count_masks, takes_boxes_from_masks
 from ..remedies import mend_of_names, remedies
 from ..variables import unresolved_message
@@ -185,6 +186,7 @@ class CheckpointGuardHook(Hook):
                 raise ValueError(
                     f'{source} has no {", ".join(absent)}: it is not of a '
                     f'training that can be resumed. {RESTART}')
+            require_training(checkpoint, source)
 
         fresh = self.fresh if training and not resuming else ()
         problems = self._select(checkpoint, model, fresh, source,

@@ -4,7 +4,7 @@ from typing import Any, Optional, Sequence
 
 import numpy as np
 
-from yolo_world_rep.reparam.archive import check_archive
+from yolo_world_rep.checkpoint_file import check_torchscript
 
 from ..spec import METADATA_FILE
 from .base import (
@@ -45,7 +45,7 @@ class TorchScriptBackend(Backend):
         plain_precision(self.name, precision)
         self.device = to_device(device, threads)
         files = {METADATA_FILE: ''}
-        check_archive(path, torchscript=True)
+        check_torchscript(path)
         try:
             self.module = torch.jit.load(
                 str(path), map_location=self.device, _extra_files=files)

@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from mmyolo.registry import MODELS
 from torch import Tensor
 
+from yolo_world_rep.checkpoint_file import read
 from yolo_world_rep.registry import register
 from yolo_world_rep.text import load_embeddings
 
@@ -198,11 +199,14 @@ def _load_table(path: str) -> Tuple[List[str], Tensor]:
                 f'save_embeddings.')
         return list(embeddings.names), torch.from_numpy(
             embeddings.vectors.copy())
-    table = torch.load(path, map_location='cpu', weights_only=True)
-    if not isinstance(table, dict) or not table:
+    table = read(path)
+    table = table.get('state_dict', table) if isinstance(
+        table, dict) else table
+    if not isinstance(table, dict) or not table or not all(
+            isinstance(text, str) and isinstance(vector, Tensor)
+            for text, vector in table.items()):
         raise ValueError(
-            f'PseudoLanguageBackbone: {path} holds a '
-            f'{type(table).__name__}; expected a dict from text to vector.')
+            f'PseudoLanguageBackbone: {path} holds something else; expected '
+            f'a dict from text to vector, a tensor.')
     return list(table), torch.stack(
-        [torch.as_tensor(vector).float().flatten() for vector in
-         table.values()])
+        [vector.float().flatten() for vector in table.values()])

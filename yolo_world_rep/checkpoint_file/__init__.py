@@ -1,0 +1,7 @@
+"""Checkpoint files, read as data: nothing that a file names is called."""
+from .pickle_records import Name, Ordered, Record
+from .reading import budget_of, check_torchscript, read
+
+__all__ = [
+    'Name', 'Ordered', 'Record', 'budget_of', 'check_torchscript', 'read'
+]

@@ -1,0 +1,388 @@
+"""A pickle, read as data.
+
+A pickle is a program for a machine that makes objects and calls functions.
+This machine knows the opcodes that torch writes and calls nothing that a file
+names: a name stays a name, a call becomes a record of the call. What a few
+names stand for is given by makers of ours.
+"""
+import struct
+from collections import OrderedDict
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+# A checkpoint with the state of an optimizer has some hundred thousand.
+MAX_OPCODES = 1_000_000
+MAX_NAMES = 10_000
+MAX_NAME = 256
+# Of an integer; a random state has 16.
+MAX_LONG = 256
+# Python's dicts become slow for numbers that are chosen to. Text is not.
+MAX_INT_KEYS, MAX_OTHER_KEYS = 50_000, 1_000
+SMALL = 1 << 31
+MAX_TUPLE_KEY = 16
+
+
+class Name:
+    """A class or function that a file names, and nobody looked up."""
+    __slots__ = ('origin', )
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+
+
+class Record:
+    """An object that a file would have made.
+
+    Args:
+        origin (str): The name of what makes it, with its module's.
+        args (Any): What it would have been called with, a tuple as a rule.
+    """
+    # What it would have been filled with.
+    __slots__ = ('origin', 'args', 'state', 'items', 'pairs')
+
+    def __init__(self, origin: str, args: Any = ()) -> None:
+        self.origin = origin
+        self.args = args
+        self.state: Any = None
+        self.items: Optional[List[Any]] = None
+        self.pairs: Optional[List[Any]] = None
+
+
+class Ordered(OrderedDict):
+    """An ordered dict, and the attributes that the file gave it."""
+    state: Any = None
+
+
+Maker = Callable[[Any], Any]
+
+
+def _no_persistent(_: Any) -> Any:
+    raise ValueError('its pickle refers to something outside')
+
+
+class Machine:
+    """Runs one pickle.
+
+    Args:
+        data (bytes): It, and more around it.
+        at (int): Where it begins. Defaults to 0.
+        makers (Mapping): Name, with its module's, to what makes a value of
+            the arguments of a call. Defaults to none.
+        persistent (Callable): Gives what an identifier stands for.
+            Defaults to refusing any.
+
+    Attributes:
+        at (int): Where the pickle ends, after :meth:`run`.
+    """
+
+    def __init__(self,
+                 data: bytes,
+                 at: int = 0,
+                 makers: Optional[Mapping[str, Maker]] = None,
+                 persistent: Callable[[Any], Any] = _no_persistent) -> None:
+        self.data = data
+        self.at = at
+        self.makers = makers or {}
+        self.persistent = persistent
+        self.stack: List[Any] = []
+        self.marks: List[int] = []
+        self.memo: List[Any] = []
+        self.names: Dict[str, Name] = {}
+        self.int_keys = self.other_keys = self.pairs = 0
+
+    def run(self) -> Any:
+        """The value that the pickle makes.
+
+        Raises:
+            ValueError: If it is none that torch writes, or too much.
+        """
+        data, table = self.data, OPCODES
+        try:
+            for _ in range(MAX_OPCODES):
+                opcode = data[self.at]
+                self.at += 1
+                if opcode == STOP:
+                    return self.stack.pop()
+                table[opcode](self)
+        except IndexError:
+            raise ValueError('its pickle is truncated or damaged') from None
+        except KeyError:
+            raise ValueError(
+                f'its pickle has the opcode 0x{opcode:02x}, which torch does '
+                f'not write') from None
+        raise ValueError(f'its pickle has more than {MAX_OPCODES:,} opcodes')
+
+    # --- what opcodes are made of
+
+    def take(self, count: int) -> bytes:
+        """The next bytes."""
+        end = self.at + count
+        if end > len(self.data):
+            raise IndexError
+        found = self.data[self.at:end]
+        self.at = end
+        return found
+
+    def number(self, form: struct.Struct) -> Any:
+        """The next number."""
+        return form.unpack(self.take(form.size))[0]
+
+    def line(self) -> str:
+        """The next line of a name."""
+        end = self.data.find(b'\n', self.at, self.at + MAX_NAME)
+        if end < 0:
+            raise ValueError('its pickle has a name without an end')
+        found = self.data[self.at:end]
+        self.at = end + 1
+        return found.decode()
+
+    def since_mark(self) -> List[Any]:
+        """What was put on the stack since the last mark."""
+        place = self.marks.pop()
+        if place > len(self.stack):
+            raise IndexError
+        found = self.stack[place:]
+        del self.stack[place:]
+        return found
+
+    def name(self, origin: str) -> None:
+        """Put a name on the stack."""
+        found = self.names.get(origin)
+        if found is None:
+            if len(self.names) == MAX_NAMES:
+                raise ValueError(f'its pickle names more than {MAX_NAMES:,} '
+                                 f'classes')
+            found = self.names[origin] = Name(origin)
+        self.stack.append(found)
+
+    def call(self, called: Any, args: Any) -> Any:
+        """What a call gives: of our makers, or a record of it."""
+        origin = called.origin if isinstance(called, Name) else ''
+        maker = self.makers.get(origin)
+        if maker is not None:
+            return maker(args)
+        if origin == 'collections.OrderedDict':
+            return self.ordered(args)
+        return Record(origin, args)
+
+    def ordered(self, args: Any) -> Ordered:
+        """An ordered dict, filled with a list of pairs if there is one."""
+        found = Ordered()
+        pairs = args[0] if type(args) is tuple and args else []
+        if type(pairs) is not list:
+            raise ValueError('its pickle has a damaged dict')
+        # One list may be named many times.
+        self.pairs += len(pairs)
+        if self.pairs > MAX_OPCODES:
+            raise ValueError('its pickle fills too many dicts')
+        for pair in pairs:
+            if type(pair) not in (tuple, list) or len(pair) != 2:
+                raise ValueError('its pickle has a damaged dict')
+            self.check_keys([pair[0]])
+            found[pair[0]] = pair[1]
+        return found
+
+    def check_keys(self, keys: List[Any]) -> None:
+        """Refuse keys that make a dict slow, or hashing recursive."""
+        for key in keys:
+            kind = type(key)
+            if kind is str:
+                continue
+            if kind is int and -SMALL < key < SMALL:
+                self.int_keys += 1
+                if self.int_keys > MAX_INT_KEYS:
+                    raise ValueError(f'its pickle has more than '
+                                     f'{MAX_INT_KEYS:,} numbers as keys')
+                continue
+            self.other_keys += 1
+            if self.other_keys > MAX_OTHER_KEYS:
+                raise ValueError(f'its pickle has more than '
+                                 f'{MAX_OTHER_KEYS:,} keys that are no text')
+            if kind is tuple and len(key) <= MAX_TUPLE_KEY and all(
+                    each is None or type(each) in ATOMS for each in key):
+                continue
+            if key is not None and kind not in ATOMS and kind not in (
+                    Name, Record):
+                raise ValueError(f'its pickle has a {kind.__name__} as a '
+                                 f'key')
+
+    # --- opcodes
+
+    def proto(self) -> None:
+        """The protocol."""
+        if not 2 <= self.take(1)[0] <= 5:
+            raise ValueError('its pickle is of a protocol that torch does '
+                             'not write')
+
+    def pop(self) -> None:
+        """Forget the last value."""
+        self.stack.pop()
+
+    def mark(self) -> None:
+        """Remember the place."""
+        self.marks.append(len(self.stack))
+
+    def long(self, size: int) -> None:
+        """An integer of so many bytes."""
+        if not 0 <= size <= MAX_LONG:
+            raise ValueError(f'its pickle has an integer of {size:,} bytes')
+        self.stack.append(int.from_bytes(self.take(size), 'little',
+                                         signed=True))
+
+    def append(self) -> None:
+        """Append to a list."""
+        item = self.stack.pop()
+        self.extend([item])
+
+    def extend(self, items: List[Any]) -> None:
+        """Append items to a list, or note that they would be."""
+        target = self.stack[-1]
+        if type(target) is list:
+            target.extend(items)
+        elif type(target) is Record:
+            target.items = target.items or []
+            target.items.extend(items)
+        else:
+            raise ValueError('its pickle appends to what is no list')
+
+    def set_item(self) -> None:
+        """Set an item of a dict."""
+        value, key = self.stack.pop(), self.stack.pop()
+        self.set_items([key, value])
+
+    def set_items(self, pairs: List[Any]) -> None:
+        """Set items of a dict, or note that they would be."""
+        if len(pairs) % 2:
+            raise IndexError
+        keys, target = pairs[::2], self.stack[-1]
+        if isinstance(target, dict):
+            self.check_keys(keys)
+            target.update(zip(keys, pairs[1::2]))
+        elif type(target) is Record:
+            target.pairs = target.pairs or []
+            target.pairs.extend(zip(keys, pairs[1::2]))
+        else:
+            raise ValueError('its pickle sets items of what is no dict')
+
+    def top(self, count: int) -> None:
+        """A tuple of the last values."""
+        if len(self.stack) < count:
+            raise IndexError
+        found = tuple(self.stack[-count:])
+        self.stack[-count:] = [found]
+
+    def stack_global(self) -> None:
+        """A name of two texts."""
+        name, module = self.stack.pop(), self.stack.pop()
+        if type(name) is not str or type(module) is not str or (
+                max(len(name), len(module)) > MAX_NAME):
+            raise ValueError('its pickle has a name that is no text')
+        self.name(f'{module}.{name}')
+
+    def reduce(self) -> None:
+        """A call."""
+        args = self.stack.pop()
+        self.stack[-1] = self.call(self.stack[-1], args)
+
+    def new_with_keywords(self) -> None:
+        """A call with keyword arguments, which none of torch's is."""
+        keywords, args, called = (self.stack.pop() for _ in range(3))
+        self.stack.append(Record(getattr(called, 'origin', ''),
+                                 (args, keywords)))
+
+    def build(self) -> None:
+        """Attributes of an object; everything else stays as it is."""
+        state = self.stack.pop()
+        if isinstance(self.stack[-1], (Record, Ordered)):
+            self.stack[-1].state = state
+
+    def persistent_id(self) -> None:
+        """What is stored beside the pickle."""
+        self.stack[-1] = self.persistent(self.stack[-1])
+
+    def put(self, place: int) -> None:
+        """Remember the last value."""
+        value = self.stack[-1]
+        if place > len(self.memo) + 1:
+            raise ValueError('its pickle is damaged: a number for its memory '
+                             'is out of line')
+        while place >= len(self.memo):
+            self.memo.append(None)
+        self.memo[place] = value
+
+
+ATOMS = frozenset((str, int, float, bool, bytes))
+STOP = ord('.')
+BYTE, SHORT, INT, UINT, LONG, FLOAT = map(
+    struct.Struct, ('<B', '<H', '<i', '<I', '<Q', '>d'))
+
+
+def _push(value: Callable[[Machine], Any]) -> Callable[[Machine], None]:
+    return lambda machine: machine.stack.append(value(machine))
+
+
+def _sized(form: struct.Struct,
+           made: Callable[[bytes], Any]) -> Callable[[Machine], None]:
+    return lambda machine: machine.stack.append(
+        made(machine.take(machine.number(form))))
+
+
+def _text(data: bytes) -> str:
+    return data.decode('utf-8', 'surrogatepass')
+
+
+OPCODES: Dict[int, Callable[[Machine], None]] = {
+    ord(key): value
+    for key, value in {
+        '\x80': Machine.proto,
+        '\x95': lambda machine: machine.take(8),
+        '(': Machine.mark,
+        '0': Machine.pop,
+        '1': Machine.since_mark,
+        'N': lambda machine: machine.stack.append(None),
+        '\x88': lambda machine: machine.stack.append(True),
+        '\x89': lambda machine: machine.stack.append(False),
+        'J': _push(lambda machine: machine.number(INT)),
+        'K': _push(lambda machine: machine.take(1)[0]),
+        'M': _push(lambda machine: machine.number(SHORT)),
+        '\x8a': lambda machine: machine.long(machine.take(1)[0]),
+        '\x8b': lambda machine: machine.long(machine.number(INT)),
+        'G': _push(lambda machine: machine.number(FLOAT)),
+        'X': _sized(UINT, _text),
+        '\x8c': _sized(BYTE, _text),
+        '\x8d': _sized(LONG, _text),
+        'U': _sized(BYTE, _text),
+        'T': _sized(UINT, _text),
+        'B': _sized(UINT, bytes),
+        'C': _sized(BYTE, bytes),
+        '\x8e': _sized(LONG, bytes),
+        '\x96': _sized(LONG, bytes),
+        ']': lambda machine: machine.stack.append([]),
+        'a': Machine.append,
+        'e': lambda machine: machine.extend(machine.since_mark()),
+        ')': lambda machine: machine.stack.append(()),
+        't': _push(lambda machine: tuple(machine.since_mark())),
+        '\x85': lambda machine: machine.top(1),
+        '\x86': lambda machine: machine.top(2),
+        '\x87': lambda machine: machine.top(3),
+        '}': lambda machine: machine.stack.append({}),
+        's': Machine.set_item,
+        'u': lambda machine: machine.set_items(machine.since_mark()),
+        '\x8f': _push(lambda machine: Record('builtins.set')),
+        '\x90': lambda machine: machine.extend(machine.since_mark()),
+        '\x91': _push(lambda machine: Record('builtins.frozenset',
+                                             (machine.since_mark(), ))),
+        'c': lambda machine: machine.name(
+            f'{machine.line()}.{machine.line()}'),
+        '\x93': Machine.stack_global,
+        'R': Machine.reduce,
+        '\x81': Machine.reduce,
+        '\x92': Machine.new_with_keywords,
+        'b': Machine.build,
+        'Q': Machine.persistent_id,
+        'q': lambda machine: machine.put(machine.take(1)[0]),
+        'r': lambda machine: machine.put(machine.number(UINT)),
+        '\x94': lambda machine: machine.put(len(machine.memo)),
+        'h': _push(lambda machine: machine.memo[machine.take(1)[0]]),
+        'j': _push(lambda machine: machine.memo[machine.number(UINT)]),
+    }.items()
+}
