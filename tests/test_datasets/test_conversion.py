@@ -173,6 +173,33 @@ def test_splits_of_voc_share_their_classes(tmp_path):
                 tmp_path / 'names.txt')
 
 
+def test_voc_files_of_one_name_belong_to_their_folders(tmp_path):
+    write_voc(tmp_path)
+    for name, other in (('a', 'one'), ('b', 'two')):
+        for folder, suffix in (('Annotations', 'xml'), ('JPEGImages', 'png')):
+            (tmp_path / folder / name).mkdir()
+            (tmp_path / folder / f'{other}.{suffix}').rename(
+                tmp_path / folder / name / f'1.{suffix}')
+    source = dict(train=(tmp_path / 'Annotations', None))
+    content = convert(source, tmp_path)['train'].content
+    boxes = {
+        image['file_name']: [
+            tuple(each['bbox']) for each in content['annotations']
+            if each['image_id'] == image['id']]
+        for image in content['images']
+    }
+    assert boxes['a/1.png'] == [box for _, box in TRUTH['one']]
+    assert boxes['b/1.png'] == [box for _, box in TRUTH['two']]
+    image = tmp_path / 'JPEGImages' / 'b' / '1.png'
+    image.rename(tmp_path / 'JPEGImages' / '1.png')
+    (tmp_path / 'Annotations' / 'a').rename(tmp_path / 'Annotations' / 'c')
+    with pytest.raises(ValueError, match='may belong to'):
+        convert(source, tmp_path)
+    (tmp_path / 'JPEGImages' / '1.png').unlink()
+    with pytest.raises(ValueError, match='are both named after'):
+        convert(source, tmp_path)
+
+
 def test_voc_that_is_incomplete(tmp_path):
     write_voc(tmp_path)
     (tmp_path / 'JPEGImages' / 'two.png').unlink()

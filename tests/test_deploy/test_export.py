@@ -1,5 +1,6 @@
 """Exported files detect what the model does, or there is none."""
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -7,6 +8,7 @@ import pytest
 import torch
 from tiny_deploy import NAMES, PAD, SIZE, write_files
 
+import yolo_world_rep
 from yolo_world_rep.deploy import export, formats
 from yolo_world_rep.deploy.export import (
     check_request,
@@ -49,6 +51,9 @@ def test_onnx(raw, files):
     assert report.ok
     assert report.matching.expected == report.matching.found > 50
     assert names_in(raw.path.parent) == ['tiny_raw.onnx']
+    content = raw.path.read_bytes()
+    assert str(Path(yolo_world_rep.__file__).parent).encode() not in content
+    assert b'site-packages' not in content
     with open_backend(raw.path) as backend:
         spec = backend.spec
     assert spec == raw.spec

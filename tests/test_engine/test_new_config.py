@@ -359,3 +359,5 @@ def test_image_size():
     for wrong in ([100], [640, 0], [-32]):
         with pytest.raises(ValueError, match='multiples of 32'):
             require_image_size(wrong)
+    with pytest.raises(ValueError, match='3 numbers: expected one'):
+        require_image_size([640, 640, 640])

@@ -4,6 +4,7 @@ Lines and files are parsed by globox; here is what lies around: which image
 belongs to which label, the names of the classes, and the ids.
 """
 import os
+from itertools import takewhile
 from pathlib import Path
 from typing import (
     Any,
@@ -86,14 +87,43 @@ def voc_pairs(source: Path, root: Path,
         usual = root / 'JPEGImages'
         images_dir = usual if usual.is_dir() else (
             source if source.is_dir() else root)
-    by_stem = {path.stem: path for path in files_below(images_dir, IMAGES)}
+    by_stem: Dict[str, List[Path]] = {}
+    for path in files_below(images_dir, IMAGES):
+        by_stem.setdefault(path.stem, []).append(path)
     lost = [file.name for file in files if file.stem not in by_stem]
     if lost:
         raise ValueError(
             f'{len(lost)} of {len(files)} XML files have no image of their '
             f'name in {images_dir}: {lost[:3]}. Give the folder with '
             f'--train-img, --val-img.')
-    return [Pair(by_stem[file.stem], file) for file in files]
+    pairs: Dict[Path, Pair] = {}
+    for file in files:
+        image = _nearest(file, by_stem[file.stem])
+        other = pairs.setdefault(image, Pair(image, file))
+        if other.label != file:
+            raise ValueError(
+                f'{file} and {other.label} are both named after {image}. '
+                f'Expected an image for each, in folders of the same names.')
+    return list(pairs.values())
+
+
+def _nearest(label: Path, images: Sequence[Path]) -> Path:
+    """Of images of one name the one whose folders are named as the label's.
+
+    Raises:
+        ValueError: If there are two such.
+    """
+    def shared(image: Path) -> int:
+        """How many folders above have the same names."""
+        both = zip(reversed(label.parent.parts), reversed(image.parent.parts))
+        return len(list(takewhile(lambda names: names[0] == names[1], both)))
+
+    first, *others = sorted(images, key=shared, reverse=True)
+    if others and shared(others[0]) == shared(first):
+        raise ValueError(
+            f'{label} may belong to {first} or {others[0]}. Expected one '
+            f'image of its name, or folders of the same names for both.')
+    return first
 
 
 def voc_boxes(pair: Pair) -> List[Tuple[str, List[float]]]:

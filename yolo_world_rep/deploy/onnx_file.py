@@ -169,7 +169,17 @@ def to_onnx(module: nn.Module,
     if found != opset:
         raise ValueError(f'opset={opset}: the exporter of torch '
                          f'{torch.__version__} wrote {found}.')
+    _forget_source(model)
     return model
+
+
+def _forget_source(model: 'onnx.ModelProto') -> None:
+    """Drop stack traces, which are long and name folders of this machine."""
+    for node in model.graph.node:
+        node.doc_string = ''
+        scopes = [each for each in node.metadata_props if each.key == SCOPES]
+        del node.metadata_props[:]
+        node.metadata_props.extend(scopes)
 
 
 def halve_weights(model: 'onnx.ModelProto') -> None:

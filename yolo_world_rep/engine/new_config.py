@@ -311,8 +311,11 @@ def require_image_size(size: Sequence[int]) -> Tuple[int, int]:
     """Width and height, of one number or two.
 
     Raises:
-        ValueError: If they are not multiples of 32.
+        ValueError: If they are others, or no multiples of 32.
     """
+    if len(size) not in (1, 2):
+        raise ValueError(f'--img-size has {len(size)} numbers: expected one, '
+                         f'or width and height.')
     width, height = (*size, *size)[:2] if len(size) == 1 else size
     if any(side <= 0 or side % STRIDE for side in (width, height)):
         raise ValueError(f'--img-size {width} {height}: expected positive '

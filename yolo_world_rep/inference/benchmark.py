@@ -27,7 +27,8 @@ class Latency(NamedTuple):
         model (str): Its file.
         checkpoint (str, optional): Of a config.
         runtime (str): What it ran in.
-        precision (str): What that computes in.
+        precision (str): What that computes in, ``'int8'`` where the file is
+            quantized.
         shape (tuple[int]): Of the input, (B, 3, H, W).
         milliseconds (float): Median of a batch.
         ratio (float): Time for an image, relative to the first model's.
@@ -152,7 +153,8 @@ def compare_latency(models: Sequence[Any],
         return [
             Latency(
                 str(model), None if checkpoint is None else str(checkpoint),
-                backend.name, backend.precision, shape, milliseconds,
+                backend.name, 'int8' if backend.spec.precision == 'int8' else
+                backend.precision, shape, milliseconds,
                 milliseconds / shape[0] / first)
             for (model, checkpoint), backend, shape, milliseconds in zip(
                 pairs, backends, shapes, taken)

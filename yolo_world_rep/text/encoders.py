@@ -150,7 +150,7 @@ def check_formats(formats: Sequence[str]) -> None:
     for template in formats:
         try:
             whole = template.format('\0').count('\0') == 1
-        except (IndexError, KeyError, ValueError):
+        except (AttributeError, IndexError, KeyError, ValueError):
             whole = False
         if not whole:
             raise ValueError(

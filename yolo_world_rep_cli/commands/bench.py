@@ -48,17 +48,28 @@ def show(found: 'List[Latency]', rounds: int) -> None:
 
     from rich.console import Console
     from rich.table import Table
-    table = Table(title=f'medians of {rounds} rounds, in turns')
-    for column in ('model', 'runtime', 'input'):
-        table.add_column(column, overflow='fold')
-    for column in ('ms a batch', 'ms an image', 'ratio'):
-        table.add_column(column, justify='right')
-    for each in found:
-        table.add_row(
-            Path(each.checkpoint or each.model).name,
-            f'{each.runtime} {each.precision}',
-            'x'.join(map(str, each.shape)), f'{each.milliseconds:.2f}',
-            f'{each.milliseconds_an_image:.2f}', f'{each.ratio:.2f}')
+    columns = {
+        'model': [Path(each.checkpoint or each.model).name for each in found],
+        'runtime': [f'{each.runtime} {each.precision}' for each in found],
+        'input': ['x'.join(map(str, each.shape)) for each in found],
+        'ms a batch': [f'{each.milliseconds:.2f}' for each in found],
+        'ms an image': [f'{each.milliseconds_an_image:.2f}'
+                        for each in found],
+        'ratio': [f'{each.ratio:.2f}' for each in found]
+    }
+    title = f'medians of {rounds} rounds, in turns'
+    # Leave the room of a terminal to the names.
+    if len({each.shape for each in found}) == 1:
+        title += f', input {columns.pop("input")[0]}'
+    if all(each.shape[0] == 1 for each in found):
+        del columns['ms a batch']
+    table = Table(title=title)
+    for name in columns:
+        numbers = name.startswith('ms') or name == 'ratio'
+        table.add_column(name, overflow='fold',
+                         justify='right' if numbers else 'left')
+    for row in zip(*columns.values()):
+        table.add_row(*row)
     Console(highlight=False, markup=False, emoji=False).print(table)
 
 

@@ -26,7 +26,7 @@ def _results(labels, texts):
 
 def test_load_text_takes_first_synonyms_in_order():
     texts = [['sofa', 'couch'], ['cat'], ['a/b']]
-    results = LoadText(prompt_format='a {}')(dict(texts=texts))
+    results = LoadText(prompt_format='a {0}')(dict(texts=texts))
     assert results['texts'] == ['a sofa', 'a cat', 'a a/b']
     assert texts == [['sofa', 'couch'], ['cat'], ['a/b']]
 
@@ -109,6 +109,7 @@ def test_label_without_a_text_is_refused():
 
 @pytest.mark.parametrize('cls, kwargs, message', [
     (LoadText, dict(prompt_format='a photo'), 'prompt_format=.*{}'),
+    (LoadText, dict(prompt_format='{} or {}'), 'one {}'),
     (LoadText, dict(text_path='none.json'), 'none.json.*cannot be read'),
     (RandomLoadText, dict(num_neg_samples=80), 'num_neg_samples=80'),
     (RandomLoadText, dict(num_neg_samples=(3, 1)), 'least and the greatest'),

@@ -7,16 +7,14 @@ from mmyolo.registry import TRANSFORMS
 
 from ...registry import register
 from ...text import load_class_texts
+from ...text.encoders import check_formats
 
 
 class _TextTransform(BaseTransform):
     """A vocabulary and a prompt, for both transforms."""
 
     def __init__(self, text_path: Optional[str], prompt_format: str) -> None:
-        if not isinstance(prompt_format, str) or '{}' not in prompt_format:
-            raise ValueError(
-                f'prompt_format={prompt_format!r}: expected a text with {{}} '
-                f'where the class name goes, such as "a photo of a {{}}"')
+        check_formats([prompt_format])
         self.text_path = text_path
         self.prompt_format = prompt_format
         self.class_texts = None
@@ -35,7 +33,7 @@ class _TextTransform(BaseTransform):
                 for entry in texts]
 
     def prompt(self, text: str) -> str:
-        return self.prompt_format.replace('{}', text)
+        return self.prompt_format.format(text)
 
 
 @register(TRANSFORMS)

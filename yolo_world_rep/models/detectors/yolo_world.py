@@ -131,7 +131,8 @@ class _YOLOWorld(YOLODetector):
                     f'and dataset_meta names {len(names)}: predictions '
                     f'get no label_names.', 'current')
                 continue
-            result.label_names = [names[label] for label in result.labels]
+            result.label_names = [
+                names[label] for label in result.labels.tolist()]
         return super().add_pred_to_datasample(data_samples, results_list)
 
     def checkpoint_allowances(self) -> Dict[str, List[str]]:
