@@ -1,11 +1,26 @@
 """How a command of this package ends: one line for a user's error."""
 import io
+import json
+import logging
 import os
 import sys
-from typing import Callable, NoReturn, Optional
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Iterator,
+    NoReturn,
+    Optional,
+    TextIO,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # Characters of a message: a file can name a class with as many as it likes.
 LONGEST = 1500
+# What stays of a text of several lines.
+LINES = '\n\t'
 
 
 def one_line(error: Exception) -> str:
@@ -21,23 +36,67 @@ def one_line(error: Exception) -> str:
     return message if len(message) <= LONGEST else f'{message[:LONGEST]} …'
 
 
-def printable(text: str) -> str:
-    """A text that cannot move the cursor of a terminal, as names may."""
+def printable(text: str, keep: str = '') -> str:
+    """A text that cannot move the cursor of a terminal, as names may.
+
+    Args:
+        text (str): It.
+        keep (str): Signs that stay, such as line breaks. Defaults to ''.
+
+    Returns:
+        str: With what is not printed, marks of the direction of writing
+        included, escaped as JSON does; text of JSON stays JSON.
+    """
     return ''.join(
-        c if c.isprintable() else c.encode('unicode_escape').decode()
+        c if c.isprintable() or c in keep else json.dumps(c)[1:-1]
         for c in text)
 
 
-def write_any_name() -> None:
-    """Have standard output escape what its encoding has no sign for.
+def say(text: str, file: Optional[TextIO] = None, keep: str = '') -> None:
+    """Print a line; commands print by this or by :func:`console` alone.
+
+    Args:
+        text (str): It may hold names of files and classes.
+        file (TextIO, optional): Defaults to None for standard output.
+        keep (str): As of :func:`printable`, :data:`LINES` for several
+            lines. Defaults to ''.
+    """
+    print(printable(text, keep), file=file)  # noqa: T201
+
+
+def console() -> 'Console':
+    """rich's console, that escapes what it prints as :func:`say` does."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Escaping(Console):
+
+        def render(self, *args: Any, **settings: Any) -> Iterator[Segment]:
+            for text, style, control in super().render(*args, **settings):
+                yield Segment(printable(text, LINES), style, control)
+
+    return Escaping(markup=False, emoji=False, highlight=False)
+
+
+def log_record(*args: Any, **settings: Any) -> logging.LogRecord:
+    """What any logger of a command's process logs, escaped."""
+    made = logging.LogRecord(*args, **settings)
+    made.msg, made.args = printable(made.getMessage(), LINES), ()
+    return made
+
+
+def take_any_name() -> None:
+    """Have the standard streams take what their encoding has no sign for.
 
     Names of files need not be Unicode, and names of classes need not be of
     the terminal's alphabet: neither may end a command that has done its
     work.
     """
-    for stream in (sys.stdout, sys.stderr):
+    for stream, errors in ((sys.stdin, 'surrogateescape'),
+                           (sys.stdout, 'backslashreplace'),
+                           (sys.stderr, 'backslashreplace')):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors='backslashreplace')
+            stream.reconfigure(errors=errors)
 
 
 def run(main: Callable[[], Optional[int]], debug: bool = False) -> NoReturn:
@@ -53,7 +112,8 @@ def run(main: Callable[[], Optional[int]], debug: bool = False) -> NoReturn:
         debug (bool): Whether the user's errors come with their traceback.
             Defaults to False.
     """
-    write_any_name()
+    take_any_name()
+    logging.setLogRecordFactory(log_record)
     try:
         status = main()
         sys.stdout.flush()
@@ -64,14 +124,14 @@ def run(main: Callable[[], Optional[int]], debug: bool = False) -> NoReturn:
     except (ValueError, OSError, ImportError) as error:
         if debug:
             import traceback
-            traceback.print_exc()
+            say(traceback.format_exc(), sys.stderr, LINES)
         hint = ''
         if isinstance(error, UnicodeError) and not sys.flags.utf8_mode:
             # Some of the packages below read text as the locale has it.
             hint = '; if the file is UTF-8, set PYTHONUTF8=1'
-        print(f'error: {one_line(error)}{hint}', file=sys.stderr)
+        say(f'error: {one_line(error)}{hint}', sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
+        say('interrupted', sys.stderr)
         sys.exit(130)
     sys.exit(status or 0)

@@ -8,6 +8,7 @@ from typing import NoReturn, Optional, Sequence
 
 from . import ending
 from .commands import COMMANDS, Command
+from .ending import say
 from .parsing import Parser, add_debug
 
 if __name__ == '__mp_main__':
@@ -48,7 +49,7 @@ class _Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser,
                  *_: object) -> NoReturn:
-        print(f'yolo_world_rep {version()}')
+        say(f'yolo_world_rep {version()}')
         parser.exit()
 
 
@@ -128,12 +129,11 @@ def main(words: Optional[Sequence[str]] = None) -> NoReturn:
     words = sys.argv[1:] if words is None else words
     parser = make_parser()
     if not words:
-        print(f'error: no command; {PROG} --help lists them',
-              file=sys.stderr)
+        say(f'error: no command; {PROG} --help lists them', sys.stderr)
         sys.exit(2)
     problem = _check_name(words)
     if problem:
-        print(f'error: {problem}', file=sys.stderr)
+        say(f'error: {problem}', sys.stderr)
         sys.exit(2)
     _execute(parser.parse_args(words))
 

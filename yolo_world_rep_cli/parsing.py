@@ -3,15 +3,17 @@ import argparse
 import sys
 from typing import Any, List, NoReturn, Optional
 
+from .ending import say
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        print(
+        say(
             f'error: {" ".join(message.split())} ({self.prog} --help lists '
             f'the arguments)',
-            file=sys.stderr)
+            sys.stderr)
         sys.exit(2)
 
 

@@ -121,15 +121,16 @@ def test_any_number_of_texts(source, num_texts):
 
 
 def test_half_precision_checkpoint(source, text):
-    """Products are made in float64 and rounded once."""
+    """Products are made in float64 and rounded once, to float32."""
     half = {
         key: value.half() if value.is_floating_point() else value
         for key, value in source.items()
     }
     converted = reparameterize_state_dict(half, text)
     key = 'bbox_head.head_module.cls_contrasts.0.conv.weight'
-    assert converted[key].dtype == torch.float16
-    require_exact(check_conversion(half, converted, text))
+    assert converted[key].dtype == torch.float32
+    for check in check_conversion(half, converted, text):
+        assert check.stored < 1e-5
 
 
 @pytest.mark.parametrize(

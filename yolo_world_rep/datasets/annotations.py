@@ -13,7 +13,7 @@ from typing import (
     Tuple,
 )
 
-from ..utils.files import PathLike, parse_json
+from ..utils.files import PathLike, parse_json, require_regular
 
 SHOWN = 3  # examples of each finding
 MIN_SIZE = 32  # mmyolo leaves smaller images out of training
@@ -132,7 +132,7 @@ def read_content(path: PathLike) -> Any:
     Raises:
         ValueError: If it cannot be read.
     """
-    path = Path(path)
+    path = require_regular(path)
     try:
         # Training reads it so, too: of a key twice the last one counts.
         return parse_json(path.read_text(encoding='utf-8'), unique=False)

@@ -14,7 +14,7 @@ from typing import (
     Tuple,
 )
 
-from ..utils.files import about_file
+from ..utils.files import about_file, require_regular
 
 IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 # Files that name the classes of a YOLO data set, where it has no YAML.
@@ -61,7 +61,7 @@ def lines_of(path: Path) -> List[str]:
     Raises:
         ValueError: If it is none.
     """
-    with about_file(path):
+    with about_file(require_regular(path)):
         return path.read_text(encoding='utf-8-sig').split('\n')
 
 

@@ -13,7 +13,7 @@ from yolo_world_rep.inference.sources import read_image
 from yolo_world_rep.inference.spec import CONTRACTS, Spec
 from yolo_world_rep.reparam import Checkpoint
 from yolo_world_rep.text import class_names, load_class_texts
-from yolo_world_rep.utils.files import PathLike
+from yolo_world_rep.utils.files import PathLike, workshop
 from yolo_world_rep.version import __version__
 
 from . import onnx_file
@@ -23,7 +23,6 @@ from .formats import (
     publish,
     require_packages,
     suffixes_of,
-    workshop,
     write,
 )
 from .fusion import fuse, require_foldable
@@ -33,7 +32,7 @@ from .verification import Verification
 
 __all__ = [
     'FORMATS', 'Exported', 'check_request', 'export_model', 'load_folded',
-    'provenance', 'publish', 'sized', 'workshop'
+    'provenance', 'publish', 'sized'
 ]
 
 
@@ -260,7 +259,7 @@ def export_model(config: Union[Config, PathLike],
         precision='fp16' if half else 'fp32',
         provenance=provenance(cfg, loaded, format))
     verification = Verification(cfg, detector, spec, pictures)
-    with workshop(path.parent) as folder:
+    with workshop(path) as folder:
         written = folder / path.name
         write(fuse(detector), spec, written, opset)
         reports = [verification.check(written)]

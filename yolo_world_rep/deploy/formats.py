@@ -1,16 +1,15 @@
 """A fused detector as a file of each format; whole or not there."""
-import contextlib
+import io
 import os
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Iterator, Tuple
+from typing import TYPE_CHECKING, Dict, Tuple
 
 import torch
 from torch import nn
 
-from yolo_world_rep.inference.seal import seal
+from yolo_world_rep.inference.seal import pending, seal
 from yolo_world_rep.inference.spec import METADATA_FILE, METADATA_KEY, Spec
-from yolo_world_rep.utils.files import locked, remove_empty
+from yolo_world_rep.utils.files import locked
 
 from . import onnx_file
 from .outputs import as_contract, output_names
@@ -30,22 +29,6 @@ def suffixes_of(path: Path) -> Tuple[str, ...]:
     """Of the files that belong together, that of ``path`` first."""
     return next(suffixes for suffixes in FORMATS.values()
                 if suffixes[0] == path.suffix)
-
-
-@contextlib.contextmanager
-def workshop(out: Path) -> Iterator[Path]:
-    """A temporary folder in ``out``; neither is left if nothing comes of it.
-    """
-    made = [
-        folder for folder in (out, *out.parents) if not folder.exists()
-    ]
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(dir=out, prefix='.export.') as name:
-            yield Path(name)
-    except BaseException:
-        remove_empty(made)
-        raise
 
 
 def publish(written: Path, path: Path, overwrite: bool = True) -> None:
@@ -68,9 +51,19 @@ def publish(written: Path, path: Path, overwrite: bool = True) -> None:
             raise ValueError(f'{path} exists: another process wrote it '
                              f'meanwhile. Remove it, choose another --out, '
                              f'or say --overwrite.')
-        # What is opened comes last.
-        for suffix in reversed(suffixes_of(path)):
-            os.replace(written.with_suffix(suffix), path.with_suffix(suffix))
+        # The rename of what is opened decides; before it the older files go
+        # together, after it the new ones, see find_weights.
+        others = [path.with_suffix(each) for each in suffixes_of(path)[1:]]
+        try:
+            for other in others:
+                os.replace(written.with_suffix(other.suffix), pending(other))
+            os.replace(written, path)
+        except BaseException:
+            for other in others:
+                pending(other).unlink(missing_ok=True)
+            raise
+        for other in others:
+            os.replace(pending(other), other)
 
 
 def require_packages(format: str) -> None:
@@ -132,8 +125,11 @@ def _write_torchscript(detector: nn.Module, spec: Spec, path: Path,
         # What it computes is checked on images.
         traced = torch.jit.trace(
             module, onnx_file.example(spec), check_trace=False)
+    # torch's own writer ends the process when the disk is full.
+    buffer = io.BytesIO()
     torch.jit.save(
-        traced, str(path), _extra_files={METADATA_FILE: spec.to_json()})
+        traced, buffer, _extra_files={METADATA_FILE: spec.to_json()})
+    path.write_bytes(buffer.getbuffer())
 
 
 def write(detector: nn.Module, spec: Spec, path: Path, opset: int) -> None:

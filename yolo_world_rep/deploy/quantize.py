@@ -27,11 +27,11 @@ from mmengine.logging import print_log
 
 from yolo_world_rep.inference.processor import SAFE_BITS
 from yolo_world_rep.inference.spec import METADATA_KEY, Spec
-from yolo_world_rep.utils.files import PathLike
+from yolo_world_rep.utils.files import PathLike, workshop
 
 from . import onnx_file
 from .calibration import DEFAULT_COUNT, CalibrationImages, choose_images
-from .export import FORMATS, export_model, publish, workshop
+from .export import FORMATS, export_model, publish
 from .quantization_rule import Layer, explain_layers, plan_layers
 
 if TYPE_CHECKING:
@@ -361,7 +361,7 @@ def quantize_model(config: Any,
     if path.exists() and not overwrite:
         raise ValueError(f'{path} exists; remove it, choose another --out, '
                          f'or say --overwrite.')
-    with workshop(path.parent) as folder:
+    with workshop(path) as folder:
         exported = export(config, checkpoint, folder, 'onnx', **options)
         import onnx
         model = onnx.load(str(exported.path))

@@ -62,6 +62,8 @@ CAPPED = """
     capped = Where(reaches, {scores}, none)
 """
 
+# NaN is above no threshold, so that what is given is marked with it: by 0
+# times the sum of all scores, which is 0 but for NaN.
 TAIL = """
     picked = NonMaxSuppression(all_boxes, {scores}, limit, iou_threshold,
                                score_threshold)
@@ -98,7 +100,12 @@ TAIL = """
     counted = Cast<to=7>(found)
     num_dets = ReduceSum<keepdims=1>(counted, axis_1)
     boxes = Where(found_BK1, top_box, none)
-    scores = Where(found, top, none)
+    all_axes = Constant<value_ints=[1, 2]>()
+    total = ReduceSum<keepdims=0>(all_scores, all_axes)
+    mark = Mul(total, none)
+    mark_B1 = Unsqueeze(mark, axis_1)
+    found_score = Where(found, top, none)
+    scores = Add(found_score, mark_B1)
     labels = Where(found, top_label, minus_one)
 """
 

@@ -14,6 +14,7 @@ from yolo_world_rep.reparam.original import (
     PRETRAIN_CLASSES,
     pretrain_classes,
 )
+from yolo_world_rep.utils.files import require_regular
 
 from .checkpoints import (
     checkpoint_to_resume,
@@ -230,7 +231,7 @@ def with_resume(cfg: Config, resume: str) -> Config:
                 f'load_from={cfg.get("load_from")!r}')
             return cfg
         log(f'Going on from {resume}')
-    if not osp.exists(resume):
+    if not osp.exists(require_regular(resume)):
         raise ValueError(f'--resume {resume}: no such checkpoint')
     if is_truncated(resume):
         whole = [

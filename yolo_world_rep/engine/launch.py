@@ -12,6 +12,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from yolo_world_rep.utils.files import require_regular
+
 from . import adapt
 from .checkpoints import is_truncated, truncated_message
 from .loading import read_safely
@@ -282,6 +284,9 @@ def check_files(cfg: Config, loaders: Any) -> None:
             f'No such file: {", ".join(missing)}. Set data_root, the '
             f'annotation files and load_from in the config or with '
             f'--cfg-options.')
+    for _, path in paths:
+        if isinstance(path, str):
+            require_regular(path)
     source = cfg.get('load_from')
     if source and osp.isfile(source) and is_truncated(source):
         raise ValueError(f'load_from: {truncated_message(source)}')

@@ -28,7 +28,12 @@ from mmengine.registry import Registry
 
 from ..models.refused import REFUSED, refusal
 from ..utils.configs import base_reference, config_root
-from ..utils.files import PathLike, about_file, atomic_path
+from ..utils.files import (
+    PathLike,
+    about_file,
+    atomic_path,
+    require_regular,
+)
 from .bindings import LOADERS
 from .variables import check_config, find, type_name
 
@@ -63,7 +68,7 @@ class _Source:
     """The text of a config, and where its parts stand."""
 
     def __init__(self, path: PathLike) -> None:
-        self.path = Path(path)
+        self.path = require_regular(path)
         self.data = self.path.read_bytes()
         if self.data.startswith(b'\xef\xbb\xbf'):
             self.data = self.data[3:]
@@ -168,7 +173,7 @@ def config_from_file(path: PathLike) -> Config:
     Raises:
         ValueError: With the command that writes the copy that runs.
     """
-    reason = unmended(path)
+    reason = unmended(require_regular(path))
     if reason:
         raise ValueError(f'{reason}. Write the copy that runs here: '
                          f'yolo-world-rep migrate-config {path} --out NEW.py')

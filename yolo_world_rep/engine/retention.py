@@ -29,6 +29,10 @@ GUIDE_KEYS = ('model.neck.guide_channels',
               'model.neck.block_cfg.guide_channels')
 
 
+# CocoMetric's name of the mean over all classes.
+MEAN = 'bbox_mAP'
+
+
 class Retention(NamedTuple):
     """Average precision of one checkpoint, extended by the held-out classes.
 
@@ -101,12 +105,16 @@ def group_means(metrics: Mapping[str, float],
     Classes without an instance in the data have no AP and do not count.
     """
     means = {}
+    # The evaluator puts its name and a slash before each; a class may have
+    # slashes of its own.
+    prefix = next((key[:-len(MEAN)] for key in metrics
+                   if key == MEAN or key.endswith(f'/{MEAN}')), '')
     for group, names in groups.items():
-        values = [
-            value for key, value in metrics.items() for name in names
-            if key.rsplit('/', 1)[-1] == f'{name}_precision'
-            and not math.isnan(value)
+        found = [
+            metrics.get(f'{prefix}{name}_precision', math.nan)
+            for name in names
         ]
+        values = [value for value in found if not math.isnan(value)]
         means[group] = float(sum(values) / len(values)) if values else (
             math.nan)
     return means

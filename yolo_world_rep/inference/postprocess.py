@@ -15,6 +15,8 @@ from .spec import Spec
 
 # Candidates looked at together by the suppression.
 BLOCK = 2048
+NO_NUMBERS = ('the model gives {} that are no finite numbers: its weights are '
+              'damaged, or its training diverged.')
 
 
 class Detections(NamedTuple):
@@ -174,12 +176,24 @@ def _require_sound(boxes: np.ndarray, scores: np.ndarray,
             have no name.
     """
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-        raise ValueError('the model gives boxes or scores that are no finite '
-                         'numbers: its weights are damaged, or its training '
-                         'diverged.')
+        raise ValueError(NO_NUMBERS.format('boxes or scores'))
     if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
         raise ValueError(f'the model gives class {labels.max()} and has '
                          f'names for {num_classes}. Export it again.')
+
+
+def _require_finite(outputs: Sequence[np.ndarray]) -> None:
+    """Refuse scores or logits that no threshold would show to be wrong.
+
+    Raises:
+        ValueError: If one is NaN or infinite.
+    """
+    for output in outputs:
+        # One pass without a copy; a sum of finite values may be too large.
+        with np.errstate(over='ignore', invalid='ignore'):
+            total = output.sum(dtype=np.float32)
+        if not np.isfinite(total) and not np.isfinite(output).all():
+            raise ValueError(NO_NUMBERS.format('scores'))
 
 
 class PostProcess:
@@ -228,6 +242,9 @@ class PostProcess:
     def _image(self, outputs: Sequence[np.ndarray],
                placement: Placement) -> Detections:
         spec, threshold = self.spec, self.score_threshold
+        _require_finite(outputs[2:3] if spec.contract == 'nms' else
+                        outputs[:len(spec.strides)] if spec.contract == 'raw'
+                        else outputs[1:2])
         if spec.contract == 'nms':
             count = int(outputs[0][0])
             if not 0 <= count <= len(outputs[1]):
@@ -273,9 +290,7 @@ class PostProcess:
             coefficients = outputs[-2][rows]
         if not (np.isfinite(coefficients).all()
                 and np.isfinite(outputs[-1]).all()):
-            raise ValueError('the model gives masks of what is no finite '
-                             'number: its weights are damaged, or its '
-                             'training diverged.')
+            raise ValueError(NO_NUMBERS.format('masks'))
         return encoded_masks(coefficients, outputs[-1], boxes, placement,
                              spec.mask_stride, spec.mask_threshold)
 

@@ -168,6 +168,7 @@ class Predictor:
         Raises:
             ValueError: If one of them is no image, without ``on_error``.
         """
+        self.backend.require_process()
         concurrency = self.backend.concurrency
         # One more than run, which suppresses while the others compute.
         running = threading.BoundedSemaphore(concurrency)

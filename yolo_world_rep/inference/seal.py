@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Sequence
 
+from yolo_world_rep.utils.files import require_regular
+
 BLANK = 'sha256-' + '0' * 64
 MARK = re.compile(rb'sha256-[0-9a-f]{64}')
 
@@ -33,6 +35,31 @@ def seal(paths: Sequence[Path]) -> None:
         paths[0].write_bytes(MARK.sub(mark, data, count=1))
 
 
+def pending(path: Path) -> Path:
+    """Where a file waits until what goes with it has its name."""
+    return path.with_name(f'.{path.stem}.new{path.suffix}')
+
+
+def find_weights(path: Path) -> Path:
+    """The ``.bin`` of an ``.xml``, of one export with it.
+
+    It is the one beside it, or, where an export was killed between two
+    renames, the one that still waits.
+
+    Raises:
+        ValueError: If neither is, see :func:`check_seal`.
+    """
+    beside = path.with_suffix('.bin')
+    try:
+        check_seal([path, beside])
+    except ValueError:
+        if not pending(beside).is_file():
+            raise
+        beside = pending(beside)
+        check_seal([path, beside])
+    return beside
+
+
 def check_seal(paths: Sequence[Path]) -> None:
     """Refuse files that are not as they were exported.
 
@@ -43,6 +70,8 @@ def check_seal(paths: Sequence[Path]) -> None:
         ValueError: If the hash is of something else. A file without a mark,
             or with a blank one, is not judged.
     """
+    for path in paths:
+        require_regular(path)
     data = paths[0].read_bytes()
     found = MARK.search(data)
     if found is None or found.group() == BLANK.encode():

@@ -1,16 +1,34 @@
 """Images from files, folders, patterns, videos, lists and memory."""
 import glob
+import os
 from pathlib import Path
-from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, TextIO
+from typing import (
+    Any,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    TextIO,
+)
 
 import cv2
 import numpy as np
+
+from yolo_world_rep.utils.files import is_text, require_regular
 
 IMAGES = ('.jpg', '.jpeg', '.jpe', '.png', '.bmp', '.webp', '.tif', '.tiff',
           '.ppm', '.pgm', '.pbm', '.jp2')
 VIDEOS = ('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg',
           '.wmv')
 STDIN = '-'
+# Containers whose header says how long a video is; and of these, how many
+# frames it has. Others are measured in time, with sound that may last longer.
+TIMED = ('.mp4', '.m4v', '.mov', '.avi', '.wmv')
+COUNTED = ('.mp4', '.m4v', '.mov', '.avi')
+# Frames a second of no camera, but of a clock in a header.
+CLOCK = 240
 
 
 class Item(NamedTuple):
@@ -49,6 +67,7 @@ def read_image(path: Any) -> np.ndarray:
     Raises:
         ValueError: If it cannot be read or decoded.
     """
+    require_regular(path)
     try:
         data = np.fromfile(str(path), np.uint8)
     except OSError as error:
@@ -131,14 +150,25 @@ def _files_of(source: str) -> List[Path]:
             raise ValueError(f'source {source}: no images in this folder; '
                              f'expected {", ".join(IMAGES)}.')
         return files
-    if path.exists():
-        return [path]
+    if os.path.exists(path):
+        return [require_regular(path)]
     found = sorted(glob.glob(source, recursive=True))
     files = [Path(name) for name in found if Path(name).is_file()]
     if not files:
         raise ValueError(f'source {source}: no such file, folder or '
                          f'pattern with matches.')
     return files
+
+
+def _listed(line: str, number: int) -> Path:
+    """The file on a line of a list; it need not exist."""
+    if not os.path.exists(line):
+        for odd, problem in (('://' in line, 'is a URL'),
+                             (not is_text(line), 'is not UTF-8')):
+            if odd:
+                raise ValueError(f'source -: line {number}, {line!r}, '
+                                 f'{problem}; expected the path of a file.')
+    return require_regular(line)
 
 
 def find_files(sources: Iterable[str],
@@ -156,7 +186,8 @@ def find_files(sources: Iterable[str],
         Files on the list need not exist.
 
     Raises:
-        ValueError: If there is nothing where a source points to.
+        ValueError: If there is nothing where a source points to, or a line
+            is no name of a file.
     """
     files: List[Path] = []
     for source in sources:
@@ -164,7 +195,8 @@ def find_files(sources: Iterable[str],
             files += _files_of(source)
             continue
         lines = [line.rstrip('\r\n') for line in stdin or ()]
-        listed = [Path(line) for line in lines if line.strip()]
+        listed = [_listed(line, number) for number, line in enumerate(lines, 1)
+                  if line.strip()]
         if not listed:
             raise ValueError('source -: no paths on standard input; '
                              'expected one a line.')
@@ -177,25 +209,72 @@ def is_video(path: Any) -> bool:
     return Path(path).suffix.lower() in VIDEOS
 
 
+def _open_video(path: Path) -> Any:
+    """OpenCV's reader; of a file alone, since a name may be an address."""
+    return cv2.VideoCapture(os.path.abspath(require_regular(path)))
+
+
+def lost_frames(suffix: str, count: float, rate: float,
+                times: Sequence[float]) -> int:
+    """How many frames a video should have more than were read.
+
+    Those of a header are right where there are gaps between the times of
+    the frames, or time is left behind the last one.
+
+    Args:
+        suffix (str): The ending of the file.
+        count (float): Frames, of the header or of its duration.
+        rate (float): Frames a second, of the header.
+        times (Sequence[float]): Of the frames that were read, in ms.
+
+    Returns:
+        int: The number, 0 of a whole video, -1 if the header should say it
+        and does not.
+    """
+    if count <= 0 or rate <= 0:
+        return -1 if suffix in TIMED else 0
+    steps = np.diff(times)
+    steps = steps[steps > 0]
+    if not len(steps) and rate > CLOCK:
+        return 0
+    step = float(np.median(steps)) if len(steps) else 1000 / rate
+    length = 1000 * count / rate
+    lost = round(min(count, length / step)) - len(times)
+    gaps = np.round(steps / step - 1).clip(0).sum()
+    left = length - max(times[-1], step * (len(times) - 1)) - step
+    slack = step / 2 if suffix in COUNTED else max(5 * step, length / 50)
+    return lost if lost > 0 and (gaps or left > slack) else 0
+
+
 def frames(path: Path) -> Iterator[Item]:
     """The frames of a video.
 
     Raises:
-        ValueError: If it cannot be opened, or has none.
+        ValueError: If it cannot be opened, or has none; after the frames
+            that could be read, if some could not.
     """
-    video = cv2.VideoCapture(str(path))
-    number = 0
+    video = _open_video(path)
+    times = []
     try:
+        count, rate = (video.get(each) for each in (
+            cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
         while True:
             there, image = video.read()
             if not there:
                 break
-            yield Item(path, image, number)
-            number += 1
+            times.append(video.get(cv2.CAP_PROP_POS_MSEC))
+            yield Item(path, image, len(times) - 1)
     finally:
         video.release()
-    if not number:
+    if not times:
         raise ValueError(f'{path}: not a video that OpenCV can decode')
+    lost = lost_frames(path.suffix.lower(), count, rate, times)
+    if lost:
+        total = f' of {len(times) + lost}' if lost > 0 else ''
+        raise ValueError(
+            f'{path}: {len(times)}{total} frames could be read: the video is '
+            f'damaged or cut off, and frames behind a gap have numbers that '
+            f'are too low. Get the file again.')
 
 
 def count_images(files: Iterable[Path]) -> Optional[int]:
@@ -205,7 +284,7 @@ def count_images(files: Iterable[Path]) -> Optional[int]:
         if not is_video(path):
             total += 1
             continue
-        video = cv2.VideoCapture(str(path))
+        video = _open_video(path)
         length = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
         video.release()
         if length <= 0:

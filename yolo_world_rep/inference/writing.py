@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable, List, Optional, Set
 
 import cv2
 
-from yolo_world_rep.utils.files import PathLike, atomic_path
+from yolo_world_rep.utils.files import PathLike, atomic_path, remove_empty
 
 from .results import Result
 
@@ -17,7 +17,8 @@ class Writer:
     """Writes what was found, image by image.
 
     Files are named after the images, never after classes; where two images
-    have the same name, the second one's get ``-2`` behind it.
+    have the same name, the second one's get ``-2`` behind it. As a context
+    manager it takes back what it has written new when an error ends it.
 
     Args:
         save_dir (str | Path, optional): Folder of pictures with boxes.
@@ -49,6 +50,8 @@ class Writer:
         if self.json_file is not None and self.json_file.is_dir():
             raise ValueError(f'json {json_file}: this is a folder; expected '
                              f'the name of a file.')
+        #: What is there because of this one, files and folders.
+        self._made: List[Path] = []
         folders = {os.path.realpath(Path(path).parent) for path in sources}
         if self.save_dir and os.path.realpath(self.save_dir) in folders:
             raise ValueError(
@@ -57,6 +60,10 @@ class Writer:
         for folder in (self.save_dir, self.txt_dir, self.json_file
                        and self.json_file.parent):
             if folder is not None:
+                self._made += [
+                    each for each in (folder, *folder.parents)
+                    if not each.exists()
+                ]
                 _make(folder)
         self._rows: List[Dict[str, Any]] = []
         self._images: Dict[int, str] = {}
@@ -68,11 +75,10 @@ class Writer:
         if self.save_dir is not None:
             path = self.save_dir / f'{name}{PICTURE}'
             data = cv2.imencode(PICTURE, result.plot())[1].tobytes()
-            with atomic_path(path) as temporary:
-                temporary.write_bytes(data)
+            self._write(path, data)
         if self.txt_dir is not None:
-            with atomic_path(self.txt_dir / f'{name}.txt') as temporary:
-                temporary.write_text(result.to_txt(), encoding='utf-8')
+            self._write(self.txt_dir / f'{name}.txt',
+                        result.to_txt().encode('utf-8'))
         if self.json_file is not None:
             self._images[result.index] = result.stem
             for row in result.to_coco(result.index):
@@ -90,8 +96,27 @@ class Writer:
             return
         ids = _numbers(self._images)
         rows = [dict(row, image_id=ids[row['image_id']]) for row in self._rows]
-        with atomic_path(self.json_file) as temporary:
-            temporary.write_text(json.dumps(rows), encoding='utf-8')
+        self._write(self.json_file, json.dumps(rows).encode('utf-8'))
+
+    def __enter__(self) -> 'Writer':
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        """Leave nothing new where an error ends the work."""
+        if kind is not None and issubclass(kind, Exception):
+            folders = [path for path in self._made if path.is_dir()]
+            for path in self._made:
+                if path not in folders:
+                    path.unlink(missing_ok=True)
+            for folder in sorted(folders, reverse=True):
+                remove_empty([folder])
+
+    def _write(self, path: Path, data: bytes) -> None:
+        new = not path.exists()
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+        if new:
+            self._made.append(path)
 
     def _name_of(self, result: Result) -> str:
         name, count = result.stem, 1

@@ -1,5 +1,6 @@
 """Checkpoint files: read safely, converted, checked, written whole."""
 import hashlib
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -39,6 +40,7 @@ from .state_dict import (
     tuned_prompts,
 )
 from .verification import LayerCheck, check_conversion, require_exact
+from .weights import check_weights
 
 SUFFIXES = dict(
     rep_conv='_rep_conv', rep_linear='_rep_linear', text='_rep_head')
@@ -140,13 +142,15 @@ def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
         Checkpoint: Its content, on the CPU.
 
     Raises:
-        ValueError: If the file is not such a checkpoint.
+        ValueError: If the file is not such a checkpoint, or its weights are
+            none, see :func:`~.weights.check_weights`.
     """
     path = Path(path)
     for _ in range(ATTEMPTS):
         before = identity(path) if path.is_file() else None
         loaded = _load(path, trust)
         if before == identity(path):
+            check_weights(path, loaded.state_dict)
             return loaded
     raise ValueError(f'{path} is replaced again and again while it is read; '
                      f'wait until that ends.')
@@ -192,11 +196,15 @@ def save_checkpoint(path: PathLike,
         ValueError: If there is a file meanwhile, without ``overwrite``.
     """
     state_dict = {key: value.clone() for key, value in state_dict.items()}
+    # torch's own writer says nothing of a full disk.
+    buffer = io.BytesIO()
+    if Path(path).suffix != SUFFIX:
+        torch.save(dict(state_dict=state_dict, meta=meta), buffer)
     with atomic_path(path, overwrite) as temporary:
         if Path(path).suffix == SUFFIX:
             save(temporary, state_dict, meta)
         else:
-            torch.save(dict(state_dict=state_dict, meta=meta), temporary)
+            temporary.write_bytes(buffer.getbuffer())
 
 
 def class_names_of(embeddings: TextEmbeddings,

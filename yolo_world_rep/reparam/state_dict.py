@@ -12,9 +12,12 @@ from torch import Tensor
 
 from . import folding
 from .requirements import require_floats, require_scalar
+from .weights import at_least_single
 
 StateDict = Mapping[str, Tensor]
 
+# Of a text; torch normalizes shorter ones to less than 1.
+LEAST_NORM = 1e-12
 # The form of the neck's guides after conversion.
 NECK_FORMS = ('rep_conv', 'rep_linear', 'text')
 
@@ -231,11 +234,13 @@ def check_text(layout: Layout, text_ND: Tensor) -> None:
         raise ValueError(
             'Text embeddings with NaN or infinite values; encode the texts '
             'again.')
-    zero = (text_ND.norm(dim=1) == 0).nonzero().flatten().tolist()
+    small = text_ND.double().norm(dim=1) <= LEAST_NORM
+    zero = small.nonzero().flatten().tolist()
     if zero:
         raise ValueError(
-            f'Text embeddings with rows of zeros ({zero[:5]}), which have '
-            f'no direction to compare with; encode these texts again.')
+            f'Text embeddings with rows of zeros ({zero[:5]}), or of a norm '
+            f'of at most {LEAST_NORM:g}: they have no direction to compare '
+            f'with. Encode these texts again.')
 
 
 def fold_guided_layer(layer: GuidedLayer, state_dict: StateDict,
@@ -245,7 +250,7 @@ def fold_guided_layer(layer: GuidedLayer, state_dict: StateDict,
     bias = state_dict[f'{layer.name}.guide_fc.bias']
     guide = folding.project_guide(text_ND.double(), weight.double(),
                                   bias.double(), layer.num_heads)
-    guide = guide.to(weight.dtype).contiguous()
+    guide = guide.to(at_least_single(weight.dtype)).contiguous()
     if neck_form == 'rep_linear':
         return {f'{layer.name}.guide_weight': guide}
     return {
@@ -263,7 +268,7 @@ def fold_enhancer(name: str, state_dict: StateDict,
     parts = [state_dict[f'{name}.query.{part}'] for part in QUERY]
     query = folding.project_query(text_ND.double(),
                                   *(part.double() for part in parts))
-    dtype = parts[0].dtype
+    dtype = at_least_single(parts[0].dtype)
     return {
         f'{name}.query_weight': query.to(dtype),
         f'{name.rpartition(".")[0]}.texts': text_ND.to(dtype)
@@ -277,9 +282,10 @@ def fold_contrast_layer(layer: ContrastLayer, state_dict: StateDict,
     bias = state_dict[f'{layer.name}.bias']
     weight, bias = folding.fold_contrast(text_ND.double(), scale.double(),
                                          bias.double())
+    dtype = at_least_single(scale.dtype)
     return {
-        f'{layer.name}.conv.weight': weight.to(scale.dtype),
-        f'{layer.name}.conv.bias': bias.to(scale.dtype)
+        f'{layer.name}.conv.weight': weight.to(dtype),
+        f'{layer.name}.conv.bias': bias.to(dtype)
     }
 
 
@@ -340,9 +346,10 @@ def reparameterize_state_dict(state_dict: StateDict,
     """Fold texts into a text-conditioned detector's weights.
 
     Products are computed in float64 and rounded once, to the precision of
-    the layer. The text encoder and tuned prompts are left behind. Of a dual
-    neck the top-down half folds, and the queries of what updates its texts;
-    the texts stay with it, under ``neck.texts``, for the bottom-up half.
+    the layer, of a layer in half precision to float32. The text encoder and
+    tuned prompts are left behind. Of a dual neck the top-down half folds,
+    and the queries of what updates its texts; the texts stay with it, under
+    ``neck.texts``, for the bottom-up half.
 
     Args:
         state_dict (Mapping): Of a text-conditioned YOLO-World.
@@ -395,6 +402,6 @@ def reparameterize_state_dict(state_dict: StateDict,
         elif not key.startswith(DROPPED):
             converted[key] = tensor
     if neck_form == 'text' and layout.guided:
-        dtype = state_dict[f'{layout.guided[0].name}.guide_fc.weight'].dtype
-        converted['embeddings'] = neck_text.to(dtype)
+        weight = state_dict[f'{layout.guided[0].name}.guide_fc.weight']
+        converted['embeddings'] = neck_text.to(at_least_single(weight.dtype))
     return converted

@@ -25,6 +25,7 @@ from .ultralytics import (
     require_world_v2,
     size_of,
 )
+from .weights import check_weights
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def convert_ultralytics(model: PathLike,
             f'--overwrite.')
     with about_file(model):
         found = find_model(read_content(model), model)
+        check_weights(model, found.state_dict)
         converted = convert_state_dict(found.state_dict)
     size = size_of(found.state_dict)
     notes = []

@@ -4,11 +4,16 @@ import io
 import json
 import os
 from dataclasses import dataclass
-from typing import Optional, Sequence, Tuple, Union
+from typing import Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..utils.files import atomic_path, is_text, parse_json
+from ..utils.files import (
+    is_text,
+    parse_json,
+    require_regular,
+    write_together,
+)
 from .vocabulary import check_class_texts, class_names
 
 Path = Union[str, os.PathLike]
@@ -56,6 +61,7 @@ def load_embeddings(path: Path) -> TextEmbeddings:
             the names beside it do not belong to it.
     """
     path = os.fspath(path)
+    require_regular(path)
     try:
         with open(path, 'rb') as file:
             data = file.read()
@@ -102,6 +108,25 @@ def save_embeddings(path: Path,
         TextEmbeddings: What :func:`load_embeddings` gives back.
 
     Raises:
+        ValueError: See :func:`embedding_files`.
+        OSError: If one of the files cannot be written; none is left then.
+    """
+    path = os.fspath(path)
+    files = embedding_files(path, vectors, names, prompts, encoder)
+    write_together(files)
+    digest = hashlib.sha256(files[path]).hexdigest()
+    return TextEmbeddings(
+        check_vectors(vectors, 'vectors'), tuple(names), digest, path)
+
+
+def embedding_files(path: Path,
+                    vectors: np.ndarray,
+                    names: Sequence[str],
+                    prompts: Optional[Sequence[str]] = None,
+                    encoder: Optional[str] = None) -> Dict[Path, bytes]:
+    """The two files that :func:`save_embeddings` writes, by name.
+
+    Raises:
         ValueError: If the vectors are not a finite, non-empty,
             two-dimensional numeric array, or names or prompts are not as
             many as the rows.
@@ -123,13 +148,9 @@ def save_embeddings(path: Path,
             sha256=digest),
         ensure_ascii=False,
         indent=1).encode('utf-8')
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
-    # Last, and with the hash of the array: names that were written for
-    # another array are noticed.
-    with atomic_path(sidecar_path(path)) as temporary:
-        temporary.write_bytes(sidecar)
-    return TextEmbeddings(vectors, names, digest, path)
+    # The names get theirs last, and have the hash of the array: those that
+    # were written for another array are noticed.
+    return {sidecar_path(path): sidecar, path: buffer.getvalue()}
 
 
 def check_vectors(array: np.ndarray, name: str) -> np.ndarray:
@@ -193,6 +214,7 @@ def _sidecar_names(path: str, count: int,
         return None
     what = f'names beside the embeddings, {path!r}'
     remedy = 'mend, replace or remove that file'
+    require_regular(path)
     try:
         with open(path, encoding='utf-8-sig') as file:
             sidecar = parse_json(file.read())

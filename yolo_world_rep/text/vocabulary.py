@@ -2,7 +2,7 @@
 import os
 from typing import Any, List, Sequence, Tuple, Union
 
-from ..utils.files import is_text, parse_json
+from ..utils.files import is_text, parse_json, require_regular
 
 
 def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
@@ -24,6 +24,7 @@ def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
     """
     path = os.fspath(path)
     name = f'class texts {path!r}'
+    require_regular(path)
     try:
         # Editors on Windows put a byte order mark first.
         with open(path, encoding='utf-8-sig') as file:

@@ -1,11 +1,22 @@
 """Files that are either whole or not there."""
+import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Tuple, Union
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Tuple,
+    Union,
+)
 
 PathLike = Union[str, Path]
 
@@ -14,6 +25,50 @@ PathLike = Union[str, Path]
 MAX_BYTES = 255
 # Endings that say something to a program; others are parts of a name.
 MAX_SUFFIX = 16
+
+
+def require_regular(path: PathLike) -> Path:
+    """The path of a file that may be opened; each that is read goes by here.
+
+    Args:
+        path (str | Path): What is not there passes: who opens it says so.
+
+    Raises:
+        ValueError: If it is a pipe or a device, which may never end.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # the latter of a name with a zero in it
+        return Path(path)
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return Path(path)
+    kind = 'pipe' if stat.S_ISFIFO(mode) else (
+        'socket' if stat.S_ISSOCK(mode) else 'device')
+    raise ValueError(f'{path} is a {kind}, which may never end; expected a '
+                     f'file.')
+
+
+@contextmanager
+def writing(place: PathLike) -> Iterator[None]:
+    """Say what was not written, and why, where a system only says why.
+
+    Args:
+        place (str | Path): The file or folder, by the name that users know.
+
+    Raises:
+        OSError: Such as of a full disk, with the name.
+    """
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, getattr(errno, 'EDQUOT', None))
+        about = str(error.filename or '.tmp')
+        if error.errno is None or not (full or '.tmp' in about):
+            raise  # it has its words, or is of another file
+        raise OSError(
+            f'{error.strerror}: {place} was not written.' +
+            (' Make room there, or choose another place.' if full else '')
+        ) from error
 
 
 def _temporary(path: Path) -> Path:
@@ -64,29 +119,62 @@ def atomic_path(path: PathLike, overwrite: bool = True) -> Iterator[Path]:
 
     Raises:
         ValueError: If there is such a file, without ``overwrite``.
+        OSError: If it cannot be written, see :func:`writing`.
     """
     path = Path(path)
     made = [
         folder for folder in (path.parent, *path.parent.parents)
         if not folder.exists()
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
     done = False
     try:
-        temporary = _temporary(path)
-        try:
-            yield temporary
-            # mkstemp makes files that only their owner can read.
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
-            _publish(temporary, path, overwrite)
-            done = True
-        finally:
-            temporary.unlink(missing_ok=True)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = _temporary(path)
+            try:
+                yield temporary
+                # mkstemp makes files that only their owner can read.
+                umask = os.umask(0)
+                os.umask(umask)
+                temporary.chmod(0o666 & ~umask)
+                _publish(temporary, path, overwrite)
+                done = True
+            finally:
+                temporary.unlink(missing_ok=True)
     finally:
         if not done:
             remove_empty(made)
+
+
+def write_together(files: Mapping[PathLike, bytes]) -> None:
+    """Write several files, all or none; the last one gets its name first.
+
+    Args:
+        files (Mapping): Their bytes, by name.
+
+    Raises:
+        OSError: If one of them cannot be written.
+    """
+    with ExitStack() as stack:
+        for path, data in files.items():
+            stack.enter_context(atomic_path(path)).write_bytes(data)
+
+
+@contextmanager
+def workshop(path: Path) -> Iterator[Path]:
+    """A temporary folder beside ``path``; none is left if nothing comes of it.
+    """
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(
+                    dir=path.parent, prefix='.export.',
+                    suffix='.tmp') as name:
+                yield Path(name)
+    except BaseException:
+        remove_empty(made)
+        raise
 
 
 def remove_empty(folders: Iterable[Path]) -> None:

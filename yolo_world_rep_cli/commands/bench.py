@@ -7,6 +7,7 @@ import argparse
 from typing import TYPE_CHECKING, List
 
 from .. import models
+from ..ending import LINES, console, say
 from ..parsing import cfg_options, positive
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ def show(found: 'List[Latency]', rounds: int) -> None:
     """Print a table."""
     from pathlib import Path
 
-    from rich.console import Console
     from rich.table import Table
     columns = {
         'model': [Path(each.checkpoint or each.model).name for each in found],
@@ -70,7 +70,7 @@ def show(found: 'List[Latency]', rounds: int) -> None:
                          justify='right' if numbers else 'left')
     for row in zip(*columns.values()):
         table.add_row(*row)
-    Console(highlight=False, markup=False, emoji=False).print(table)
+    console().print(table)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -91,6 +91,8 @@ def run(args: argparse.Namespace) -> None:
         precision=args.precision,
         cfg_options=cfg_options(args.cfg_options))
     if args.json:
-        print(json.dumps([each._asdict() for each in found], indent=1))
+        say(
+            json.dumps([each._asdict() for each in found], indent=1),
+            keep=LINES)
     else:
         show(found, args.rounds)

@@ -5,6 +5,8 @@ zsh: yolo-world-rep completion zsh > FOLDER_OF_FPATH/_yolo-world-rep
 """
 import argparse
 
+from ..ending import LINES, say
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The shell."""
@@ -36,4 +38,4 @@ def run(args: argparse.Namespace) -> None:
             if _takes_files(action):
                 # shtab looks for this attribute.
                 action.complete = shtab.FILE
-    print(shtab.complete(parser, args.shell))
+    say(shtab.complete(parser, args.shell), keep=LINES)

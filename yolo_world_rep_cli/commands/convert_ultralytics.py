@@ -1,6 +1,8 @@
 """Write an Ultralytics YOLO-World-v2 file as a checkpoint of this package."""
 import argparse
 
+from ..ending import say
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The file and the one to write."""
@@ -19,7 +21,7 @@ def run(args: argparse.Namespace) -> None:
     from yolo_world_rep.reparam.ultralytics_file import convert_ultralytics
     result = convert_ultralytics(args.model, args.out, args.overwrite)
     for note in result.notes:
-        print(f'note: {note}')
+        say(f'note: {note}')
     size = f'size {result.size}' if result.size else 'no public size'
-    print(f'{result.num_tensors} tensors of YOLO-World-v2, {size}')
-    print(f'wrote {result.path}')
+    say(f'{result.num_tensors} tensors of YOLO-World-v2, {size}')
+    say(f'wrote {result.path}')

@@ -1,7 +1,7 @@
 """Change the classes of a folded checkpoint, fine-tuned or not."""
 import argparse
 
-from yolo_world_rep_cli.ending import printable
+from ..ending import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +29,8 @@ def run(args: argparse.Namespace) -> None:
                              args.replace, args.texts, args.overwrite)
     about = result.meta['yolo_world_rep']
     for note in result.notes:
-        print(f'note: {note}')
-    print(f'wrote {result.path}: {about["num_classes"]} classes, '
+        say(f'note: {note}')
+    say(f'wrote {result.path}: {about["num_classes"]} classes, '
           f'{about["num_guide"]} guides')
     if about['classes']:
-        print(printable('classes: ' + ', '.join(about['classes'])))
+        say('classes: ' + ', '.join(about['classes']))

@@ -1,6 +1,8 @@
 """Embed the names of classes: a .npy of unit rows and its sidecar."""
 import argparse
 
+from ..ending import say
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to embed, with what."""
@@ -36,8 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Embed one vocabulary."""
-    from pathlib import Path
-
     import numpy as np
 
     from yolo_world_rep.text import (
@@ -47,9 +47,9 @@ def run(args: argparse.Namespace) -> None:
         embed_vocabulary,
         load_class_texts,
         make_encoder,
-        save_embeddings,
     )
-    from yolo_world_rep.text.embeddings import padded_path
+    from yolo_world_rep.text.embeddings import embedding_files, padded_path
+    from yolo_world_rep.utils.files import write_together
     texts = load_class_texts(args.text)
     check_vocabulary(texts, args.text)
     encoder = make_encoder(args.encoder, args.model, args.device,
@@ -57,17 +57,19 @@ def run(args: argparse.Namespace) -> None:
     vectors = embed_vocabulary(
         encoder, texts, args.prompt_format, args.synonyms, progress=True)
     names = class_names(texts)
-    about = dict(encoder=encoder.name)
     prompts = [
         ' / '.join(args.prompt_format).replace('{}', name) for name in names
     ]
-    saved = save_embeddings(args.out, vectors, names, prompts, **about)
-    print(f'wrote {saved.path}: {len(vectors)} classes, '
-          f'{vectors.shape[1]} wide, by {encoder.name}')
+    files = embedding_files(args.out, vectors, names, prompts, encoder.name)
     if args.pad:
         padded = np.concatenate([vectors, encoder.encode([PADDING])])
-        saved = save_embeddings(
-            padded_path(Path(args.out)), padded, (*names, PADDING),
-            (*prompts, PADDING), **about)
-        print(f'wrote {saved.path}: the same and the padding, for '
-              f'--neck-text-embed or --pad')
+        files.update(
+            embedding_files(
+                padded_path(args.out), padded, (*names, PADDING),
+                (*prompts, PADDING), encoder.name))
+    write_together(files)
+    say(f'wrote {args.out}: {len(vectors)} classes, '
+        f'{vectors.shape[1]} wide, by {encoder.name}')
+    if args.pad:
+        say(f'wrote {padded_path(args.out)}: the same and the padding, for '
+            f'--neck-text-embed or --pad')

@@ -3,6 +3,7 @@ import argparse
 from typing import Any, Dict
 
 from .. import models
+from ..ending import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     from yolo_world_rep.utils.files import atomic_path
     count = len(quiet_coco(args.annotations).dataset['images'])
     with models.open_predictor(args) as predictor:
-        print(models.describe(predictor))
+        say(models.describe(predictor))
         with models.progress(count) as advance:
             scores = evaluate(predictor, args.annotations, args.images,
                               args.per_class, advance)
@@ -35,10 +36,10 @@ def run(args: argparse.Namespace) -> None:
             precision=predictor.backend.precision)
     for name, value in scores.items():
         if isinstance(value, float):
-            print(f'{name:14} {value:.4f}')
+            say(f'{name:14} {value:.4f}')
     for name, value in scores.get('per_class', {}).items():
-        print(f'{value:.4f} {name}')
-    print(f'{scores["images"]} images, {scores["detections"]} detections')
+        say(f'{value:.4f} {name}')
+    say(f'{scores["images"]} images, {scores["detections"]} detections')
     if args.json_out:
         # JSON has no NaN.
         plain: Dict[str, Any] = {

@@ -2,6 +2,7 @@
 import argparse
 from typing import TYPE_CHECKING, List, Optional
 
+from .. import ending
 from ..parsing import add_cfg_options, cfg_options
 
 if TYPE_CHECKING:
@@ -169,11 +170,9 @@ def print_exported(console: 'Console', exported: 'Exported') -> None:
 def run(args: argparse.Namespace) -> None:
     """Export one model."""
     int8 = int8_options(args)
-    from rich.console import Console
-
     from yolo_world_rep.deploy.calibration import choose_images
     from yolo_world_rep.deploy.export import export_model
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = ending.console()
     images: List = list(
         choose_images(args.images, args.image_count) if args.images else [])
     options = dict(

@@ -1,7 +1,7 @@
 """Say what a checkpoint is; nothing in it is executed."""
 import argparse
 
-from yolo_world_rep_cli.ending import printable
+from ..ending import LINES, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> None:
     from yolo_world_rep.reparam.inspection import inspect_checkpoint
     found = inspect_checkpoint(args.checkpoint)
     if args.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        say(json.dumps(found, indent=2, ensure_ascii=False), keep=LINES)
         return
     for key, value in found.items():
         if value is None or value == []:
@@ -29,4 +29,4 @@ def run(args: argparse.Namespace) -> None:
             value = json.dumps(value, ensure_ascii=False)
         elif isinstance(value, bool):
             value = 'yes' if value else 'no'
-        print(f'{key.replace("_", " "):>20}  {printable(str(value))}')
+        say(f'{key.replace("_", " "):>20}  {value}')

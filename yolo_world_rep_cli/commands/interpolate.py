@@ -1,6 +1,8 @@
 """Write the weights between a folded checkpoint and its fine-tuning."""
 import argparse
 
+from ..ending import say
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Both ends and the point between them."""
@@ -18,4 +20,4 @@ def run(args: argparse.Namespace) -> None:
     from yolo_world_rep.reparam.interpolation import interpolate_checkpoints
     path = interpolate_checkpoints(args.before, args.after, args.alpha,
                                    args.out, args.overwrite)
-    print(f'wrote {path}')
+    say(f'wrote {path}')

@@ -1,6 +1,8 @@
 """Write the copy of a config of the original YOLO-World that runs here."""
 import argparse
 
+from ..ending import say
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The config and its copy."""
@@ -14,7 +16,7 @@ def run(args: argparse.Namespace) -> None:
     from yolo_world_rep.engine.migration import migrate_config
     done = migrate_config(args.config, args.out)
     for change in done.changes or ('nothing to change', ):
-        print(change)
+        say(change)
     for remark in done.remarks:
-        print(f'to do: {remark}')
-    print(f'wrote {done.path}')
+        say(f'to do: {remark}')
+    say(f'wrote {done.path}')

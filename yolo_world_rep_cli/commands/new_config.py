@@ -2,6 +2,8 @@
 import argparse
 from typing import TYPE_CHECKING, Dict, Sequence
 
+from .. import ending
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -125,8 +127,6 @@ def show_result(console: 'Console', result: 'NewConfig') -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Check the data and write one config."""
-    from rich.console import Console
-
     from yolo_world_rep.engine.new_config import (
         Wishes,
         new_config,
@@ -147,7 +147,7 @@ def run(args: argparse.Namespace) -> None:
     data = read_own_data(args.data, (args.train_ann, args.val_ann),
                          (args.train_img, args.val_img), args.out,
                          args.classes)
-    console = Console(markup=False, emoji=False)
+    console = ending.console()
     show_data(console, data)
     show_result(
         console,

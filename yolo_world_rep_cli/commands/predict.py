@@ -3,6 +3,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from .. import models
+from ..ending import say
 
 if TYPE_CHECKING:
     from yolo_world_rep.inference import Result
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
     def skip(item: Item, error: ValueError) -> None:
         skipped.append(item)
-        print(f'skipped: {" ".join(str(error).split())}', file=sys.stderr)
+        say(f'skipped: {" ".join(str(error).split())}', sys.stderr)
 
     silent = args.save_dir or args.txt or args.json
     with models.open_predictor(
@@ -63,10 +64,10 @@ def run(args: argparse.Namespace) -> int:
             classes=args.classes) as predictor:
         # After the model, so that one that is refused leaves no folders.
         writer = Writer(args.save_dir, args.txt, args.json, files)
-        print(models.describe(predictor))
+        say(models.describe(predictor))
         images = detections = 0
         start = time.perf_counter()
-        with models.progress(count_images(files)) as advance:
+        with writer, models.progress(count_images(files)) as advance:
             for result in predictor.stream(
                     files, on_error=skip, keep_images=bool(args.save_dir)):
                 writer.add(result)
@@ -74,12 +75,12 @@ def run(args: argparse.Namespace) -> int:
                 detections += len(result)
                 advance()
                 if not silent:
-                    print(summary(result))
+                    say(summary(result))
+            writer.close()
         seconds = time.perf_counter() - start
-    writer.close()
     written = ', '.join(
         str(place) for place in (args.save_dir, args.json, args.txt) if place)
-    print(f'{images} images in {seconds:.1f} s ({images / seconds:.2f}/s), '
+    say(f'{images} images in {seconds:.1f} s ({images / seconds:.2f}/s), '
           f'{detections} detections' +
           (f', {len(skipped)} skipped' if skipped else '') +
           (f'; written: {written}' if written else ''))

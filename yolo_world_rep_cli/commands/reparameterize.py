@@ -2,6 +2,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from ..ending import console, say
 from ..running import add_trust
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def show(conversion: 'Conversion') -> None:
     """Print the check of each layer, what to know, and the path."""
-    from rich.console import Console
     from rich.table import Table
     table = Table(
         title='largest relative error, folded against text-conditioned')
@@ -59,15 +59,10 @@ def show(conversion: 'Conversion') -> None:
         table.add_row(
             check.name.replace('bbox_head.head_module.', ''), check.kind,
             str(check.num_texts), f'{check.exact:.1e}', f'{check.stored:.1e}')
-    console = Console(markup=False, emoji=False)
-    console.print(table)
+    console().print(table)
     for note in conversion.notes:
-        console.print(f'note: {note}', markup=False, soft_wrap=True)
-    console.print(
-        f'wrote {conversion.path}',
-        markup=False,
-        highlight=False,
-        soft_wrap=True)
+        say(f'note: {note}')
+    say(f'wrote {conversion.path}')
 
 
 def run(args: argparse.Namespace) -> None:

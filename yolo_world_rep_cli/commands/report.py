@@ -1,6 +1,8 @@
 """Write the report on a training: curves, classes, mistakes, commands."""
 import argparse
 
+from ..ending import say
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The training and its two ends."""
@@ -18,4 +20,4 @@ def run(args: argparse.Namespace) -> None:
     """Write one report."""
     from yolo_world_rep.engine.report import write_report
     path = write_report(args.work_dir, args.before, args.after, args.device)
-    print(f'wrote {path}')
+    say(f'wrote {path}')

@@ -1,6 +1,7 @@
 """AP of held-out classes before and after fine-tuning a folded model."""
 import argparse
 
+from ..ending import console
 from ..parsing import add_cfg_options, cfg_options
 
 
@@ -29,7 +30,6 @@ def run(args: argparse.Namespace) -> None:
     """Evaluate and print one table."""
     import tempfile
 
-    from rich.console import Console
     from rich.table import Table
 
     from yolo_world_rep.engine.retention import between, evaluate_retention
@@ -43,4 +43,4 @@ def run(args: argparse.Namespace) -> None:
         table.add_column(column)
     for each in results:
         table.add_row(each.name, f'{each.tuned:.3f}', f'{each.held_out:.3f}')
-    Console(markup=False, emoji=False).print(table)
+    console().print(table)

@@ -14,6 +14,7 @@ from yolo_world_rep.registry import register
 from yolo_world_rep.reparam import META_KEY
 from yolo_world_rep.reparam.original import names_of_rows, read_as_ours
 from yolo_world_rep.reparam.state_dict import strip_wrapper
+from yolo_world_rep.reparam.weights import check_weights
 
 from ..classes import Names, annotation_names, name_differences, names_of
 from ..fit import Fit, compare, describe, groups, under
@@ -254,6 +255,7 @@ class CheckpointGuardHook(Hook):
             strip_wrapper(checkpoint['state_dict']), meta)
         for note in notes:
             print_log(f'{source}: {note}.', 'current', logging.WARNING)
+        check_weights(source, state)
         wanted = model.state_dict()
         problems = []
         idle = [p for p in fresh if not any(under(n, [p]) for n in wanted)]

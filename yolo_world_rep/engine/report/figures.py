@@ -3,12 +3,15 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from ...utils.files import PathLike, atomic_path
+from ...utils.cli import printable
+from ...utils.files import PathLike
 from .evaluation import Picture, match
 from .history import History
 
 CLASSES_SHOWN = 40  # in a figure; tables have all
 AP = 'coco/bbox_mAP'
+# Of names: $ begins no mathematics.
+LABEL: Dict[str, Any] = dict(fontsize=8, parse_math=False)
 RIGHT, WRONG, MISSED = '#2ca02c', '#d62728', '#ff9f0e'
 
 
@@ -19,8 +22,7 @@ def _figure(width: float, height: float) -> Any:
 
 def _save(figure: Any, path: PathLike) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    with atomic_path(path) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary))
+    FigureCanvasAgg(figure).print_png(str(path))
 
 
 def draw_curves(history: History, path: PathLike) -> None:
@@ -57,7 +59,7 @@ def draw_classes(after: Dict[str, float], before: Optional[Dict[str, float]],
                   height, label='before', color='#bbbbbb')
     axis.barh(places - (0.2 if before else 0), [after[n] for n in names],
               height, label='after', color='#1f77b4')
-    axis.set_yticks(places, names, fontsize=8)
+    axis.set_yticks(places, list(map(printable, names)), **LABEL)
     axis.invert_yaxis()
     more = len(after) - len(names)
     axis.set(title='AP by class' + (f', the first {len(names)}' if more > 0
@@ -84,9 +86,9 @@ def draw_confusion(table: np.ndarray, names: Sequence[str],
     axis = figure.subplots()
     axis.imshow(share, cmap='Blues', vmin=0, vmax=1)
     ticks = range(len(shown))
-    axis.set_xticks(ticks, [labels[i] for i in shown], rotation=90,
-                    fontsize=8)
-    axis.set_yticks(ticks, [labels[i] for i in shown], fontsize=8)
+    words = [printable(labels[i]) for i in shown]
+    axis.set_xticks(ticks, words, rotation=90, **LABEL)
+    axis.set_yticks(ticks, words, **LABEL)
     axis.set(xlabel='detected as', ylabel='object')
     for row, column in zip(*np.nonzero(part)):
         axis.text(column, row, str(part[row, column]), ha='center',
@@ -140,8 +142,9 @@ def _draw_box(axis: Any, box: np.ndarray, text: str, colour: str,
     axis.add_patch(
         Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour,
                   linewidth=1.5, linestyle=':' if dotted else '-'))
-    axis.text(x1, y2 if dotted else y1, text, fontsize=6, color='white',
-              va='top' if dotted else 'bottom', clip_on=True,
+    axis.text(x1, y2 if dotted else y1, printable(text), fontsize=6,
+              color='white', va='top' if dotted else 'bottom', clip_on=True,
+              parse_math=False,
               bbox=dict(facecolor=colour, edgecolor='none', alpha=0.8,
                         pad=0.6))
 

@@ -1,13 +1,16 @@
 """The report itself: Markdown beside its pictures."""
+import html
 import math
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from mmengine.config import Config
 
-from ...utils.files import PathLike, atomic_path
+from ...utils.cli import printable
+from ...utils.files import PathLike, workshop
 from ..variables import resolve_variables
 from . import figures
 from .evaluation import (
@@ -23,6 +26,8 @@ from .history import History, read_history
 FOLDER = 'report'
 PAGE = 'report.md'
 WORST = 6  # images shown
+# What Markdown, a table in it, or mathematics begins with.
+MARKUP = re.compile(r'[\\`*_\[\]|$~#!]')
 CONFUSED = 10  # pairs of classes listed
 METRICS = dict(bbox_mAP='AP', bbox_mAP_50='AP50', bbox_mAP_75='AP75',
                bbox_mAP_s='small', bbox_mAP_m='medium', bbox_mAP_l='large')
@@ -105,16 +110,8 @@ def write_report(work_dir: PathLike,
     tuned = evaluate(cfg, sources.after, device)
     folded, why = _before(cfg, sources, device)
     names = list(tuned.ap)
-    folder = Path(work_dir) / FOLDER
-    folder.mkdir(exist_ok=True)
-    figures.draw_curves(history, folder / 'curves.png')
-    figures.draw_classes(tuned.ap, folded and folded.ap,
-                         folder / 'classes.png')
     table = confusion(tuned.pictures, len(names))
-    figures.draw_confusion(table, names, folder / 'confusion.png')
     bad = worst(tuned.pictures, WORST)
-    if bad:
-        figures.draw_pictures(bad, names, folder / 'worst.png')
     lines = [
         *_head(sources, history, tuned, folded, why),
         '## Training', '', '![losses, learning rate, AP](curves.png)', '',
@@ -122,9 +119,17 @@ def write_report(work_dir: PathLike,
         *_confused(table, names),
         *_worst(bad), *_commands(sources)
     ]
-    path = folder / PAGE
-    with atomic_path(path) as temporary:
-        temporary.write_text('\n'.join(lines), encoding='utf-8')
+    path = Path(work_dir) / FOLDER / PAGE
+    with workshop(path) as shop:
+        figures.draw_curves(history, shop / 'curves.png')
+        figures.draw_classes(tuned.ap, folded and folded.ap,
+                             shop / 'classes.png')
+        figures.draw_confusion(table, names, shop / 'confusion.png')
+        if bad:
+            figures.draw_pictures(bad, names, shop / 'worst.png')
+        (shop / PAGE).write_text('\n'.join(lines), encoding='utf-8')
+        for file in sorted(shop.iterdir()):
+            os.replace(file, path.parent / file.name)
     return path
 
 
@@ -144,17 +149,36 @@ def _number(value: Optional[float]) -> str:
         f'{value:.3f}')
 
 
-def _cell(text: str) -> str:
-    return text.replace('|', '\\|')
+def _text(text: str) -> str:
+    """A name or a message as Markdown that shows it and does nothing."""
+    return MARKUP.sub(r'\\\g<0>', html.escape(printable(text), quote=False))
+
+
+def _code(text: object) -> str:
+    """A path between as many backquotes as are not in it."""
+    shown = printable(str(text))
+    fence = '`' * (1 + max(map(len, re.findall('`+', shown)), default=0))
+    room = ' ' if '`' in shown else ''
+    return f'{fence}{room}{shown}{room}{fence}'
+
+
+def _word(path: object) -> str:
+    """A path as a word of a shell, in one line."""
+    text = str(path)
+    if text.isprintable():
+        return shlex.quote(text)
+    escaped = text.encode('unicode_escape').decode().replace("'", "\\'")
+    return f"$'{escaped}'"
 
 
 def _head(sources: Sources, history: History, tuned: Evaluation,
           folded: Optional[Evaluation], why: str) -> List[str]:
     lines = [
         '# Report on a training', '',
-        f'- config: `{sources.config}`', f'- after: `{sources.after}`',
-        f'- before: `{sources.before}`' if folded else
-        f'- before: not evaluated: {why}',
+        f'- config: {_code(sources.config)}',
+        f'- after: {_code(sources.after)}',
+        f'- before: {_code(sources.before)}' if folded else
+        f'- before: not evaluated: {_text(why)}',
         f'- validation: {len(tuned.pictures)} images, {len(tuned.ap)} '
         f'class(es), {sum(len(p.boxes) for p in tuned.pictures)} objects'
     ]
@@ -180,7 +204,7 @@ def _classes(tuned: Evaluation,
              '| class | objects | AP before | AP after |', '|---|---|---|---|']
     for label, (name, value) in enumerate(tuned.ap.items()):
         was = folded.ap.get(name) if folded else None
-        lines.append(f'| {_cell(name)} | {boxes.get(label, 0)} | '
+        lines.append(f'| {_text(name)} | {boxes.get(label, 0)} | '
                      f'{_number(was)} | {_number(value)} |')
     return [*lines, '']
 
@@ -199,7 +223,7 @@ def _confused(table, names: List[str]) -> List[str]:
     ]
     if pairs:
         lines += ['| object | detected as | how often |', '|---|---|---|']
-        lines += [f'| {_cell(labels[i])} | {_cell(labels[j])} | {count} |'
+        lines += [f'| {_text(labels[i])} | {_text(labels[j])} | {count} |'
                   for count, i, j in pairs[:CONFUSED]]
     return [*lines, '']
 
@@ -211,7 +235,7 @@ def _worst(bad: list) -> List[str]:
         '## Images with most mistakes', '',
         'Green: right; red: wrong; dotted: missed.', '',
         '![images with most mistakes](worst.png)', '',
-        *(f'{number}. `{picture.path}`'
+        *(f'{number}. {_code(picture.path)}'
           for number, picture in enumerate(bad, 1)), ''
     ]
 
@@ -221,7 +245,7 @@ def _commands(sources: Sources) -> List[str]:
     folder = sources.after.parent / 'export'
     exported = folder / name_of_file(sources.after, 'onnx', 'decoded', False)
     config, after, out, onnx = (
-        shlex.quote(str(path))
+        _word(path)
         for path in (sources.config, sources.after, folder, exported))
     return [
         '## What to run next', '', '```bash',

@@ -1,11 +1,12 @@
 """What all runtimes have in common."""
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
-from yolo_world_rep.utils.files import about_file
+from yolo_world_rep.utils.files import about_file, require_regular
 
 from ..spec import METADATA_KEY, Spec
 from ..spec_checks import check_outputs, shapes_of
@@ -39,6 +40,21 @@ class Backend(ABC):
         self.path = Path(path)
         #: Runs at the same time that make it faster.
         self.concurrency = 1
+        self._process = os.getpid()
+
+    def require_process(self) -> None:
+        """Refuse a forked process, which has none of a runtime's threads.
+
+        Raises:
+            ValueError: If this process is not the one that opened it; a run
+                would wait for ever.
+        """
+        if os.getpid() != self._process:
+            raise ValueError(
+                f'{self.path} was opened in process {self._process}, and '
+                f'this is process {os.getpid()}, forked from it: the threads '
+                f'of {self.name} are not in it. Open the model in each '
+                f'process, or start processes by "spawn".')
 
     @abstractmethod
     def _run(self, images: np.ndarray) -> Sequence[np.ndarray]:
@@ -55,10 +71,11 @@ class Backend(ABC):
             tuple[np.ndarray]: In the order of the contract, B rows each.
 
         Raises:
-            ValueError: If the shape or the type is not the model's, or the
-                runtime fails, or the model gives something else than its
-                metadata says.
+            ValueError: If the shape or the type is not the model's, the
+                process is a forked one, the runtime fails, or the model
+                gives something else than its metadata says.
         """
+        self.require_process()
         self._check(images)
         count, size = len(images), self.spec.batch
         if size is not None and count < size:
@@ -158,7 +175,7 @@ def require_file(path: Any) -> Path:
     Raises:
         ValueError: If it does not.
     """
-    path = Path(path)
+    path = require_regular(path)
     if not path.is_file():
         raise ValueError(f'model {path}: no such file.')
     return path

@@ -6,7 +6,7 @@ import numpy as np
 
 from yolo_world_rep.utils.files import locked
 
-from ..seal import check_seal
+from ..seal import find_weights
 from ..spec import METADATA_KEY
 from .base import (
     PRECISIONS,
@@ -93,9 +93,9 @@ class OpenVINOBackend(Backend):
                 f'{", ".join(core.available_devices).lower()} here.')
         self.precision = require_precision(device, precision or 'f32')
         with locked(path.parent, shared=True):  # of two files
-            check_seal([path, path.with_suffix('.bin')])
+            weights = find_weights(path)
             try:
-                model = core.read_model(str(path))
+                model = core.read_model(str(path), str(weights))
                 text = None
                 if model.has_rt_info(METADATA_KEY):
                     text = model.get_rt_info(METADATA_KEY).astype(str)
@@ -120,6 +120,11 @@ class OpenVINOBackend(Backend):
                 'OPTIMAL_NUMBER_OF_INFER_REQUESTS')
         # Made where they are needed, as many as threads call at a time.
         self._requests: queue.SimpleQueue = queue.SimpleQueue()
+        # The first inference of a process prepares things within the
+        # binding, where two threads that come together wait for each other.
+        size = (max(self.spec.strides), ) * 2 if self.spec.dynamic else (
+            self.spec.image_size)
+        self.run(np.zeros((self.spec.batch or 1, 3, *size), np.float32))
 
     def _run(self, images: np.ndarray) -> Sequence[np.ndarray]:
         try:
