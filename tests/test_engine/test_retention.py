@@ -39,6 +39,18 @@ def test_means_of_groups():
     assert math.isnan(group_means(metrics, dict(x=['bus']))['x'])
 
 
+def test_slashes_in_the_names_of_classes():
+    """The evaluator's own is the first one, where there is one."""
+    ap = {'a/b': 0.2, 'b': 0.4, 'a/b/b': 0.6, '/b': 0.8, 'bbox_mAP': 1.0,
+          'x/bbox_mAP': 0.1}
+    for prefix in ('coco/', '', 'some/lvis/'):
+        metrics = {f'{prefix}{name}_precision': value
+                   for name, value in ap.items()}
+        metrics[f'{prefix}bbox_mAP'] = 0.5
+        found = group_means(metrics, {name: [name] for name in ap})
+        assert found == pytest.approx(ap)
+
+
 def test_classes_of_a_config():
     """Every place follows, the caller's config stays."""
     cfg = Config(

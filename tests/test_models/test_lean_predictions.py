@@ -103,12 +103,20 @@ def test_channels_last_is_looked_at_where_it_is():
     assert_the_same(*both(9, (logits, boxes)))
 
 
-@pytest.mark.parametrize('multi_label', [False, True])
-def test_infinite_and_no_logits(multi_label):
+@pytest.mark.parametrize('value', ['nan', 'inf', '-inf'])
+def test_logits_that_are_no_numbers(value):
+    """mmyolo would find nothing there, and say nothing."""
     logits, boxes = features(9)
-    logits[0][0, 3, 2, 2] = float('nan')
-    logits[0][0, 4, 2, 3] = float('inf')
-    logits[1][1, 4, 2, 3] = -float('inf')
+    logits[1][1, 4, 2, 3] = float(value)
+    with pytest.raises(ValueError, match='no finite numbers'):
+        both(9, (logits, boxes))
+
+
+@pytest.mark.parametrize('multi_label', [False, True])
+def test_low_and_large_logits(multi_label):
+    logits, boxes = features(9)
+    logits[0][0, 4, 2, 3] = 3e38
+    logits[0][0, 4, 2, 4] = 3e38
     assert_the_same(*both(9, (logits, boxes), multi_label=multi_label))
     assert_the_same(*both(
         9, ([torch.full_like(x, -50.) for x in logits], boxes),

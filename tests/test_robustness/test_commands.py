@@ -176,7 +176,7 @@ def test_names_that_the_terminal_cannot_show(sound, tmp_path):
     assert done.returncode == 0, done.stderr
     assert b'\\u6d88' in done.stdout
     assert b'\x1b' not in done.stdout
-    assert b'\\x1b[31mred' in done.stdout
+    assert b'\\u001b[31mred' in done.stdout
     assert b'[/bold] :cat:' in done.stdout
 
 
@@ -208,7 +208,7 @@ def test_a_message_has_an_end():
     from yolo_world_rep_cli.ending import LONGEST, one_line
     message = one_line(ValueError('x' * 10**6 + '\x1b[2J'))
     assert len(message) < LONGEST + 9
-    assert '\\x1b[2J' in one_line(ValueError('\x1b[2J\x07'))
+    assert '\\u001b[2J' in one_line(ValueError('\x1b[2J\x07'))
 
 
 def test_a_refused_model_leaves_no_folders(tmp_path, sound):

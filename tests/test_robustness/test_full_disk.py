@@ -133,12 +133,17 @@ def test_a_writer_takes_back_what_is_new(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     nothing = Result(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), ('a', ),
                      (64, 96), pixels=pixels)
-    with pytest.raises(ValueError, match='no numbers'):
+
+
+    def write():
         with Writer(tmp_path / 'p', tmp_path / 't' / 'u',
                     tmp_path / 'r.json') as writer:
             writer.add(nothing)
             assert len(list(tmp_path.rglob('*.txt'))) == 1
             raise ValueError('no numbers')
+
+    with pytest.raises(ValueError, match='no numbers'):
+        write()
     assert sorted(path.name for path in tmp_path.rglob('*')) == [
         'old.jpg', 'p']
 

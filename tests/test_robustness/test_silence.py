@@ -109,7 +109,8 @@ def test_a_command_with_scores_that_are_no_numbers(command, tmp_path, image,
     (WEIGHT, lambda t: t * float('nan'), 'has NaN or infinite'),
     (WEIGHT, lambda t: t + float('inf'), 'has NaN or infinite'),
     (WEIGHT, lambda t: t.long(), 'is of type torch.int64'),
-    (WEIGHT, lambda t: t.to(torch.complex64), 'is of type torch.complex64'),
+    (WEIGHT, lambda t: t.to(torch.complex64), 'is of type torch.complex64|'
+     'is not a checkpoint .* real numbers'),
     (WEIGHT, lambda t: t > 0, 'is of type torch.bool'),
     (VARIANCE, lambda t: t - 9, 'is a variance and has negative'),
 ])
@@ -117,8 +118,9 @@ def test_weights_that_detect_nothing(name, change, says, tmp_path):
     state = {VARIANCE: torch.ones(4), **STATE}
     torch.save(dict(state_dict={**state, name: change(state[name])}),
                tmp_path / 'm.pth')
-    with pytest.raises(ValueError, match=rf'm\.pth: {name} {says}'):
+    with pytest.raises(ValueError, match=rf'm\.pth.*({says})') as said:
         load_checkpoint(tmp_path / 'm.pth')
+    assert name in str(said.value) or 'Complex' in str(said.value)
 
 
 def test_weights_that_are_fine():
@@ -204,12 +206,9 @@ def test_a_damaged_video(suffix, codec, damage, video):
     else:
         data = data[:third] + bytes(third // 2) + data[third + third // 2:]
     path.write_bytes(data)
-    found = []
     with pytest.raises(ValueError, match=r'(of 40 frames could be read: the '
                        r'video is damaged|not a video)'):
-        for item in frames(path):
-            found.append(item)
-    assert len(found) < 40
+        list(frames(path))
 
 
 @pytest.mark.parametrize(('case', 'lost'), {
@@ -272,7 +271,7 @@ def test_names_reach_a_terminal_escaped(tmp_path, capsys):
                    out / 'x.pth'],
                   ['edit', out / 'm_rep_linear.pth', '--keep', f'{NASTY}!',
                    '--out', out / 'y.pth'],
-                  ['reparameterize', NASTY]):
+                  ['inspect', 'x', NASTY]):
         with pytest.raises(SystemExit):
             main([str(word) for word in words])
         said = capsys.readouterr()

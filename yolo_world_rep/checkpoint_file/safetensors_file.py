@@ -77,7 +77,7 @@ def save(path: Path, state_dict: Mapping[str, Tensor],
         state_dict (Mapping): Tensors by name.
         meta (Mapping): Plain values with names as keys, and tensors.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as as_bytes
     tensors = dict(state_dict)
 
     def stored(value: Any) -> Any:
@@ -92,10 +92,11 @@ def save(path: Path, state_dict: Mapping[str, Tensor],
         return value
 
     text = json.dumps(stored(meta))
-    save_file(
+    data = as_bytes(
         {
             name: tensor.detach().clone(memory_format=torch.contiguous_format)
             for name, tensor in tensors.items()
-        }, path, dict(format='pt', **{META: text}))
+        }, dict(format='pt', **{META: text}))
+    path.write_bytes(data)  # its own writer has no OSError of a full disk
 
 

@@ -1,8 +1,10 @@
 """The report of a real, tiny training."""
 import re
 import shutil
+import subprocess
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -17,9 +19,19 @@ from tiny_training import (
 )
 
 from yolo_world_rep.engine import launch
-from yolo_world_rep.engine.report import write_report
-from yolo_world_rep.engine.report.evaluation import evaluate
-from yolo_world_rep.engine.report.page import find_sources
+from yolo_world_rep.engine.report import figures, write_report
+from yolo_world_rep.engine.report.evaluation import (
+    Evaluation,
+    Picture,
+    evaluate,
+)
+from yolo_world_rep.engine.report.page import (
+    _classes,
+    _code,
+    _confused,
+    _word,
+    find_sources,
+)
 
 
 @pytest.fixture(scope='module')
@@ -125,3 +137,50 @@ def test_failing_report_does_not_fail_the_training(tmp_path, monkeypatch):
     TrainingReportHook().after_train(runner)
     assert 'disk full' in said[0]
     assert f'yolo-world-rep report {tmp_path}' in said[0]
+
+
+HOSTILE = ['<script>alert(1)</script>', 'a|b', '$x^$', '`c`', 'd\n## e',
+           '[f](http://g)', 'h\x1b[2J\u202e', '&lt;', 'under_score']
+
+
+def test_names_do_nothing_in_the_page(tmp_path):
+    boxes = np.zeros((len(HOSTILE), 4))
+    picture = Picture('', boxes, np.arange(len(HOSTILE)), boxes[:0],
+                      np.zeros(0, int), np.zeros(0))
+    tuned = Evaluation({}, dict.fromkeys(HOSTILE, 0.5), [picture])
+    table = np.ones((len(HOSTILE) + 1, ) * 2, int)
+    for lines in (_classes(tuned, None), _confused(table, HOSTILE)):
+        for line in lines:
+            assert line.isprintable()
+            bare = re.sub(r'\\\\.|\\.', '', line)
+            if bare.startswith('| ') and 'class' not in bare:
+                assert not re.search(r'[<>`$\[\]]', bare), line
+                assert bare.count('|') in (4, 5), line
+    lines = '\n'.join(_classes(tuned, None))
+    assert r'| under\_score | 1 |' in lines
+    assert '| &amp;lt; | 1 |' in lines
+    assert r'| d\\n\#\# e | 1 |' in lines
+
+
+def test_names_do_nothing_in_the_pictures(tmp_path):
+    """A sum in dollars is no mathematics, which would end matplotlib."""
+    names = ['$x^$', '$\\frac{$', '$5', 'a\nb', '\x1b[2J']
+    figures.draw_classes(dict.fromkeys(names, 0.5), None, tmp_path / 'a.png')
+    figures.draw_confusion(np.ones((6, 6), int), names, tmp_path / 'b.png')
+    cv2.imwrite(str(tmp_path / 'i.png'), np.zeros((40, 40, 3), np.uint8))
+    boxes = np.array([[1., 1, 20, 20]])
+    figures.draw_pictures(
+        [Picture(str(tmp_path / 'i.png'), boxes, np.array([0]), boxes,
+                 np.array([1]), np.array([0.9]))], names, tmp_path / 'c.png')
+    assert all((tmp_path / f'{name}.png').stat().st_size for name in 'abc')
+
+
+def test_paths_in_the_page():
+    assert _code('a/b.pth') == '`a/b.pth`'
+    assert _code('a`b``c') == '``` a`b``c ```'
+    assert _code('a\nb') == r'`a\nb`'
+    assert _word('a b') == "'a b'"
+    name = "\na'\x1b"
+    done = subprocess.run(['bash', '-c', f'printf %s {_word(name)}'],
+                          capture_output=True, check=True)
+    assert done.stdout == name.encode()

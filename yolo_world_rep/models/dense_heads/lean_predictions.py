@@ -149,6 +149,15 @@ def _sigmoid(x: Tensor) -> Tensor:
     return padded.sigmoid_()[:x.numel()].reshape(x.shape)
 
 
+def _require_finite(levels: Sequence[Tensor]) -> None:
+    for logits in levels:
+        total = logits.sum(dtype=torch.float32)  # one pass, without a copy
+        if not total.isfinite() and not logits.isfinite().all():
+            raise ValueError(
+                'The model gives scores that are no finite numbers: its '
+                'weights are damaged, or its training diverged.')
+
+
 class LeanPredictionsMixin:
     """For a YOLOv8Head: detections without copies of all scores.
 
@@ -191,7 +200,12 @@ class LeanPredictionsMixin:
 
         Returns:
             list[InstanceData]: ``bboxes``, ``scores`` and ``labels``.
+
+        Raises:
+            ValueError: If logits are NaN or infinite, which no threshold
+                shows.
         """
+        _require_finite(cls_scores)
         cfg = self.test_cfg if cfg is None else cfg
         if not self.lean_predictions or objectnesses is not None:
             return super().predict_by_feat(cls_scores, bbox_preds,
