@@ -14,7 +14,7 @@ from ..datasets.annotations import (
     read_coco,
 )
 from ..datasets.conversion import convert, format_of
-from ..utils.files import PathLike, atomic_path
+from ..utils.files import PathLike, write_together
 
 SPLITS = ('train', 'val')
 # Where images usually lie, below the root or beside the annotations.
@@ -50,10 +50,11 @@ class OwnData:
 
     def write(self) -> None:
         """Write the COCO files of converted data."""
-        for split, content in self.contents.items():
-            with atomic_path(getattr(self, split).path) as temporary:
-                # Names of files need not be Unicode; escapes keep them.
-                temporary.write_text(json.dumps(content), encoding='utf-8')
+        # Names of files need not be Unicode; escapes keep them.
+        write_together({
+            getattr(self, split).path: json.dumps(content).encode()
+            for split, content in self.contents.items()
+        })
 
 
 def _found(root: Path, given: PathLike, what: str) -> Path:
