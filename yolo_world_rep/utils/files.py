@@ -146,7 +146,7 @@ def atomic_path(path: PathLike, overwrite: bool = True) -> Iterator[Path]:
             remove_empty(made)
 
 
-def write_together(files: Mapping[PathLike, bytes]) -> None:
+def write_together(files: Mapping[Any, bytes]) -> None:
     """Write several files, all or none; the last one gets its name first.
 
     Args:
