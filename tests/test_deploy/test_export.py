@@ -135,6 +135,8 @@ def test_torchscript(files, tmp_path):
     with open_backend(exported.path) as backend:
         assert backend.spec == exported.spec
         boxes, _ = backend.run(np.zeros((2, 3, 96, 32), np.float32))
+        # What is made on the device of the export runs on no other.
+        assert 'Device' not in str(backend.module.inlined_graph)
     assert boxes.shape == (2, 48 + 12 + 3, 4)
 
 

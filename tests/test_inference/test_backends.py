@@ -8,6 +8,7 @@ from torch import nn
 
 from yolo_world_rep.inference import Spec
 from yolo_world_rep.inference.backends import open_backend
+from yolo_world_rep.inference.backends.base import first_line
 from yolo_world_rep.inference.backends.torchscript import METADATA_FILE
 from yolo_world_rep.inference.spec import METADATA_KEY
 
@@ -261,3 +262,12 @@ def test_a_config_alone_is_refused(trained):
     config, _, _ = trained()
     with pytest.raises(ValueError, match='give its checkpoint'):
         open_backend(config)
+
+
+def test_the_line_of_an_error_that_says_what():
+    assert first_line(ValueError('bad input\nat line 3')) == 'bad input.'
+    assert first_line(
+        RuntimeError('The following operation failed in the TorchScript '
+                     'interpreter.\nTraceback of TorchScript\n'
+                     'RuntimeError: on two devices\n')) == (
+                         'RuntimeError: on two devices.')

@@ -49,10 +49,11 @@ class RawOutputs(nn.Module):
                 f'The head has num_base_priors={module.num_base_priors}; '
                 f'expected 1, a box a cell.')
         self.reg_max: int = module.reg_max
+        like = next(detector.parameters())
         self.register_buffer(
             'bins',
-            torch.arange(self.reg_max, dtype=next(
-                detector.parameters()).dtype)[None],
+            torch.arange(
+                self.reg_max, dtype=like.dtype, device=like.device)[None],
             persistent=False)
 
     @property
@@ -87,12 +88,20 @@ class RawOutputs(nn.Module):
         return (*logits, *distances, *masks)
 
 
+def _count(length: int, like: Tensor) -> Tensor:
+    """0, 1, 2, ... up to a length."""
+    if torch.jit.is_tracing():
+        # A trace would keep the device of a range, and not run on another.
+        return like.new_ones(length).cumsum(0) - 1
+    return torch.arange(length, dtype=like.dtype, device=like.device)
+
+
 def cell_centres(height: int, width: int, stride: int,
                  like: Tensor) -> Tensor:
     """Centres of a level's cells in pixels, (2, H, W), x before y."""
     x, y = (
-        torch.arange(length, dtype=like.dtype, device=like.device) * stride +
-        stride / 2 for length in (width, height))
+        _count(length, like) * stride + stride / 2
+        for length in (width, height))
     return torch.stack(
         [x.expand(height, width), y[:, None].expand(height, width)])
 

@@ -127,7 +127,11 @@ class Backend(ABC):
 def first_line(error: Exception) -> str:
     """What a runtime's error says, without where in its source."""
     lines = str(error).strip().splitlines()
-    return f'{lines[0][:300]}.' if lines else f'{type(error).__name__}.'
+    if not lines:
+        return f'{type(error).__name__}.'
+    # TorchScript begins with where, and ends with what.
+    line = lines[-1 if 'TorchScript interpreter' in lines[0] else 0]
+    return f'{line[:300].rstrip(".")}.'
 
 
 def read_spec(text: Optional[str], path: Any, outputs: int) -> Spec:
