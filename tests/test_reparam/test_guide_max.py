@@ -171,3 +171,15 @@ def test_few_guides_are_one_product_in_training(monkeypatch):
     assert 'GuideMax' not in type(guide_max(embed, guide).grad_fn).__name__
     monkeypatch.setattr(module, 'FEW_GUIDES', GUIDES - 1)
     assert 'GuideMax' in type(guide_max(embed, guide).grad_fn).__name__
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
+def test_gradients_of_guides_are_summed_precisely(dtype):
+    embed = torch.rand(1, 1, 4, 5000).to(dtype)
+    guide = torch.eye(4)[None, :1].to(dtype).requires_grad_()
+    guide_max(embed, guide).sum().backward()
+    torch.testing.assert_close(
+        guide.grad,
+        embed.double().sum(-1)[0, :, None].to(dtype),
+        rtol=torch.finfo(dtype).eps,
+        atol=0.)

@@ -9,20 +9,26 @@ import torch
 from yolo_world_rep.reparam import guide_max_triton as module
 from yolo_world_rep.reparam.guide_max import _winners_of_pieces
 
-INTERPRETED = Path(__file__).with_name('interpreted_kernel.py')
+KERNEL = Path(__file__).with_name('triton_kernel.py')
 
 
-def test_in_the_interpreter():
+@pytest.mark.parametrize('place', ['interpreter', 'gpu'])
+def test_computes_what_the_dense_form_does(place):
     pytest.importorskip(
         'triton', minversion='3.0', reason='no triton 3 (1 GB, not pinned)')
+    if place == 'gpu' and not torch.cuda.is_available():
+        pytest.skip('torch sees no GPU')
     # The variable counts when Triton is imported.
     done = subprocess.run(
         [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider',
-         str(INTERPRETED)],
-        cwd=INTERPRETED.parents[2],
-        env={**os.environ, 'TRITON_INTERPRET': '1'},
+         str(KERNEL)],
+        cwd=KERNEL.parents[2],
+        env={**os.environ,
+             'TRITON_INTERPRET': str(int(place == 'interpreter'))},
         capture_output=True,
         text=True)
+    if 'only 0-dimensional arrays' in done.stdout:
+        pytest.skip('this NumPy is too new for Triton\'s interpreter')
     assert done.returncode == 0, done.stdout[-4000:]
 
 
@@ -71,3 +77,26 @@ def test_not_on_a_cpu_or_in_double_precision(asked):
     assert not module.is_chosen(embed, guide, None)
     assert not module.is_chosen(torch.rand(1, 1, 32, 5), torch.rand(1, 9, 32),
                                 None)
+
+
+@pytest.fixture
+def tf32():
+    settings = torch.backends.cuda.matmul
+    before = settings.allow_tf32
+
+    def switch(on):
+        settings.allow_tf32 = on
+
+    yield switch
+    switch(before)
+
+
+def test_tf32_may_be_off_by_its_digits(monkeypatch, tf32):
+    embed, guide = torch.randn(1, 2, 32, 50), torch.randn(2, 80, 32)
+    rounded = guide.half().float()
+    monkeypatch.setattr(
+        module, 'winners', lambda e, g: _winners_of_pieces(e, rounded))
+    for on in (False, True):
+        tf32(on)
+        worst, allowed = module.disagreement(embed, guide, _winners_of_pieces)
+        assert (worst <= allowed) is on

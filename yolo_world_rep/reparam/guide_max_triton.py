@@ -3,10 +3,11 @@
 The N-sized product lives in registers, a tile at a time, and is never
 written. Which guide wins comes along for the backward pass.
 
-It has run in Triton's interpreter only, not on a GPU, and therefore waits to
-be asked for: set the environment variable ``YOLO_WORLD_REP_TRITON`` to 1.
-Then, for each new kind of input, both ways are run once, compared and timed,
-and the kernel is used where it agrees and is faster. The log says which.
+It waits to be asked for: set the environment variable
+``YOLO_WORLD_REP_TRITON`` to 1. Then, for each new kind of input, both ways are
+run once, compared and timed, and the kernel is used where it agrees and is
+faster. The log says which. That may turn out one way or the other in two
+runs, and their last digits differ then.
 
 Shape suffixes as in :mod:`yolo_world_rep.reparam.folding`.
 """
@@ -41,6 +42,17 @@ class Kind(NamedTuple):
 
 
 _chosen: Dict[Kind, bool] = {}
+
+
+def operands(embed_BMdS: Tensor,
+             guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
+    """Both in the type that autocast, where it is on, multiplies them in."""
+    if not (embed_BMdS.is_cuda and torch.is_autocast_enabled()):
+        return embed_BMdS, guide_MNd
+    # torch 2.4 brought the one, and warns of the other.
+    dtype = torch.get_autocast_dtype('cuda') if hasattr(
+        torch, 'get_autocast_dtype') else torch.get_autocast_gpu_dtype()
+    return embed_BMdS.to(dtype), guide_MNd.to(dtype)
 
 
 def is_chosen(embed_BMdS: Tensor, guide_MNd: Tensor, dense: Winners) -> bool:
@@ -106,7 +118,18 @@ def disagreement(embed_BMdS: Tensor, guide_MNd: Tensor,
         float((found - expected_BMS).abs().max())
         for found in (peak_BMS, product_BMS))
     size = embed_BMdS.norm(dim=2).max() * guide_MNd.norm(dim=-1).max()
-    return worst, TOLERANCE[embed_BMdS.dtype] * float(size)
+    # TF32 has the digits of float16.
+    kind = torch.float16 if embed_BMdS.dtype == torch.float32 and (
+        _uses_tf32()) else embed_BMdS.dtype
+    return worst, TOLERANCE[kind] * float(size)
+
+
+def _uses_tf32() -> bool:
+    """Whether products of float32 on the GPU are rounded to TF32 first."""
+    settings = torch.backends.cuda.matmul
+    # torch 2.9 brought the one; the other may refuse to answer since then.
+    precision = getattr(settings, 'fp32_precision', None)
+    return settings.allow_tf32 if precision is None else precision == 'tf32'
 
 
 def _milliseconds(way: Winners, *inputs: Tensor) -> float:
@@ -125,8 +148,8 @@ def _milliseconds(way: Winners, *inputs: Tensor) -> float:
 def winners(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
     """Maxima over the guides, and which guide each is of, by the kernel.
 
-    Float32 is multiplied in full precision unless
-    ``torch.backends.cuda.matmul.allow_tf32``. Where a product is NaN the
+    Float32 is multiplied in full precision unless torch is told to use TF32
+    for products of matrices. Where a product is NaN the
     maximum is.
 
     Args:
@@ -158,5 +181,5 @@ def winners(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
         guide_MNd.shape[-2], width, *embed_BMdS.stride(), *steps,
         WIDTH=max(MIN_WIDTH, 1 << (width - 1).bit_length()),
         TILE_S=TILE, TILE_N=TILE,
-        PRECISION='tf32' if torch.backends.cuda.matmul.allow_tf32 else 'ieee')
+        PRECISION='tf32' if _uses_tf32() else 'ieee')
     return peak_BMS, winner_BMS

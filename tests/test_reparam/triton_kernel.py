@@ -1,12 +1,26 @@
-"""The Triton kernel in the interpreter; test_guide_max_triton.py runs this.
+"""The Triton kernel; test_guide_max_triton.py runs this.
 
-By itself: TRITON_INTERPRET=1 python -m pytest <this file>
+By itself, in the interpreter: TRITON_INTERPRET=1 python -m pytest <this file>;
+without the variable on a GPU.
 """
+import os
+
 import pytest
 import torch
 
 from yolo_world_rep.reparam import guide_max_triton as module
 from yolo_world_rep.reparam.guide_max import _winners_of_pieces, guide_max
+
+DEVICE = 'cpu' if os.environ.get('TRITON_INTERPRET') == '1' else 'cuda'
+# The interpreter computes as NumPy does, which has no bfloat16.
+HALF = [torch.float16] if DEVICE == 'cpu' else [torch.float16, torch.bfloat16]
+
+
+@pytest.fixture(autouse=True)
+def _device():
+    torch.manual_seed(0)
+    with torch.device(DEVICE):
+        yield
 
 
 @pytest.mark.parametrize('width', [8, 32, 40])
@@ -25,15 +39,23 @@ def test_agrees_with_the_dense_form(sets, guides, positions, width):
     assert worst > 100 * allowed
 
 
-def test_half_precision():
+@pytest.mark.parametrize('dtype', HALF, ids=str)
+def test_half_precision(dtype):
     embed, guide = torch.randn(1, 2, 32, 50), torch.randn(2, 80, 32)
-    peak, _ = module.winners(embed.half(), guide.half())
-    assert peak.dtype == torch.float16
+    embed, guide = embed.to(dtype), guide.to(dtype)
+    peak, winner = module.winners(embed, guide)
+    assert peak.dtype == dtype
+    expected = guide_max(embed.float(), guide.float())
+    rounding = 2 * torch.finfo(dtype).eps
     torch.testing.assert_close(
-        peak.float(),
-        guide_max(embed.half().float(), guide.half().float()),
-        rtol=2e-3,
-        atol=2e-3)
+        peak.float(), expected, rtol=rounding, atol=rounding)
+    picked = guide.float().expand(1, -1, -1, -1).gather(
+        2, winner[..., None].expand(-1, -1, -1, 32))
+    torch.testing.assert_close(
+        (picked * embed.float().mT).sum(-1),
+        expected,
+        rtol=rounding,
+        atol=rounding)
 
 
 def test_keeps_nan_and_infinity():
@@ -57,3 +79,21 @@ def test_gradients(monkeypatch):
     embed.grad = guide.grad = None
     (torch.matmul(guide, embed).amax(-2) * weight).sum().backward()
     torch.testing.assert_close(found, (embed.grad, guide.grad))
+
+
+@pytest.mark.skipif(DEVICE == 'cpu', reason='autocast of GPUs')
+def test_under_autocast(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(
+        module, 'is_chosen',
+        lambda embed, guide, dense: chosen.append(guide.dtype) or True)
+    embed = torch.randn(2, 3, 32, 20, requires_grad=True)
+    guide = torch.randn(3, 150, 32, requires_grad=True)
+    with torch.autocast('cuda'):
+        peak = guide_max(embed, guide)
+    assert peak.dtype == torch.float16
+    peak.float().sum().backward()
+    assert embed.grad.dtype == guide.grad.dtype == torch.float32
+    with torch.no_grad(), torch.autocast('cuda'):
+        assert guide_max(embed, guide).dtype == torch.float16
+    assert chosen == [torch.float16] * 2
