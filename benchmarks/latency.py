@@ -1,4 +1,4 @@
-"""Latency of one image: YOLOv8, text-conditioned, folded and deployed.
+"""Latency of a batch: YOLOv8, text-conditioned, folded and deployed.
 
 Four detectors of the same size, with random weights, run in turn in one
 process, so that what else the machine does meets all of them; medians and
@@ -9,7 +9,8 @@ texts of the text-conditioned one are encoded already and an input.
 On a CPU there are PyTorch, ONNX Runtime, and OpenVINO in FP32 and in bf16; the
 exported models are compared with PyTorch first. These need packages that are
 no requirements: pip install "yolo_world_rep[onnx,openvino]". On a GPU there is
-PyTorch alone, timed by events.
+PyTorch alone, timed by events: eager, where one image at a time mostly waits
+for the processor to launch kernels, and the same kernels replayed as a graph.
 
 A round's ratio is that of two runs within a second, so that the median of
 these is steadier than the ratio of the medians where a machine is shared; both
@@ -30,6 +31,7 @@ os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
 import torch  # noqa: E402
 from detectors import (  # noqa: E402
+    WARM_UP,
     WIDTH,
     build,
     common_options,
@@ -46,7 +48,8 @@ from yolo_world_rep.deploy import count_flops  # noqa: E402
 from yolo_world_rep.utils import cli  # noqa: E402
 
 FORMS = ('yolov8', 'text-conditioned', 'folded', 'deploy')
-RUNTIMES = ('eager', 'onnxruntime', 'openvino', 'openvino-bf16')
+EAGER, GRAPH = ON_GPU = ('eager', 'cuda-graph')
+ON_CPU = (EAGER, 'onnxruntime', 'openvino', 'openvino-bf16')
 # Largest error of an exported model's outputs, of the largest output.
 TOLERANCE = {'onnxruntime': 1e-4, 'openvino': 1e-4, 'openvino-bf16': 0.1}
 TABLE_WIDTH = 140
@@ -62,20 +65,21 @@ class Raw(nn.Module):
         self.takes_text = getattr(detector, 'text_conditioned', False)
 
     def forward(self, image: Tensor, *text: Tensor) -> Tuple[Tensor, ...]:
-        """(1, 3, H, W), and texts (1, N, D) -> logits and boxes."""
+        """(B, 3, H, W), and texts (1, N, D) -> logits and boxes."""
         if not self.takes_text:
             outputs = self.detector(image, mode='tensor')
         else:
             features = self.detector.backbone.forward_image(image)
-            features = self.detector.neck(features, *text)
-            outputs = self.detector.bbox_head.head_module(features, *text)
+            texts = [x.expand(len(image), -1, -1) for x in text]
+            features = self.detector.neck(features, *texts)
+            outputs = self.detector.bbox_head.head_module(features, *texts)
         return tuple(level for levels in outputs for level in levels)
 
 
 def exported_runs(model: nn.Module, inputs: Tuple[Tensor, ...],
                   args: argparse.Namespace) -> Dict[str, Run]:
     """A run in each runtime that takes files, compared with torch's."""
-    runtimes = [name for name in args.runtimes if name != 'eager']
+    runtimes = [name for name in args.runtimes if name not in ON_GPU]
     if not runtimes:
         return {}
     openers = {
@@ -148,13 +152,32 @@ def open_openvino(path: str, feed: dict, threads: int, bf16: bool) -> Run:
     return run
 
 
+def graph_run(model: nn.Module, inputs: Tuple[Tensor, ...]) -> Run:
+    """A replay of a model's kernels, without launching each."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(WARM_UP):
+            model(*inputs)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outputs = model(*inputs)
+
+    def run() -> Tuple[Tensor, ...]:
+        graph.replay()
+        return outputs
+
+    return run
+
+
 @torch.no_grad()
 def compare(size: str, num_classes: int,
             args: argparse.Namespace) -> List[Dict[str, Any]]:
     """All forms of a size in all runtimes, as rows."""
     image_size = (args.image_size, args.image_size)
     torch.manual_seed(0)
-    image = torch.rand(1, 3, *image_size)
+    image = torch.rand(args.batch, 3, *image_size)
     text = torch.nn.functional.normalize(
         torch.randn(1, num_classes, WIDTH), dim=-1)
     runs, flops = {}, {}
@@ -165,10 +188,13 @@ def compare(size: str, num_classes: int,
         flops[form] = count_flops(model.detector, image_size) / 1e9
         for name, run in exported_runs(model, inputs, args).items():
             runs[name, form] = run
-        if 'eager' in args.runtimes:
-            model = model.to(args.device)
-            inputs = tuple(x.to(args.device) for x in inputs)
-            runs['eager', form] = lambda m=model, i=inputs: m(*i)
+        kind = torch.float16 if args.half else torch.float32
+        model = model.to(args.device, kind)
+        inputs = tuple(x.to(args.device, kind) for x in inputs)
+        if EAGER in args.runtimes:
+            runs[EAGER, form] = lambda m=model, i=inputs: m(*i)
+        if GRAPH in args.runtimes:
+            runs[GRAPH, form] = graph_run(model, inputs)
     times = measure(runs, args.rounds, args.device, args.cpu_time)
     medians = {
         key: statistics.median(values)
@@ -203,7 +229,7 @@ def compare(size: str, num_classes: int,
 
 def table_of(rows: List[Dict[str, Any]], cpu_time: bool) -> Table:
     """The rows for the terminal; ÷ is of the medians, paired of rounds."""
-    table = Table(title='One image, without post-processing')
+    table = Table(title='A batch, without post-processing')
     for name in ('size', 'classes', 'runtime', 'form', 'GFLOPs', '÷ YOLOv8',
                  'CPU ms' if cpu_time else 'median ms', 'quartiles',
                  '÷ YOLOv8', 'paired', '÷ text', '÷ folded'):
@@ -214,7 +240,7 @@ def table_of(rows: List[Dict[str, Any]], cpu_time: bool) -> Table:
         table.add_row(row['size'], str(row['classes']), row['runtime'],
                       row['form'], f'{row["gflops"]:.1f}',
                       f'{row["gflops_ratio"]:.3f}',
-                      f'{row["median_ms"]:.1f}', f'{low:.1f}–{high:.1f}',
+                      f'{row["median_ms"]:.2f}', f'{low:.2f}–{high:.2f}',
                       f'{row["ratio"]["yolov8"]:.3f}',
                       *(f'{paired[base]:.3f}' for base in FORMS[:3]))
     return table
@@ -259,9 +285,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--classes', nargs='+', type=positive, default=[80])
     parser.add_argument(
-        '--runtimes', nargs='+', choices=RUNTIMES, default=None)
+        '--runtimes', nargs='+', choices=(*ON_CPU, GRAPH), default=None)
     parser.add_argument('--cpu-time', action='store_true')
     parser.add_argument('--image-size', type=positive, default=640)
+    parser.add_argument('--batch', type=positive, default=1)
+    parser.add_argument(
+        '--half', action='store_true', help='float16, on a GPU')
     common_options(parser, 'latency', 30)
     args = parser.parse_args()
     if args.image_size % 32:
@@ -271,11 +300,13 @@ def parse_args() -> argparse.Namespace:
         parser.error('--rounds 1: expected 2 or more')
     if args.cpu_time and (args.threads != 1 or args.device != 'cpu'):
         parser.error('--cpu-time: expected --threads 1 and --device cpu')
-    on_cpu = args.device == 'cpu'
-    args.runtimes = args.runtimes or (RUNTIMES if on_cpu else ['eager'])
-    if not on_cpu and set(args.runtimes) != {'eager'}:
-        parser.error(f'--runtimes {" ".join(args.runtimes)}: expected eager '
-                     f'with --device {args.device}')
+    runtimes = ON_CPU if args.device == 'cpu' else ON_GPU
+    args.runtimes = args.runtimes or runtimes
+    if not set(args.runtimes) <= set(runtimes):
+        parser.error(f'--runtimes {" ".join(args.runtimes)}: expected some '
+                     f'of {" ".join(runtimes)} with --device {args.device}')
+    if args.half and args.device == 'cpu':
+        parser.error('--half: expected --device cuda')
     return args
 
 
@@ -299,7 +330,9 @@ def main() -> None:
             args,
             plot,
             cpu_time=args.cpu_time,
-            image_size=args.image_size))
+            image_size=args.image_size,
+            batch=args.batch,
+            half=args.half))
 
 
 if __name__ == '__main__':

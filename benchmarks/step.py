@@ -55,7 +55,7 @@ def guide_max_of_convs(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
 
 
 def prepare(form: str, part: str, size: str, classes: int, batch: int,
-            side: int, device: str) -> Callable[[], None]:
+            side: int, device: str, amp: bool) -> Callable[[], None]:
     """A step of a detector, or of its attention and head."""
     options = {}
     if form == 'folded-dense':
@@ -73,7 +73,9 @@ def prepare(form: str, part: str, size: str, classes: int, batch: int,
 
         def step() -> None:
             detector.zero_grad()
-            sum(detector.loss(images, samples).values()).backward()
+            with torch.autocast(device, enabled=amp):
+                losses = detector.loss(images, samples)
+            sum(losses.values()).backward()
 
         return step
     return step_of_part(detector, images, samples)
@@ -137,7 +139,8 @@ def compare(part: str, size: str, classes: int,
         classes=classes,
         batch=args.batch,
         side=args.side,
-        device=args.device)
+        device=args.device,
+        amp=args.amp)
     costs = costs_in_turn(
         {form: (prepare, dict(case, form=form))
          for form in args.forms},
@@ -174,7 +177,7 @@ def table_of(rows: List[Dict[str, Any]]) -> Table:
     for row in rows:
         table.add_row(
             row['part'], row['size'], str(row['classes']), row['form'],
-            f'{row["seconds"]:.2f}', f'{row["peak_mib"]:.0f}',
+            f'{row["seconds"]:.3f}', f'{row["peak_mib"]:.0f}',
             f'{row["call_mib"]:.0f}', *(f'{row[key][form]:.2f}'
                                         for key in ('ratio', 'memory_ratio')
                                         for form in forms))
@@ -227,8 +230,14 @@ def main() -> None:
         '--classes', type=positive, nargs='+', default=[80, 1203])
     parser.add_argument('--batch', type=positive, default=1)
     parser.add_argument('--side', type=positive, default=640)
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='forward and losses under autocast, with --parts model')
     common_options(parser, 'step', 10)
     args = parser.parse_args()
+    if args.amp and list(args.parts) != ['model']:
+        parser.error('--amp: expected --parts model')
     require_device(args.device)
     rows: List[Dict[str, Any]] = []
     for part in args.parts:
