@@ -100,6 +100,16 @@ def options(root: Path, **more: Any) -> Dict[str, Any]:
     }
 
 
+def arguments(root, **more):
+    """``--cfg-options`` as words of a command line."""
+    words = ['--cfg-options']
+    for key, value in options(root, **more).items():
+        if isinstance(value, (list, tuple)):
+            value = f'[{",".join(map(str, value))}]'
+        words.append(f'{key}={value}')
+    return words
+
+
 def build_model(cfg: Config) -> torch.nn.Module:
     """The detector of a config, initialized with a fixed seed."""
     init_default_scope('mmyolo')

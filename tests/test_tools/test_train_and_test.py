@@ -14,6 +14,7 @@ import torch
 from tiny_training import (
     CONFIG,
     NAMES,
+    arguments,
     build_model,
     checkpoint_of,
     losses,
@@ -26,16 +27,6 @@ from yolo_world_rep.engine import resolve_variables
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = REPOSITORY / 'tools'
-
-
-def arguments(root, **more):
-    """``--cfg-options`` as words of a command line."""
-    words = ['--cfg-options']
-    for key, value in options(root, **more).items():
-        if isinstance(value, (list, tuple)):
-            value = f'[{",".join(map(str, value))}]'
-        words.append(f'{key}={value}')
-    return words
 
 
 @pytest.fixture(scope='module')
