@@ -5,6 +5,7 @@ This machine knows the opcodes that torch writes and calls nothing that a file
 names: a name stays a name, a call becomes a record of the call. What a few
 names stand for is given by makers of ours.
 """
+import gc
 import struct
 from collections import OrderedDict
 from typing import Any, Callable, Dict, List, Mapping, Optional
@@ -95,6 +96,16 @@ class Machine:
         Raises:
             ValueError: If it is none that torch writes, or too much.
         """
+        # Python would look for cycles again and again as the values grow.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self._run()
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _run(self) -> Any:
         data, table = self.data, OPCODES
         try:
             for _ in range(MAX_OPCODES):

@@ -4,8 +4,9 @@ Neither torch nor Python's pickle sees the file: both follow it where this
 does not go.
 """
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Tuple, Union
+from typing import Any, BinaryIO, Callable, Dict, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -107,14 +108,21 @@ def check_torchscript(path: Union[str, Path]) -> None:
                          f'Export it again.') from error
 
 
-def _filled(size: int, blocks: Any) -> Tensor:
+def _filled(size: int, fill: Callable[[memoryview], None]) -> Tensor:
     """Bytes as torch keeps them."""
     found = torch.empty(size, dtype=torch.uint8)
-    view, at = memoryview(found.numpy()), 0
-    for block in blocks:
-        view[at:at + len(block)] = block
-        at += len(block)
+    fill(memoryview(found.numpy()))
     return found
+
+
+def _run(data: bytes, at: int, storage: Callable[[str, int], Tensor],
+         budget: int) -> Any:
+    """The content of a pickle whose tensors are elsewhere."""
+    tensors = Tensors(storage, budget)
+    try:
+        return Machine(data, at, tensors.makers, tensors.storage).run()
+    finally:
+        tensors.forget()
 
 
 def _from_archive(archive: Archive, size: int) -> Any:
@@ -125,7 +133,7 @@ def _from_archive(archive: Archive, size: int) -> Any:
         raise ValueError('it is a TorchScript archive, and no training '
                          'checkpoint (.pth with a state_dict)')
     if len(pickles) != 1:
-        raise ValueError('it is an archive without a pickle of torch')
+        raise ValueError('it is no archive with one pickle of torch')
     root = pickles[0][:-len('data.pkl')]
     if any(not name.startswith(root) for name in archive.entries):
         raise ValueError('it is an archive of several folders')
@@ -145,13 +153,9 @@ def _from_archive(archive: Archive, size: int) -> Any:
             raise ValueError(
                 f'its pickle says that {name[:80]!r} has {count:,} bytes, '
                 f'and it has {entry.size if entry else 0:,}')
-        return _filled(count, archive.blocks(name))
+        return _filled(count, partial(archive.fill, name))
 
-    tensors = Tensors(storage, budget_of(size))
-    return Machine(
-        archive.read(pickles[0]),
-        makers=tensors.makers,
-        persistent=tensors.storage).run()
+    return _run(archive.read(pickles[0]), 0, storage, budget_of(size))
 
 
 def _pickle_at(data: bytes, at: int) -> Tuple[Any, int]:
@@ -200,10 +204,12 @@ def _from_legacy(data: bytes, budget: int) -> Any:
         if key not in places or size != count:
             raise ValueError(f'its pickle says that its storage {key[:80]!r} '
                              f'has {count:,} bytes, and it has {size:,}')
-        return _filled(count, [memoryview(data)[start:start + count]])
 
-    tensors = Tensors(storage, budget)
-    return Machine(
-        data, begin, makers=tensors.makers, persistent=tensors.storage).run()
+        def fill(view: memoryview) -> None:
+            view[:] = memoryview(data)[start:start + count]
+
+        return _filled(count, fill)
+
+    return _run(data, begin, storage, budget)
 
 

@@ -99,6 +99,11 @@ class Tensors:
             self.storages[key, dtype] = found
         return found
 
+    def forget(self) -> None:
+        """Let go of the bytes, of which the tensors keep what they need."""
+        for kept in (self.makers, self.storages, self.bytes):
+            kept.clear()
+
     def spend(self, size: int) -> None:
         """Count bytes."""
         self.left -= size

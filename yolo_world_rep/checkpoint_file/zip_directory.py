@@ -234,11 +234,29 @@ class Archive:
             if size > entry.size:
                 raise ValueError(f'{name!r} in it is larger than declared')
             yield block
-        if crc != entry.crc or size != entry.size or (
-                entry.method == DEFLATED and not inflate.eof):
-            raise ValueError(f'it is damaged: the checksum of {name!r} is not '
-                             f'that of its bytes')
-        self.read_names.add(name)
+        if entry.method == DEFLATED and not inflate.eof:
+            raise ValueError(f'{name!r} in it is truncated')
+        self._check(entry, size, crc)
+
+    def fill(self, name: str, view: memoryview) -> None:
+        """Put the bytes of an entry in memory; see :meth:`blocks`."""
+        entry = self.entries[name]
+        if entry.method == STORED:
+            self.file.seek(entry.start)
+            if self.file.readinto(view) != entry.size:  # type: ignore
+                raise ValueError('it is truncated')
+            self._check(entry, entry.size, zlib.crc32(view))
+            return
+        at = 0
+        for block in self.blocks(name):
+            view[at:at + len(block)] = block
+            at += len(block)
+
+    def _check(self, entry: Entry, size: int, crc: int) -> None:
+        if crc != entry.crc or size != entry.size:
+            raise ValueError(f'it is damaged: the checksum of '
+                             f'{entry.name!r} is not that of its bytes')
+        self.read_names.add(entry.name)
 
     def read(self, name: str) -> bytes:
         """The bytes of an entry; see :meth:`blocks`."""

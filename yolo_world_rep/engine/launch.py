@@ -54,7 +54,8 @@ def config_for_training(cfg: Config,
                         cfg_options: Optional[dict] = None,
                         launcher: str = 'none',
                         cuda: Optional[bool] = None,
-                        skip_unreadable: bool = False) -> Config:
+                        skip_unreadable: bool = False,
+                        trust: bool = False) -> Config:
     """The config that a training runs.
 
     Args:
@@ -70,6 +71,8 @@ def config_for_training(cfg: Config,
             default.
         skip_unreadable (bool): Whether to train without the images that
             cannot be read, instead of ending at the first.
+        trust (bool): Whether code in a checkpoint may run, as a usual load
+            does. Defaults to False.
 
     Returns:
         Config: A copy, for :func:`build_runner`.
@@ -91,7 +94,8 @@ def config_for_training(cfg: Config,
         cfg = adapt.with_skipped_images(cfg)
     if resume:
         cfg = adapt.with_resume(cfg, resume)
-    cfg = adapt.with_class_branch_of_file(cfg, training=True)
+    cfg = adapt.with_class_branch_of_file(
+        cfg, training=True, trust=trust)
     adapt.warn_of_bias_warmup(cfg)
     adapt.tell_of_accumulation(cfg)
     return cfg
@@ -109,7 +113,8 @@ def config_for_test(cfg: Config,
                     deploy: bool = False,
                     cfg_options: Optional[dict] = None,
                     launcher: str = 'none',
-                    cuda: Optional[bool] = None) -> Config:
+                    cuda: Optional[bool] = None,
+                    trust: bool = False) -> Config:
     """The config that a test runs.
 
     Args:
@@ -128,6 +133,7 @@ def config_for_test(cfg: Config,
         cfg_options (dict, optional): Dotted keys and values to set.
         launcher (str): As of :func:`config_for_training`.
         cuda (bool, optional): As of :func:`config_for_training`.
+        trust (bool): As of :func:`config_for_training`.
 
     Returns:
         Config: A copy, for :func:`build_runner`.
@@ -143,7 +149,8 @@ def config_for_test(cfg: Config,
         raise ValueError(f'{checkpoint}: no such checkpoint')
     cfg.load_from = checkpoint
     cfg.resume = False
-    cfg = adapt.with_class_branch_of_file(cfg, training=False)
+    cfg = adapt.with_class_branch_of_file(
+        cfg, training=False, trust=trust)
     if show or show_dir:
         drawing = (cfg.get('default_hooks') or {}).get('visualization')
         if drawing is None:

@@ -24,7 +24,7 @@ from yolo_world_rep.reparam.records import check_tensors
 
 TRUST = '--trust-checkpoint reads the file with torch, which runs its code'
 # Of one part of a file, as a tree: it can name one list many times.
-MAX_VALUES = 1_000_000
+MAX_VALUES = 300_000
 MAX_DEPTH = 40
 SCALARS, ARRAYS = (
     tuple(f'numpy.{core}.multiarray.{name}' for core in ('core', '_core'))

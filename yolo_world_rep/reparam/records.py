@@ -14,7 +14,7 @@ from yolo_world_rep.checkpoint_file import Record, budget_of
 from .state_dict import some
 
 # Of a meta; a file can refer to one list many times, and lists to lists.
-MAX_VALUES = 1_000_000
+MAX_VALUES = 300_000
 MAX_DEPTH = 20
 
 

@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> None:
         tta=args.tta,
         deploy=args.deploy,
         cfg_options=cfg_options(args.cfg_options),
-        launcher=args.launcher)
+        launcher=args.launcher,
+        trust=args.trust_checkpoint)
     launch.check_files(cfg, ('test_dataloader', ))
     runner = launch.build_runner(cfg, args.trust_checkpoint)
     if args.out is not None:

@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> None:
         resume=args.resume,
         cfg_options=cfg_options(args.cfg_options),
         launcher=args.launcher,
-        skip_unreadable=args.skip_unreadable)
+        skip_unreadable=args.skip_unreadable,
+        trust=args.trust_checkpoint)
     launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
     launch.train(launch.build_runner(cfg, args.trust_checkpoint))
