@@ -144,10 +144,8 @@ def with_class_branch_of_file(cfg: Config, training: bool,
                               trust: bool = False) -> Config:
     """:func:`with_class_branch` of a config's ``load_from``.
 
-    A class branch that the guard's ``fresh`` names is left as it is.
-
-    Raises:
-        ValueError: If the file cannot be read: nothing was built yet.
+    A file that cannot be read is left to what loads it, and so is a class
+    branch that the guard's ``fresh`` names.
     """
     path = cfg.get('load_from')
     fresh = [
@@ -158,7 +156,10 @@ def with_class_branch_of_file(cfg: Config, training: bool,
     if (not path or not osp.isfile(path) or _contrast_head(cfg) is None
             or under(f'bbox_head.head_module{CLASS_BRANCH}', fresh)):
         return cfg
-    content = read_content(path, trust)
+    try:
+        content = read_content(path, trust)
+    except ValueError:
+        return cfg
     state = content.get('state_dict', content)
     tensors = state.items() if isinstance(state, dict) else ()
     return with_class_branch(
