@@ -341,3 +341,20 @@ def test_a_failed_check_writes_nothing(model, text_embed, out_dir,
     with pytest.raises(ValueError, match=r'cls_contrasts\.2.*as stored'):
         convert_checkpoint(model, text_embed, out_dir)
     assert not out_dir.exists()
+
+
+def test_safetensors(state_dict, model, text_embed, out_dir, tmp_path):
+    """The same as a .pth: tensors, meta, and the layers kept in it."""
+    path = convert_checkpoint(model, text_embed, out_dir).path
+    folded = load_checkpoint(path)
+    safe = tmp_path / 'folded.safetensors'
+    checkpoint_module.save_checkpoint(safe, folded.state_dict, folded.meta)
+    found = load_checkpoint(safe)
+    assert all(torch.equal(found.state_dict[key], value)
+               for key, value in folded.state_dict.items())
+    assert found.state_dict.keys() == folded.state_dict.keys()
+    before, after = (each.meta[META_KEY] for each in (folded, found))
+    layers, kept = before.pop('text_layers'), after.pop('text_layers')
+    assert all(torch.equal(kept[key], value)
+               for key, value in layers.items())
+    assert after == before
