@@ -103,6 +103,9 @@ def progress(total: Optional[int]) -> Iterator[Callable[[], None]]:
     Yields:
         Callable: To be called after each image.
     """
+    if not sys.stderr.isatty():  # an older rich would end an empty line
+        yield lambda: None
+        return
     from rich import progress as bars
     from rich.console import Console
     with bars.Progress(
@@ -112,7 +115,6 @@ def progress(total: Optional[int]) -> Iterator[Callable[[], None]]:
             bars.TextColumn('{task.fields[speed]}'),
             bars.TimeRemainingColumn(),
             console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
             transient=True) as bar:
         task = bar.add_task('images', total=total, speed='')
 

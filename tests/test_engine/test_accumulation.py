@@ -63,6 +63,18 @@ def own_gradient(model, batch):
     return gradient_of(model), score
 
 
+class Watched(torch.optim.SGD):
+    """Keeps the gradients of each step; nothing moves."""
+
+    def __init__(self, model):
+        super().__init__(model.parameters(), lr=0.)
+        self.model, self.seen = model, []
+
+    def step(self, closure=None):
+        self.seen.append(gradient_of(self.model))
+        super().step(closure)
+
+
 def close(found, expected):
     return float((found - expected).norm() / expected.norm())
 
@@ -71,18 +83,13 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(model):
     first, second = make_batch(1, 3), make_batch(4, 2)
     a, score_a = own_gradient(model, first)
     b, score_b = own_gradient(model, second)
-    # A learning rate of zero: the gradients are looked at, nothing moves.
-    wrapper = OptimWrapper(
-        torch.optim.SGD(model.parameters(), lr=0.), accumulative_counts=2)
+    wrapper = OptimWrapper(Watched(model), accumulative_counts=2)
     model.zero_grad()
-    seen = []
-    wrapper.optimizer.register_step_pre_hook(
-        lambda *args: seen.append(gradient_of(model)))
     for batch in (first, second):
         with wrapper.optim_context(model):
             loss, _ = loss_of(model, batch)
         wrapper.update_params(loss)
-    accumulated, = seen
+    accumulated, = wrapper.optimizer.seen
     assert close(accumulated, (a + b) / 2) < 1e-5
 
     # One batch of all: mmyolo multiplies by the images (4, not 2 and 2) and
@@ -99,7 +106,7 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(model):
 def test_mixed_precision_on_a_cpu_is_bfloat16_and_near(model):
     batch = make_batch(1, 3)
     expected, _ = own_gradient(model, batch)
-    wrapper = CPUAmpOptimWrapper(torch.optim.SGD(model.parameters(), lr=0.))
+    wrapper = CPUAmpOptimWrapper(Watched(model))
     kinds = set()
     handles = [
         module.register_forward_hook(
@@ -112,11 +119,8 @@ def test_mixed_precision_on_a_cpu_is_bfloat16_and_near(model):
     for handle in handles:
         handle.remove()
     assert kinds == {torch.bfloat16}
-    seen = []
-    wrapper.optimizer.register_step_pre_hook(
-        lambda *args: seen.append(gradient_of(model)))
     wrapper.update_params(loss)
-    found, = seen
+    found, = wrapper.optimizer.seen
     assert found.dtype == torch.float32
     similarity = torch.nn.functional.cosine_similarity(found, expected, dim=0)
     assert similarity > 0.98
