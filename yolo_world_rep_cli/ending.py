@@ -3,7 +3,9 @@ import io
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -99,6 +101,22 @@ def take_any_name() -> None:
             stream.reconfigure(errors=errors)
 
 
+def end_when_told_to() -> None:
+    """Have SIGTERM raise ``SystemExit``, so that what was begun is removed.
+    """
+    own = os.getpid()
+
+    def end(*_: Any) -> None:
+        if os.getpid() != own:  # a data loader's process, which forked
+            os._exit(143)
+        sys.exit(143)
+
+    # A process of torchrun may wait for others, where no handler is run.
+    if 'LOCAL_RANK' not in os.environ and (
+            threading.current_thread() is threading.main_thread()):
+        signal.signal(signal.SIGTERM, end)
+
+
 def run(main: Callable[[], Optional[int]], debug: bool = False) -> NoReturn:
     """Run a command and leave with its exit status.
 
@@ -113,6 +131,7 @@ def run(main: Callable[[], Optional[int]], debug: bool = False) -> NoReturn:
             Defaults to False.
     """
     take_any_name()
+    end_when_told_to()
     logging.setLogRecordFactory(log_record)
     try:
         status = main()

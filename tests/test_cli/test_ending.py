@@ -46,3 +46,24 @@ def test_a_reader_that_has_enough_ends_it_silently():
     process.stdout.close()
     assert process.stderr.read() == b''
     assert process.wait() == 141
+
+
+def test_a_command_that_is_ended_leaves_nothing(tmp_path):
+    code = (
+        'import sys, time\n'
+        'from pathlib import Path\n'
+        'from yolo_world_rep.utils.files import atomic_path, workshop\n'
+        'from yolo_world_rep_cli import ending\n'
+        'def main():\n'
+        '    out = Path(sys.argv[1]) / "out" / "m.xml"\n'
+        '    with workshop(out) as folder, atomic_path(out) as path:\n'
+        '        path.write_text("half")\n'
+        '        print(len(list(out.parent.iterdir())), flush=True)\n'
+        '        time.sleep(600)\n'
+        'ending.run(main)')
+    process = subprocess.Popen([sys.executable, '-c', code, str(tmp_path)],
+                               stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == '2\n'
+    process.terminate()
+    assert process.wait() == 143
+    assert list(tmp_path.iterdir()) == []

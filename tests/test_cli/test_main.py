@@ -113,3 +113,17 @@ def test_what_help_says_is_what_the_package_does():
     told = make_parser().parse_args(['demo'])
     for name in ('seed', 'epochs', 'finetune_epochs', 'threads'):
         assert getattr(told, name) == getattr(Options, name), name
+
+
+def test_many_names_are_cut_short(monkeypatch, capsys):
+    names = [f'class {i}' for i in range(1203)]
+    monkeypatch.setattr(
+        'yolo_world_rep.reparam.inspection.inspect_checkpoint',
+        lambda path: dict(class_names=names))
+    for option, shown in (([], 20), (['--json'], 1203)):
+        with pytest.raises(SystemExit) as end:
+            main(['inspect', 'm.pth', *option])
+        assert end.value.code == 0
+        out = capsys.readouterr().out
+        assert out.count('class ') - (not option) == shown
+        assert ('and 1183 more' in out) is (not option)

@@ -2,7 +2,9 @@
 import contextlib
 import io
 import os
+import re
 import shutil
+import time
 from collections import deque
 from pathlib import Path
 
@@ -123,6 +125,41 @@ def test_every_command_ends_in_one_line(folder, monkeypatch, name, words):
         assert not marker.exists(), file
         assert not Path('out', 'x.pth').exists(), file
     shutil.rmtree('out', ignore_errors=True)
+
+
+def cost(words):
+    """What a command takes: seconds, and MiB at its greatest."""
+    Path('/proc/self/clear_refs').write_text('5')  # forget the greatest so far
+    begin = time.perf_counter()
+    ended = command(words)
+    seconds = time.perf_counter() - begin
+    status = Path('/proc/self/status').read_text()
+    return ended, seconds, int(re.search(r'VmHWM:\s+(\d+)', status)[1]) / 1024
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('name', 'words'), [
+    *PLAIN.items(), *WITH_CONFIG.items()])
+def test_every_command_on_every_file(folder, monkeypatch, name, words):
+    """Little more is taken than for a checkpoint that somebody saved."""
+    monkeypatch.chdir(folder)
+    words = [name.strip(), *words.split()]
+    for _ in range(2):  # the first imports
+        shutil.copy('s.pth', 'm.pth')
+        _, seconds, size = cost(words)
+    worst = [0., 0.]
+    for file, make in FILES.items():
+        shutil.rmtree('out', ignore_errors=True)
+        Path('m.pth').write_bytes(make(folder / 'marker'))
+        (status, lines), *found = cost(words)
+        assert (status, len(lines)) == (2, 1), (file, lines)
+        assert not (folder / 'marker').exists(), file
+        found = [found[0] - seconds, found[1] - size]
+        assert found[0] < 5, (file, found)
+        assert found[1] < 500, (file, found)
+        worst = [max(pair) for pair in zip(worst, found)]
+    print(f'{name}: at most {worst[0]:.1f} s and {worst[1]:.0f} MiB above '
+          f'{seconds:.1f} s and {size:.0f} MiB')
 
 
 def spoiled(folder, **changes):

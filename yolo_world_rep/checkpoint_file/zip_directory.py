@@ -57,12 +57,14 @@ def _unpacked(form: struct.Struct, data: bytes, at: int = 0) -> Tuple:
 
 def _wide(extra: bytes) -> List[int]:
     """The numbers of 64 bits that do not fit in a header."""
-    while len(extra) >= 4:
-        kind, size = struct.unpack_from('<2H', extra)
+    at = 0
+    while at + 4 <= len(extra):
+        kind, size = struct.unpack_from('<2H', extra, at)
+        at += 4
         if kind == 1:
-            count = min(size, len(extra) - 4) // 8
-            return list(struct.unpack_from(f'<{count}Q', extra, 4))
-        extra = extra[4 + size:]
+            count = min(size, len(extra) - at) // 8
+            return list(struct.unpack_from(f'<{count}Q', extra, at))
+        at += size
     return []
 
 

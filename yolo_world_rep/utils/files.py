@@ -3,6 +3,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import stat
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
@@ -78,10 +79,13 @@ def _temporary(path: Path) -> Path:
     name = path.name
     while len(os.fsencode(name)) > room:
         name = name[:-1]
-    handle, temporary = tempfile.mkstemp(
-        prefix=f'.{name}.', suffix=f'.tmp{suffix}', dir=path.parent)
-    os.close(handle)
-    return Path(temporary)
+    while True:
+        temporary = path.with_name(
+            f'.{name}.{secrets.token_hex(4)}.tmp{suffix}')
+        with suppress(FileExistsError):
+            # Unlike mkstemp this leaves to the umask who may read it.
+            temporary.touch(exist_ok=False)
+            return temporary
 
 
 def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
@@ -133,10 +137,6 @@ def atomic_path(path: PathLike, overwrite: bool = True) -> Iterator[Path]:
             temporary = _temporary(path)
             try:
                 yield temporary
-                # mkstemp makes files that only their owner can read.
-                umask = os.umask(0)
-                os.umask(umask)
-                temporary.chmod(0o666 & ~umask)
                 _publish(temporary, path, overwrite)
                 done = True
             finally:

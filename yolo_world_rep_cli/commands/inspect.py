@@ -3,6 +3,8 @@ import argparse
 
 from ..ending import LINES, say
 
+NAMES_SHOWN = 20
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The checkpoint."""
@@ -24,7 +26,9 @@ def run(args: argparse.Namespace) -> None:
         if value is None or value == []:
             continue
         if key == 'class_names':
-            value = ', '.join(value)
+            more = len(value) - NAMES_SHOWN
+            value = ', '.join(value[:NAMES_SHOWN]) + (
+                f' and {more} more (--json lists them)' if more > 0 else '')
         elif isinstance(value, (dict, list)):
             value = json.dumps(value, ensure_ascii=False)
         elif isinstance(value, bool):
