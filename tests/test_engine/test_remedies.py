@@ -99,6 +99,8 @@ def test_a_folded_file_has_no_training_to_resume():
     before = detector('text').state_dict()
     file['ema_state_dict'].update({f'module.{k}': v for k, v in
                                    before.items()})
+    file['message_hub'] = dict(log_scalars={}, runtime_info={},
+                               resumed_keys={})
     said = guard(model, file, resume=True)
     assert 'does not fit in its EMA copy' in said
     assert said.endswith(

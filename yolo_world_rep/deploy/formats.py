@@ -129,7 +129,7 @@ def _write_torchscript(detector: nn.Module, spec: Spec, path: Path,
     buffer = io.BytesIO()
     torch.jit.save(
         traced, buffer, _extra_files={METADATA_FILE: spec.to_json()})
-    path.write_bytes(buffer.getbuffer())
+    path.write_bytes(buffer.getvalue())
 
 
 def write(detector: nn.Module, spec: Spec, path: Path, opset: int) -> None:

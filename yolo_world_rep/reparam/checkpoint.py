@@ -196,7 +196,8 @@ def save_checkpoint(path: PathLike,
         ValueError: If there is a file meanwhile, without ``overwrite``.
     """
     state_dict = {key: value.clone() for key, value in state_dict.items()}
-    # torch's own writer says nothing of a full disk.
+    # torch's own writer says nothing of a full disk. Not getbuffer(): held by
+    # the traceback of a failed write, it crashes some Pythons' collector.
     buffer = io.BytesIO()
     if Path(path).suffix != SUFFIX:
         torch.save(dict(state_dict=state_dict, meta=meta), buffer)
@@ -204,7 +205,7 @@ def save_checkpoint(path: PathLike,
         if Path(path).suffix == SUFFIX:
             save(temporary, state_dict, meta)
         else:
-            temporary.write_bytes(buffer.getbuffer())
+            temporary.write_bytes(buffer.getvalue())
 
 
 def class_names_of(embeddings: TextEmbeddings,
