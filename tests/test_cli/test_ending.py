@@ -1,4 +1,5 @@
 """How commands end."""
+import os
 import subprocess
 import sys
 
@@ -61,8 +62,11 @@ def test_a_command_that_is_ended_leaves_nothing(tmp_path):
         '        print(len(list(out.parent.iterdir())), flush=True)\n'
         '        time.sleep(600)\n'
         'ending.run(main)')
+    # mmengine sets it in a process that trains, as torchrun does.
+    alone = {key: value for key, value in os.environ.items()
+             if key != 'LOCAL_RANK'}
     process = subprocess.Popen([sys.executable, '-c', code, str(tmp_path)],
-                               stdout=subprocess.PIPE, text=True)
+                               stdout=subprocess.PIPE, text=True, env=alone)
     assert process.stdout.readline() == '2\n'
     process.terminate()
     assert process.wait() == 143
