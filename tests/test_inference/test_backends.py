@@ -227,7 +227,9 @@ def test_openvino_computes_in_what_the_processor_has(
                 return ['FP32', 'INT8', *self.capabilities]
             return super().get_property(*args)
 
-    monkeypatch.setattr(openvino, 'Core', Core)
+    core = Core()
+    monkeypatch.setattr(
+        'yolo_world_rep.inference.backends.openvino._core', lambda: core)
     message = (f'^precision {precision}: the CPU has no such instructions. '
                f'Leave it out.$')
     with pytest.raises(ValueError, match=message):

@@ -176,19 +176,50 @@ def test_a_forked_process_is_refused(tmp_path, image):
         assert len(predictor.predict(image)[0]) == 1
 
 
-def test_openvino_has_run_before_threads_come(tmp_path):
-    """Two that come first together wait for each other within it."""
+@pytest.fixture
+def exported(tmp_path):
+    """An .xml of OpenVINO."""
     openvino = pytest.importorskip('openvino')
     from tiny_exports import Brightness, brightness_spec
 
-    from yolo_world_rep.inference.backends.openvino import OpenVINOBackend
     from yolo_world_rep.inference.spec import METADATA_KEY
     model = openvino.convert_model(
         Brightness(), example_input=np.zeros((1, 3, *SIZE), np.float32))
     model.set_rt_info(brightness_spec(batch=1).to_json(), METADATA_KEY)
     openvino.save_model(model, tmp_path / 'b.xml')
-    with OpenVINOBackend(tmp_path / 'b.xml') as backend:
+    return tmp_path / 'b.xml'
+
+
+def test_openvino_has_run_before_threads_come(exported):
+    """Two that come first together wait for each other within it."""
+    with open_backend(exported) as backend:
         assert backend._requests.qsize() == 1
+
+
+FREED_ELSEWHERE = """
+import gc, signal, subprocess, sys, threading
+from yolo_world_rep.inference.backends import open_backend
+held = [open_backend(sys.argv[1])]
+
+def free():
+    held.pop().close()
+    gc.collect()
+
+thread = threading.Thread(target=free)
+thread.start()
+thread.join()
+signal.signal(signal.SIGCHLD, lambda *_: None)  # as torch's data loaders do
+subprocess.run([sys.executable, '-c', ''])
+print('still here')
+"""
+
+
+def test_a_model_that_another_thread_frees_does_not_end_the_process(exported):
+    """OpenVINO would free a stack for signals that the first one still has."""
+    done = subprocess.run(
+        [sys.executable, '-c', FREED_ELSEWHERE, str(exported)],
+        capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, 'still here\n'), done.stderr
 
 
 def test_names_of_bytes_on_standard_input(tmp_path):

@@ -22,9 +22,6 @@ from yolo_world_rep.text import save_embeddings
 from yolo_world_rep.utils.files import atomic_path, write_together
 
 pytest.importorskip('resource', reason='of Unix')
-# Not in `make test`: a process that trains after these tests ends with a
-# segmentation fault when a child of it ends, for a cause yet to be found.
-pytestmark = pytest.mark.slow
 LIMITED = (
     'import resource, sys\n'
     'from yolo_world_rep_cli.main import main\n'

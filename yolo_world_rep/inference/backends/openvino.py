@@ -1,5 +1,6 @@
 """OpenVINO's files in OpenVINO."""
 import queue
+from functools import lru_cache
 from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
@@ -30,6 +31,17 @@ def _runtime() -> Any:
     return openvino
 
 
+@lru_cache(None)
+def _core() -> Any:
+    """The one of this process; it stays.
+
+    Its CPU plugin gives the thread that loads it another stack for signals,
+    and takes that away from whichever thread frees it: the next signal that a
+    handler of Python waits for, such as the end of a child, ended the process.
+    """
+    return _runtime().Core()
+
+
 def require_precision(device: str, precision: str) -> str:
     """OpenVINO's name of a precision that a device can compute in.
 
@@ -47,7 +59,7 @@ def require_precision(device: str, precision: str) -> str:
                          f'{", ".join(PRECISIONS)}.')
     name = PRECISIONS[precision]
     needed = CAPABILITIES.get(name)
-    if needed and needed not in _runtime().Core().get_property(
+    if needed and needed not in _core().get_property(
             device, 'OPTIMIZATION_CAPABILITIES'):
         raise ValueError(f'precision {precision}: the {device} has no such '
                          f'instructions. Leave it out.')
@@ -85,7 +97,7 @@ class OpenVINOBackend(Backend):
                  throughput: bool = False) -> None:
         path = require_file(path)
         openvino = _runtime()
-        core = openvino.Core()
+        core = _core()
         device = device.upper()
         if device != 'AUTO' and device not in core.available_devices:
             raise ValueError(
