@@ -52,8 +52,10 @@ def test_words(generate, tmp_path):
 
 def test_clip(generate, tmp_path, clip_folder):
     status, out, _ = generate('--model', clip_folder, '--synonyms', 'mean',
-                              '--prompt-format', '{}', 'a photo of a {}')
+                              '--prompt-format', '{}', 'a photo of a {0}')
     assert status == 0
+    prompts = json.loads((tmp_path / 'out.json').read_text())['prompts']
+    assert prompts[0] == 'cat / a photo of a cat'
     assert f'by clip:{clip_folder.name}' in out
     assert np.load(tmp_path / 'out.npy').shape == (3, 64)
 

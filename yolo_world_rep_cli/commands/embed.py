@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> None:
         make_encoder,
     )
     from yolo_world_rep.text.embeddings import embedding_files, padded_path
+    from yolo_world_rep.text.encoders import prompts_of
     from yolo_world_rep.utils.files import write_together
     texts = load_class_texts(args.text)
     check_vocabulary(texts, args.text)
@@ -58,7 +59,8 @@ def run(args: argparse.Namespace) -> None:
         encoder, texts, args.prompt_format, args.synonyms, progress=True)
     names = class_names(texts)
     prompts = [
-        ' / '.join(args.prompt_format).replace('{}', name) for name in names
+        ' / '.join(prompts_of([name], args.prompt_format, 'first'))
+        for name in names
     ]
     files = embedding_files(args.out, vectors, names, prompts, encoder.name)
     if args.pad:
