@@ -63,9 +63,9 @@ def guide_max(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
         # keep the N-sized product as amax would.
         return torch.matmul(guide_MNd, embed_BMdS).max(dim=-2)[0]
     if not _is_recorded():
-        operands = guide_max_triton.operands(embed_BMdS, guide_MNd)
-        if guide_max_triton.is_chosen(*operands, _winners_of_pieces):
-            return guide_max_triton.winners(*operands)[0]
+        found = _winners_of_kernel(embed_BMdS, guide_MNd)
+        if found is not None:
+            return found[0]
     peak_BMS: Optional[Tensor] = None
     for _, piece_MNd in _pieces(embed_BMdS, guide_MNd):
         piece_BMS = torch.matmul(piece_MNd, embed_BMdS).amax(dim=-2)
@@ -107,10 +107,18 @@ def _pieces(embed_BMdS: Tensor,
 
 def _winners(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
     """Maxima and the numbers of the guides that they are of, (B, M, S)."""
+    found = _winners_of_kernel(embed_BMdS, guide_MNd)
+    return _winners_of_pieces(
+        embed_BMdS, guide_MNd) if found is None else found
+
+
+def _winners_of_kernel(embed_BMdS: Tensor, guide_MNd: Tensor
+                       ) -> Optional[Tuple[Tensor, Tensor]]:
+    """:func:`_winners` by the kernel, None where it is not chosen."""
     operands = guide_max_triton.operands(embed_BMdS, guide_MNd)
     if guide_max_triton.is_chosen(*operands, _winners_of_pieces):
         return guide_max_triton.winners(*operands)
-    return _winners_of_pieces(embed_BMdS, guide_MNd)
+    return None
 
 
 def _winners_of_pieces(embed_BMdS: Tensor,

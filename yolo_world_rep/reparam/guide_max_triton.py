@@ -44,10 +44,18 @@ class Kind(NamedTuple):
 _chosen: Dict[Kind, bool] = {}
 
 
+def _is_asked_for() -> bool:
+    return os.environ.get(ENABLE) == '1'
+
+
 def operands(embed_BMdS: Tensor,
              guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
-    """Both in the type that autocast, where it is on, multiplies them in."""
-    if not (embed_BMdS.is_cuda and torch.is_autocast_enabled()):
+    """Both in the type that autocast, where it is on, multiplies them in.
+
+    Where the kernel is not asked for they stay as they are.
+    """
+    if not (_is_asked_for() and embed_BMdS.is_cuda
+            and torch.is_autocast_enabled()):
         return embed_BMdS, guide_MNd
     # torch 2.4 brought the one, and warns of the other.
     dtype = torch.get_autocast_dtype('cuda') if hasattr(
@@ -66,7 +74,7 @@ def is_chosen(embed_BMdS: Tensor, guide_MNd: Tensor, dense: Winners) -> bool:
     Returns:
         bool: True where it was asked for, and agrees and is faster.
     """
-    if (os.environ.get(ENABLE) != '1' or not embed_BMdS.is_cuda
+    if (not _is_asked_for() or not embed_BMdS.is_cuda
             or embed_BMdS.dtype not in TYPES
             or guide_MNd.dtype != embed_BMdS.dtype):
         return False
