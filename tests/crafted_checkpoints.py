@@ -426,23 +426,15 @@ for _name, _make in ARCHIVES.items():
     FILES[_name] = lambda _, make=_make: make()
 
 
-@crafted
-def wide_directory_elsewhere(_: Path) -> bytes:
-    """The directory of 64 bits, and that of 32, say different things."""
-    data = pickled(content())
-    at = data.rfind(b'PK\x06\x06')
-    changed = bytearray(data)
-    struct.pack_into('<Q', changed, at + 48, 0)
+def _wide(record: bytes, offset: int, value: int) -> bytes:
+    """A number of the directory of 64 bits is not as that of 32 has it."""
+    changed = bytearray(pickled(content()))
+    struct.pack_into('<Q', changed, changed.rfind(record) + offset, value)
     return bytes(changed)
 
 
-@crafted
-def wide_directory_farther_on(_: Path) -> bytes:
-    data = pickled(content())
-    at = data.rfind(b'PK\x06\x07')
-    changed = bytearray(data)
-    struct.pack_into('<Q', changed, at + 8, 9)
-    return bytes(changed)
+FILES['wide_directory_elsewhere'] = lambda _: _wide(b'PK\x06\x06', 48, 0)
+FILES['wide_directory_farther_on'] = lambda _: _wide(b'PK\x06\x07', 8, 9)
 
 
 # --- safetensors

@@ -1,6 +1,5 @@
 """Files of safetensors, whose tensors and text cannot be anything else."""
 import json
-from pathlib import Path
 from typing import Any, Dict, Mapping
 
 import torch
@@ -68,16 +67,15 @@ def _with_tensors(value: Any, tensors: Dict[str, Tensor],
             for key, each in value.items()}
 
 
-def save(path: Path, state_dict: Mapping[str, Tensor],
-         meta: Mapping[str, Any]) -> None:
-    """Write tensors and a meta.
+def as_bytes(state_dict: Mapping[str, Tensor],
+             meta: Mapping[str, Any]) -> bytes:
+    """The file of tensors and a meta.
 
     Args:
-        path (Path): The file.
         state_dict (Mapping): Tensors by name.
         meta (Mapping): Plain values with names as keys, and tensors.
     """
-    from safetensors.torch import save as as_bytes
+    from safetensors.torch import save
     tensors = dict(state_dict)
 
     def stored(value: Any) -> Any:
@@ -92,11 +90,10 @@ def save(path: Path, state_dict: Mapping[str, Tensor],
         return value
 
     text = json.dumps(stored(meta))
-    data = as_bytes(
+    return save(
         {
             name: tensor.detach().clone(memory_format=torch.contiguous_format)
             for name, tensor in tensors.items()
         }, dict(format='pt', **{META: text}))
-    path.write_bytes(data)  # its own writer has no OSError of a full disk
 
 

@@ -7,7 +7,7 @@ the directory and before its bytes.
 """
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Dict, Iterator, List, Set, Tuple
 
 START = b'PK\x03\x04'
@@ -201,8 +201,7 @@ class Archive:
                 f'it is damaged: the directory and the header of '
                 f'{entry.name!r} disagree, or bytes were added to it or are '
                 f'missing')
-        return Entry(entry.name, entry.offset, entry.packed, entry.size,
-                     entry.crc, method, flags, start)
+        return replace(entry, start=start)
 
     def blocks(self, name: str) -> Iterator[bytes]:
         """The bytes of an entry, a part at a time, no more than declared.

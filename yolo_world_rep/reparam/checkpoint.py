@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from yolo_world_rep.checkpoint_file import Record, budget_of, read
-from yolo_world_rep.checkpoint_file.safetensors_file import SUFFIX, save
+from yolo_world_rep.checkpoint_file.safetensors_file import SUFFIX, as_bytes
 from yolo_world_rep.text import (
     TextEmbeddings,
     class_names,
@@ -196,16 +196,17 @@ def save_checkpoint(path: PathLike,
         ValueError: If there is a file meanwhile, without ``overwrite``.
     """
     state_dict = {key: value.clone() for key, value in state_dict.items()}
-    # torch's own writer says nothing of a full disk. Not getbuffer(): held by
-    # the traceback of a failed write, it crashes some Pythons' collector.
-    buffer = io.BytesIO()
-    if Path(path).suffix != SUFFIX:
+    # The writers of both libraries say nothing of a full disk.
+    if Path(path).suffix == SUFFIX:
+        data = as_bytes(state_dict, meta)
+    else:
+        buffer = io.BytesIO()
         torch.save(dict(state_dict=state_dict, meta=meta), buffer)
+        # Not getbuffer(): held by the traceback of a failed write, it
+        # crashes some Pythons' collector.
+        data = buffer.getvalue()
     with atomic_path(path, overwrite) as temporary:
-        if Path(path).suffix == SUFFIX:
-            save(temporary, state_dict, meta)
-        else:
-            temporary.write_bytes(buffer.getvalue())
+        temporary.write_bytes(data)
 
 
 def class_names_of(embeddings: TextEmbeddings,

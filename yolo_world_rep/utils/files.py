@@ -106,6 +106,19 @@ def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
 
 
 @contextmanager
+def _made_folder(path: Path) -> Iterator[None]:
+    """The folder of a file, removed again if nothing comes of it."""
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield
+    except BaseException:
+        remove_empty(made)
+        raise
+
+
+@contextmanager
 def atomic_path(path: PathLike, overwrite: bool = True) -> Iterator[Path]:
     """A temporary name beside ``path`` that becomes ``path`` at the end.
 
@@ -126,24 +139,13 @@ def atomic_path(path: PathLike, overwrite: bool = True) -> Iterator[Path]:
         OSError: If it cannot be written, see :func:`writing`.
     """
     path = Path(path)
-    made = [
-        folder for folder in (path.parent, *path.parent.parents)
-        if not folder.exists()
-    ]
-    done = False
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = _temporary(path)
-            try:
-                yield temporary
-                _publish(temporary, path, overwrite)
-                done = True
-            finally:
-                temporary.unlink(missing_ok=True)
-    finally:
-        if not done:
-            remove_empty(made)
+    with _made_folder(path):
+        temporary = _temporary(path)
+        try:
+            yield temporary
+            _publish(temporary, path, overwrite)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_together(files: Mapping[Any, bytes]) -> None:
@@ -164,17 +166,9 @@ def write_together(files: Mapping[Any, bytes]) -> None:
 def workshop(path: Path) -> Iterator[Path]:
     """A temporary folder beside ``path``; none is left if nothing comes of it.
     """
-    made = [folder for folder in path.parents if not folder.exists()]
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(
-                    dir=path.parent, prefix='.export.',
-                    suffix='.tmp') as name:
-                yield Path(name)
-    except BaseException:
-        remove_empty(made)
-        raise
+    with _made_folder(path), tempfile.TemporaryDirectory(
+            dir=path.parent, prefix='.export.', suffix='.tmp') as name:
+        yield Path(name)
 
 
 def remove_empty(folders: Iterable[Path]) -> None:
