@@ -28,27 +28,21 @@ from typing import Any, Dict, List, Sequence
 
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
+import small_coco  # noqa: E402
 import torch  # noqa: E402
+import tuning  # noqa: E402
+import tuning_world as world  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
+from processes import costs_in_turn  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
+from summary import paired, plot_seeds, spread  # noqa: E402
 
 import yolo_world_rep  # noqa: E402, F401  registers the models
 from yolo_world_rep.datasets.shapes import ANNOTATION_FILE  # noqa: E402
-from yolo_world_rep.demo import (  # noqa: E402
-    small_coco,
-    timing,
-    training,
-    tuning,
-    world,
-)
-from yolo_world_rep.demo.processes import costs_in_turn  # noqa: E402
-from yolo_world_rep.demo.summary import (  # noqa: E402
-    paired,
-    plot_seeds,
-    spread,
-)
+from yolo_world_rep.demo import training  # noqa: E402
+from yolo_world_rep.demo.world import EMBEDDINGS, Sizes  # noqa: E402
 from yolo_world_rep.engine.retention import evaluate_retention  # noqa: E402
 from yolo_world_rep.text import load_embeddings, save_embeddings  # noqa: E402
 from yolo_world_rep.utils import cli  # noqa: E402
@@ -90,7 +84,7 @@ class Plan(argparse.Namespace):
         # (of pre-training, of tuning), in epochs
         self.shapes = (1, 1) if quick else (6, 8)
         self.coco = (1, 1) if quick else (60, 120)
-        self.sizes = world.Sizes(32, 8, 32) if quick else world.Sizes()
+        self.sizes = Sizes(32, 8, 32) if quick else Sizes()
         self.rounds = 2 if quick else 30
         self.shapes_lr, self.coco_lr, self.coco_batch = 1e-3, 2e-3, 8
 
@@ -156,7 +150,7 @@ class Run(tuning.Trainings):
                     encoding='utf-8'))['categories']
         ]
         vectors = load_embeddings(self.args.embeddings).vectors
-        for file in (world.EMBEDDINGS, world.TUNED):
+        for file in (EMBEDDINGS, world.TUNED):
             save_embeddings(root / file, vectors, names)
         first = tuning.Schedule(before, 4e-3, self.plan.coco_batch)
         source = self.train(
@@ -270,7 +264,7 @@ class Run(tuning.Trainings):
             folder = self.work_dir / 'configs'
             found = costs_in_turn(
                 {
-                    way: (timing.training_step,
+                    way: (tuning.training_step,
                           dict(
                               config=str(
                                   folder / f'{experiment}_{SLUGS[way]}.py'),

@@ -16,12 +16,14 @@ from typing import Any, Dict, List
 
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
+import tuning  # noqa: E402
+import tuning_world as world  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
+from summary import spread  # noqa: E402
 
 from yolo_world_rep.datasets.shapes import all_pairs  # noqa: E402
-from yolo_world_rep.demo import training, tuning, world  # noqa: E402
-from yolo_world_rep.demo.summary import spread  # noqa: E402
+from yolo_world_rep.demo import training  # noqa: E402
 from yolo_world_rep.engine.retention import (  # noqa: E402
     Retention,
     evaluate_retention,
@@ -60,7 +62,7 @@ class Run(tuning.Trainings):
         """Everything, for one seed."""
         world.make_tuning_world(self.data_root, TUNED, self.seed)
         ways = tuning.Ways(CONFIGS, self.data_root, SCHEDULE)
-        tuned_npy = self.data_root / tuning.TUNED
+        tuned_npy = self.data_root / world.TUNED
         text = self.train(
             training.read_config(CONFIGS / tuning.TEXT_CONFIG,
                                  self.data_root), 'text')

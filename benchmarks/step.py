@@ -32,11 +32,11 @@ from detectors import (  # noqa: E402
     require_device,
     write_report,
 )
+from processes import costs_in_turn  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from yolo_world_rep.demo.processes import costs_in_turn  # noqa: E402
 from yolo_world_rep.reparam import folding  # noqa: E402
 from yolo_world_rep.utils import cli  # noqa: E402
 

@@ -37,7 +37,7 @@ from ..text import load_class_texts
 from ..utils.files import PathLike
 from ..utils.timing import interleaved_medians
 from . import evaluation, picture, timing, training
-from .tuning import FOLDED_CONFIG, TEXT_CONFIG
+from .training import FOLDED_CONFIG, TEXT_CONFIG
 from .world import TEXT_CHANNELS, Sizes, make_world
 
 TEXT, FOLDED, TUNED = 'text-conditioned', 'folded', 'folded, fine-tuned'

@@ -13,6 +13,9 @@ import yolo_world_rep
 
 from ..utils.files import PathLike
 
+TEXT_CONFIG = 'yolo_world_tiny_shapes.py'
+FOLDED_CONFIG = 'yolo_world_tiny_rep_shapes_finetune.py'
+
 _LINE = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*?'
                    r'\sloss: ([\d.]+|nan)')
 

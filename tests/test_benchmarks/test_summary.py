@@ -1,8 +1,7 @@
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-
-from yolo_world_rep.demo.summary import paired, plot_seeds, spread
+from summary import paired, plot_seeds, spread
 
 
 def test_spread_of_one_seed_and_of_several():

@@ -2,7 +2,7 @@
 import statistics
 from typing import Mapping, Sequence, Tuple
 
-from ..utils.files import PathLike, atomic_path
+from yolo_world_rep.utils.files import PathLike, atomic_path
 
 Panel = Tuple[str, Mapping[str, Sequence[float]]]
 

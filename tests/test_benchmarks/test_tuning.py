@@ -3,12 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import tuning
+import tuning_world as world
 from mmengine.registry import DefaultScope
 from mmyolo.registry import MODELS
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from yolo_world_rep.datasets.shapes import all_pairs
-from yolo_world_rep.demo import timing, tuning, world
+from yolo_world_rep.demo.world import EMBEDDINGS, Sizes
 from yolo_world_rep.engine.variables import check_config, resolve_variables
 from yolo_world_rep.text import load_embeddings
 
@@ -20,7 +22,7 @@ SCHEDULE = tuning.Schedule(epochs=3, lr=2e-3, batch=4)
 @pytest.fixture(scope='module')
 def ways(tmp_path_factory):
     root = tmp_path_factory.mktemp('world')
-    world.make_tuning_world(root, TUNED, 0, world.Sizes(2, 2, 4))
+    world.make_tuning_world(root, TUNED, 0, Sizes(2, 2, 4))
     return tuning.Ways(CONFIGS, root, SCHEDULE)
 
 
@@ -66,7 +68,7 @@ def test_a_step_of_each_way(resolved, tmp_path):
     path = tmp_path / 'config.py'
     cfg.dump(path)
     torch.manual_seed(0)
-    timing.training_step(path)()
+    tuning.training_step(path)()
 
 
 def test_scratch_has_backbone_and_neck_of_that_size(ways):
@@ -103,7 +105,7 @@ def test_renamed_world_keeps_images_and_order(ways, tmp_path):
     names = dict(zip(TUNED, 'abcdefgh'))
     world.rename_classes(ways.root, tmp_path, names)
     assert load_embeddings(tmp_path / world.TUNED).names == tuple('abcdefgh')
-    renamed = load_embeddings(tmp_path / world.EMBEDDINGS).names
+    renamed = load_embeddings(tmp_path / EMBEDDINGS).names
     assert renamed == tuple(names.get(each, each) for each in all_pairs())
     assert load_embeddings(tmp_path / world.HELD_OUT).names == (
         load_embeddings(ways.root / world.HELD_OUT).names)

@@ -1,8 +1,7 @@
 import time
 
 import pytest
-
-from yolo_world_rep.demo.processes import costs_in_turn
+from processes import costs_in_turn
 
 
 def sleeper(seconds, mebibytes):

@@ -12,18 +12,22 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmyolo.registry import MODELS
+from tuning_world import TUNE, TUNE_VAL, TUNED
 
-from ..datasets.shapes import ANNOTATION_FILE, TEXT_FILE
-from ..engine.recipes import recipe
-from ..engine.retention import with_classes
-from ..reparam import convert_checkpoint
-from ..text import load_embeddings
-from ..utils.files import PathLike
-from . import evaluation, training
-from .world import TUNE, TUNE_VAL, TUNED
-
-TEXT_CONFIG = 'yolo_world_tiny_shapes.py'
-FOLDED_CONFIG = 'yolo_world_tiny_rep_shapes_finetune.py'
+import yolo_world_rep  # noqa: F401  registers the models
+from yolo_world_rep.datasets.shapes import ANNOTATION_FILE, TEXT_FILE
+from yolo_world_rep.demo import evaluation, training
+from yolo_world_rep.demo.training import FOLDED_CONFIG, TEXT_CONFIG
+from yolo_world_rep.engine.recipes import recipe
+from yolo_world_rep.engine.retention import with_classes
+from yolo_world_rep.engine.variables import find, resolve_variables
+from yolo_world_rep.reparam import convert_checkpoint
+from yolo_world_rep.text import load_embeddings
+from yolo_world_rep.utils.files import PathLike
 
 
 class Schedule(NamedTuple):
@@ -211,7 +215,7 @@ class Trainings:
         Args:
             cfg (Config): What to train.
             name (str): Of the training's folder.
-            **options: As of :func:`~.training.training_command`.
+            **options: As of ``demo.training.training_command``.
 
         Returns:
             Path: The last checkpoint.
@@ -255,3 +259,28 @@ class Trainings:
             self.work_dir / name,
             'rep_conv',
             overwrite=True).path
+
+def training_step(config: PathLike,
+                  width: Optional[float] = None) -> Callable[[], None]:
+    """A call that makes a step on the first batch of a training.
+
+    Args:
+        config (str | Path): Of a training; its checkpoint is not loaded.
+        width (float, optional): Another ``widen_factor`` of all parts.
+    """
+    cfg, _ = resolve_variables(Config.fromfile(config))
+    if width is not None:
+        for holder, name, _ in find(cfg._cfg_dict,
+                                    ['model', '**', 'widen_factor']):
+            holder[name] = width
+    cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
+    with DefaultScope.overwrite_default_scope('mmyolo'):
+        model = MODELS.build(cfg.model).train()
+        batch = next(iter(Runner.build_dataloader(
+            cfg.train_dataloader, seed=0)))
+        optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+
+    def call() -> None:
+        model.train_step(batch, optimizer)
+
+    return call

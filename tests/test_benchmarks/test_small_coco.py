@@ -3,13 +3,13 @@ import json
 import cv2
 import numpy as np
 import pytest
-
-from yolo_world_rep.datasets.shapes import ShapesDataset
-from yolo_world_rep.demo.small_coco import (
+from small_coco import (
     shrink,
     write_classes,
     write_small_coco,
 )
+
+from yolo_world_rep.datasets.shapes import ShapesDataset
 
 
 def _coco(folder, count=3):

@@ -6,8 +6,8 @@ from typing import List, Sequence, Tuple
 import cv2
 import numpy as np
 
-from ..datasets.shapes import ANNOTATION_FILE, TEXT_FILE
-from ..utils.files import PathLike, atomic_path
+from yolo_world_rep.datasets.shapes import ANNOTATION_FILE, TEXT_FILE
+from yolo_world_rep.utils.files import PathLike, atomic_path
 
 LEAST_SIDE = 8  # pixels; smaller boxes are left out
 GREY = 114
