@@ -22,8 +22,7 @@ DISTRIBUTIONS = dict(
 # Used where they are, and nothing asks for them.
 OPTIONAL = dict(
     torchvision='its suppression, where it works',
-    triton='comes with torch for CUDA',
-    tensorrt='brought by who has such a GPU; its message says how')
+    triton='comes with torch for CUDA')
 
 
 def imported(tree, lazily):

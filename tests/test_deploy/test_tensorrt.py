@@ -1,9 +1,9 @@
 """What is prepared for TensorRT."""
-import importlib.util
+import runpy
 
 import pytest
 
-from yolo_world_rep.deploy.tensorrt import build_engine, trtexec_line
+from yolo_world_rep.deploy.tensorrt import trtexec_line
 from yolo_world_rep.inference import Spec
 
 SPEC = Spec(classes=('a', ), image_size=(320, 640))
@@ -24,9 +24,14 @@ def test_ranges():
     assert '--maxShapes=images:2x3x640x1280' in line
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec('tensorrt') is not None,
-    reason='tensorrt is installed')
-def test_says_what_is_missing():
-    with pytest.raises(ImportError, match='pip install tensorrt'):
-        build_engine('a.onnx')
+@pytest.mark.filterwarnings('ignore:.*found in sys.modules')
+def test_the_builder_of_the_first_version_names_what_to_run(capsys):
+    with pytest.raises(ImportError, match='trtexec --onnx=NAME.onnx'):
+        from yolo_world_rep.deploy.tensorrt import build_engine  # noqa: F401
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(
+            'yolo_world_rep.deploy.tensorrt', run_name='__main__')
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count('\n') == 1
+    assert 'trtexec --onnx=NAME.onnx' in said
