@@ -7,8 +7,8 @@ from yolo_world_rep.deploy.comparison import (
     Difference,
     Matching,
     Report,
+    compare_detections,
     compare_outputs,
-    match,
 )
 from yolo_world_rep.inference import Spec
 from yolo_world_rep.inference.postprocess import Detections
@@ -29,7 +29,7 @@ ONE = detections([0, 0, 40, 40, 0.9, 0], [50, 0, 90, 40, 0.6, 1])
 
 
 def compared(found, expected=ONE):
-    return match(expected, found, SPEC, 0.05, FP32)
+    return compare_detections(expected, found, SPEC, 0.05, FP32)
 
 
 def test_order_and_rounding_do_not_matter():
@@ -77,8 +77,9 @@ def test_the_last_of_a_full_image_may_be_another():
     one, other = ([0, 50, 9, 60, 0.3, 0], [20, 50, 29, 60, 0.3001, 0])
 
     def full(spec, first, last):
-        return match(detections(*kept, first), detections(*kept, last), spec,
-                     0.05, FP32)[2:4]
+        return compare_detections(
+            detections(*kept, first), detections(*kept, last), spec, 0.05,
+            FP32)[2:4]
 
     assert full(spec, one, other) == (0, 2)
     # With room for more, both had to be there.
@@ -86,8 +87,9 @@ def test_the_last_of_a_full_image_may_be_another():
     # 0.3 is cut off by 0.31, but 0.31 not by 0.3.
     assert full(spec, one, [20, 50, 29, 60, 0.31, 0]) == (1, 1)
     # Lost, with nothing in its place.
-    assert match(detections(*kept, one), detections(*kept), spec, 0.05,
-                 FP32)[2:4] == (1, 0)
+    assert compare_detections(
+        detections(*kept, one), detections(*kept), spec, 0.05,
+        FP32)[2:4] == (1, 0)
 
 
 def test_not_a_number_is_a_difference():

@@ -13,11 +13,13 @@ from typing import (
 
 import numpy as np
 from mmdet.structures import DetDataSample
-from mmdet.structures.bbox import bbox_overlaps
 
+from ..inference.matching import box_ious, pair_in_turn
+from ..inference.postprocess import suppress
 from ..utils.files import PathLike, atomic_path
 
 Box = Tuple[float, float, float, float]
+OVERLAP = 0.5  # intersection over union of boxes in one place
 COLOURS = dict(right='#7CFC00', wrong='#ff2020', missed='#ffd000')
 
 
@@ -87,36 +89,28 @@ def judge(sample: DetDataSample,
     Returns:
         List[Mark]: Detections by falling score, then missed objects.
     """
-    found = sample.pred_instances.cpu()
-    order = found.scores.argsort(descending=True)
+    found = sample.pred_instances.cpu().numpy()
+    order = np.argsort(-found.scores, kind='stable')
     order = order[found.scores[order] >= threshold]
-    boxes, labels = found.bboxes[order], found.labels[order].tolist()
-    scores = found.scores[order].tolist()
-    overlaps = bbox_overlaps(boxes, boxes).numpy()
-    kept: List[int] = []
-    for index in range(len(boxes)):
-        if all(overlaps[index, other] < 0.5 for other in kept):
-            kept.append(index)
-    overlaps = bbox_overlaps(boxes, boxes.new_tensor(truth.boxes)).numpy()
-    left = set(range(len(truth.names)))
-    marks = []
-    for index in kept:
-        name = names[labels[index]]
-        fitting = [
-            i for i in left
-            if truth.names[i] == name and overlaps[index, i] >= 0.5
-        ]
-        best = max(fitting, key=lambda i: overlaps[index, i], default=None)
-        left.discard(best)
-        marks.append(
-            Mark(
-                tuple(boxes[index].tolist()), name, scores[index],
-                'wrong' if best is None else 'right'))
-    marks += [
-        Mark(tuple(truth.boxes[i]), truth.names[i], None, 'missed')
-        for i in sorted(left)
+    # Of whatever class they are.
+    order = order[suppress(found.bboxes[order], found.scores[order],
+                           np.zeros(len(order)), OVERLAP, len(order))]
+    boxes, scores = found.bboxes[order], found.scores[order]
+    called = [names[label] for label in found.labels[order]]
+    iou = box_ious(boxes, truth.boxes)
+    same = np.array(called, str)[:, None] == np.array(truth.names, str)[None]
+    taken = dict(
+        pair_in_turn(np.where(same & (iou >= OVERLAP), iou, -np.inf)))
+    marks = [
+        Mark(tuple(box), name, score, 'right' if i in taken else 'wrong')
+        for i, (box, name, score) in enumerate(
+            zip(boxes.tolist(), called, scores.tolist()))
     ]
-    return marks
+    missed = set(range(len(truth.names))) - set(taken.values())
+    return marks + [
+        Mark(tuple(truth.boxes[i]), truth.names[i], None, 'missed')
+        for i in sorted(missed)
+    ]
 
 
 def count(marks: Sequence[Mark]) -> str:

@@ -7,6 +7,7 @@ from typing import Iterable, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
+from yolo_world_rep.inference.matching import box_ious, pair_in_turn
 from yolo_world_rep.inference.postprocess import Detections, decode
 from yolo_world_rep.inference.prototypes import run_lengths, sigmoid
 from yolo_world_rep.inference.spec import Spec
@@ -210,16 +211,6 @@ def merge(lines: Sequence[Sequence[Difference]]) -> List[Difference]:
     ]
 
 
-def ious(box: np.ndarray, others_K4: np.ndarray) -> np.ndarray:
-    """Intersection over union of a box with others, (K, )."""
-    near = np.maximum(box[:2], others_K4[:, :2])
-    far = np.minimum(box[2:], others_K4[:, 2:])
-    inter = (far - near).clip(0).prod(1)
-    areas = (others_K4[:, 2:] - others_K4[:, :2]).prod(1)
-    union = (box[2:] - box[:2]).prod() + areas - inter
-    return inter / np.maximum(union, 1e-9)
-
-
 def above(detections: Detections, threshold: float) -> Detections:
     """Those with higher scores."""
     return detections.take(detections.scores > threshold)
@@ -228,19 +219,11 @@ def above(detections: Detections, threshold: float) -> Detections:
 def pair_up(one: Detections, other: Detections,
             tolerance: Tolerance) -> List[Tuple[int, int]]:
     """Indices of detections of the same label, score and place."""
-    free = np.ones(len(other.scores), bool)
-    pairs = []
-    for index, (box, score, label) in enumerate(zip(*one[:3])):
-        fits = np.flatnonzero(free & (other.labels == label) & (
-            np.abs(other.scores - score) <= tolerance.scores))
-        if not len(fits):
-            continue
-        away = np.abs(other.boxes[fits] - box).max(1)
-        nearest = away.argmin()
-        if away[nearest] <= tolerance.pixels:
-            free[fits[nearest]] = False
-            pairs.append((index, int(fits[nearest])))
-    return pairs
+    away = np.abs(one.boxes[:, None] - other.boxes[None]).max(-1)
+    apart = np.abs(one.scores[:, None] - other.scores[None])
+    same = (one.labels[:, None] == other.labels[None]) & (
+        apart <= tolerance.scores) & (away <= tolerance.pixels)
+    return pair_in_turn(np.where(same, -away, -np.inf))
 
 
 def _at_edge(index: int, own: Detections, other: Detections, spec: Spec,
@@ -257,7 +240,7 @@ def _at_edge(index: int, own: Detections, other: Detections, spec: Spec,
         same = detections.labels == label
         if detections is own:
             same[index] = False
-        overlaps = ious(box, detections.boxes[same])
+        overlaps = box_ious(box[None], detections.boxes[same])
         if (np.abs(overlaps - spec.iou_threshold) <= IOU_EDGE).any():
             return True
     return False
@@ -276,10 +259,10 @@ def _compare_masks(pairs: Iterable[Tuple[bytes, bytes]],
     return union, differ
 
 
-def match(expected: Detections, found: Detections, spec: Spec,
-          threshold: float, tolerance: Tolerance,
-          shape: Tuple[int, int] = (0, 0)) -> Matching:
-    """Pair the detections of an image.
+def compare_detections(expected: Detections, found: Detections, spec: Spec,
+                       threshold: float, tolerance: Tolerance,
+                       shape: Tuple[int, int] = (0, 0)) -> Matching:
+    """A file's detections in an image against the model's.
 
     A detection without a counterpart is excused where its score, or its
     overlap with another, is so near to the threshold that rounding decides.

@@ -18,8 +18,8 @@ from .comparison import (
     Report,
     Tolerance,
     above,
+    compare_detections,
     compare_outputs,
-    match,
     merge,
 )
 from .reference import Found, Reference
@@ -78,8 +78,8 @@ def _compare_sizes(backend: Backend, references: Sequence[Tuple[tuple, list]],
             capped = spec.with_(
                 max_detections=min(limit or spec.max_detections,
                                    spec.max_detections))
-            matching += match(expected, own, capped, threshold, tolerance,
-                              image.shape[:2])
+            matching += compare_detections(expected, own, capped, threshold,
+                                           tolerance, image.shape[:2])
     return merge(lines), matching
 
 

@@ -3,10 +3,9 @@ import pytest
 
 from yolo_world_rep.engine.report.evaluation import (
     Picture,
+    assign,
     confusion,
-    match,
     mistakes,
-    overlaps,
     worst,
 )
 
@@ -23,15 +22,9 @@ def picture(boxes, labels, found, found_labels):
         scores=np.linspace(0.9, 0.5, len(found)))
 
 
-def test_overlaps():
-    found = overlaps(np.array([LEFT, MIDDLE], float),
-                     np.array([LEFT, [5, 0, 15, 10], [0, 5, 10, 10]], float))
-    np.testing.assert_allclose(found, [[1, 1 / 3, 0.5], [0, 0, 0]])
-
-
 def test_right_wrong_missed_and_invented():
     one = picture([LEFT, MIDDLE], [0, 1], [LEFT, RIGHT], [1, 0])
-    assert match(one) == [(0, 0), (None, 1), (1, None)]
+    assert assign(one) == [(0, 0), (None, 1), (1, None)]
     table = confusion([one, picture([LEFT], [1], [LEFT], [1])], 2)
     assert table.tolist() == [[0, 1, 0], [0, 1, 1], [1, 0, 0]]
     assert mistakes(one) == 3
@@ -40,12 +33,12 @@ def test_right_wrong_missed_and_invented():
 def test_object_of_its_own_class_comes_before_a_closer_one():
     near, nearer = [0, 0, 10, 12], [0, 0, 10, 10]
     one = picture([near, nearer], [1, 0], [nearer], [1])
-    assert match(one) == [(0, 0), (1, None)]
+    assert assign(one) == [(0, 0), (1, None)]
 
 
 def test_an_object_is_found_once():
     one = picture([LEFT], [0], [LEFT, LEFT], [0, 0])
-    assert match(one) == [(0, 0), (None, 1)]
+    assert assign(one) == [(0, 0), (None, 1)]
     assert mistakes(one) == 1
 
 

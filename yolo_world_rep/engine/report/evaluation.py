@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 from mmyolo.registry import DATASETS, METRICS
 from torch.utils.data import DataLoader
 
+from ...inference.matching import box_ious, pair_in_turn
 from ...utils.files import PathLike
 from ..classes import names_of
 
@@ -53,37 +54,21 @@ class Evaluation(NamedTuple):
     pictures: List[Picture]
 
 
-def overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Intersection over union, (K, 4) and (D, 4) to (K, D)."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    common = (high - low).clip(0).prod(-1)
-    areas = [(each[:, 2:] - each[:, :2]).prod(-1) for each in (one, other)]
-    union = areas[0][:, None] + areas[1][None] - common
-    return common / np.maximum(union, 1e-9)
-
-
-def match(picture: Picture) -> List[Tuple[Optional[int], Optional[int]]]:
+def assign(picture: Picture) -> List[Tuple[Optional[int], Optional[int]]]:
     """Pairs of object and detection, one or the other None where alone.
 
     The best detection chooses first: of the objects that no other has taken
     and that it overlaps by half, one of its class before others, and the
     one it overlaps most.
     """
-    iou = overlaps(picture.boxes, picture.found)
-    same = picture.labels[:, None] == picture.found_labels[None]
-    preference = np.where(iou >= OVERLAP, iou + 2 * same, -1.0)
-    pairs: List[Tuple[Optional[int], Optional[int]]] = []
-    free = np.ones(len(picture.boxes), bool)
-    for number in range(len(picture.found)):
-        worth = np.where(free, preference[:, number], -1.0)
-        best = int(worth.argmax()) if len(worth) else -1
-        if best >= 0 and worth[best] > 0:
-            free[best] = False
-            pairs.append((best, number))
-        else:
-            pairs.append((None, number))
-    return pairs + [(int(i), None) for i in np.flatnonzero(free)]
+    iou = box_ious(picture.found, picture.boxes)
+    same = picture.found_labels[:, None] == picture.labels[None]
+    taken = dict(
+        pair_in_turn(np.where(iou >= OVERLAP, iou + 2 * same, -np.inf)))
+    missed = set(range(len(picture.boxes))) - set(taken.values())
+    return [(taken.get(number), number)
+            for number in range(len(picture.found))
+            ] + [(number, None) for number in sorted(missed)]
 
 
 def confusion(pictures: Sequence[Picture], count: int) -> np.ndarray:
@@ -101,7 +86,7 @@ def confusion(pictures: Sequence[Picture], count: int) -> np.ndarray:
     """
     table = np.zeros((count + 1, count + 1), np.int64)
     for picture in pictures:
-        for truth, found in match(picture):
+        for truth, found in assign(picture):
             row = count if truth is None else picture.labels[truth]
             column = count if found is None else picture.found_labels[found]
             table[row, column] += 1
@@ -113,7 +98,7 @@ def mistakes(picture: Picture) -> int:
     return sum(
         truth is None or found is None
         or picture.labels[truth] != picture.found_labels[found]
-        for truth, found in match(picture))
+        for truth, found in assign(picture))
 
 
 def worst(pictures: Sequence[Picture], number: int) -> List[Picture]:

@@ -5,7 +5,7 @@ import numpy as np
 
 from ...utils.cli import printable
 from ...utils.files import PathLike
-from .evaluation import Picture, match
+from .evaluation import Picture, assign
 from .history import History
 
 CLASSES_SHOWN = 40  # in a figure; tables have all
@@ -116,7 +116,7 @@ def _draw_picture(axis: Any, picture: Picture, names: Sequence[str]) -> None:
     pixels = cv2.imread(picture.path)
     axis.imshow(pixels[..., ::-1])
     counts = dict(right=0, wrong=0, missed=0)
-    for truth, found in match(picture):
+    for truth, found in assign(picture):
         if found is None:
             kind, colour = 'missed', MISSED
             box, text = picture.boxes[truth], names[picture.labels[truth]]
