@@ -43,7 +43,7 @@ import yolo_world_rep  # noqa: E402, F401  registers the models
 from yolo_world_rep.datasets.shapes import ANNOTATION_FILE  # noqa: E402
 from yolo_world_rep.demo import training  # noqa: E402
 from yolo_world_rep.demo.world import EMBEDDINGS, Sizes  # noqa: E402
-from yolo_world_rep.engine.retention import evaluate_retention  # noqa: E402
+from yolo_world_rep.report.retention import evaluate_retention  # noqa: E402
 from yolo_world_rep.text import load_embeddings, save_embeddings  # noqa: E402
 from yolo_world_rep.utils import cli  # noqa: E402
 from yolo_world_rep.utils.files import atomic_path  # noqa: E402

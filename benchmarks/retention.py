@@ -24,12 +24,12 @@ from summary import spread  # noqa: E402
 
 from yolo_world_rep.datasets.shapes import all_pairs  # noqa: E402
 from yolo_world_rep.demo import training  # noqa: E402
-from yolo_world_rep.engine.retention import (  # noqa: E402
-    Retention,
-    evaluate_retention,
-)
 from yolo_world_rep.reparam.interpolation import (  # noqa: E402
     interpolate_checkpoints,
+)
+from yolo_world_rep.report.retention import (  # noqa: E402
+    Retention,
+    evaluate_retention,
 )
 from yolo_world_rep.utils import cli  # noqa: E402
 

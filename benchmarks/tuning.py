@@ -19,13 +19,13 @@ from mmyolo.registry import MODELS
 from tuning_world import TUNE, TUNE_VAL, TUNED
 
 import yolo_world_rep  # noqa: F401  registers the models
+from yolo_world_rep.config.recipes import recipe
+from yolo_world_rep.config.variables import find, resolve_variables
 from yolo_world_rep.datasets.shapes import ANNOTATION_FILE, TEXT_FILE
 from yolo_world_rep.demo import evaluation, training
 from yolo_world_rep.demo.training import FOLDED_CONFIG, TEXT_CONFIG
-from yolo_world_rep.engine.recipes import recipe
-from yolo_world_rep.engine.retention import with_classes
-from yolo_world_rep.engine.variables import find, resolve_variables
 from yolo_world_rep.reparam import convert_checkpoint
+from yolo_world_rep.report.retention import with_classes
 from yolo_world_rep.text import load_embeddings
 from yolo_world_rep.utils.files import PathLike
 

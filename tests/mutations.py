@@ -69,7 +69,7 @@ class Mutation(NamedTuple):
 
 FOLDING = 'reparam/folding.py'
 STATE_DICT = 'reparam/state_dict.py'
-FUSION = 'deploy/fusion.py'
+FUSION = 'detector/fusion.py'
 
 MUTATIONS = (
     Mutation('head: texts not normalized', FOLDING,

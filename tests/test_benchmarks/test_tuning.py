@@ -9,9 +9,9 @@ from mmengine.registry import DefaultScope
 from mmyolo.registry import MODELS
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from yolo_world_rep.config.variables import check_config, resolve_variables
 from yolo_world_rep.datasets.shapes import all_pairs
 from yolo_world_rep.demo.world import EMBEDDINGS, Sizes
-from yolo_world_rep.engine.variables import check_config, resolve_variables
 from yolo_world_rep.text import load_embeddings
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'demo'

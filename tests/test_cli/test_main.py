@@ -5,10 +5,10 @@ import sys
 import pytest
 
 import yolo_world_rep
+from yolo_world_rep.config import own_data, recipes
 from yolo_world_rep.demo.story import Options
 from yolo_world_rep.demo.world import Sizes
 from yolo_world_rep.deploy import calibration, formats, onnx_file
-from yolo_world_rep.engine import own_data, recipes
 from yolo_world_rep_cli.commands import COMMANDS, demo, export, new_config
 from yolo_world_rep_cli.main import main, make_parser, run_tool
 

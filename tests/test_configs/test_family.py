@@ -17,9 +17,9 @@ from mmengine.registry import init_default_scope
 from mmyolo.registry import MODELS
 from tiny_training import read_config
 
+from yolo_world_rep.config.bindings import BINDINGS
+from yolo_world_rep.config.variables import find, type_name
 from yolo_world_rep.engine import check_config, resolve_variables
-from yolo_world_rep.engine.bindings import BINDINGS
-from yolo_world_rep.engine.variables import find, type_name
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs'
 PATHS = sorted(FOLDER.glob('*/yolo_world_v2_*.py'))

@@ -12,8 +12,8 @@ from grounding_sets import (
 from mmengine.config import Config
 from tiny_training import losses
 
+from yolo_world_rep.config.migration import migrate_config
 from yolo_world_rep.engine import launch
-from yolo_world_rep.engine.migration import migrate_config
 
 CONFIG = """
 _base_ = ('../../third_party/mmyolo/configs/yolov8/'

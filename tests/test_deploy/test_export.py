@@ -17,8 +17,8 @@ from yolo_world_rep.deploy.export import (
 )
 from yolo_world_rep.deploy.onnx_file import set_metadata
 from yolo_world_rep.deploy.verification import Verification, sizes_to_check
+from yolo_world_rep.detector.spec_of_config import spec_of_config
 from yolo_world_rep.inference.backends import open_backend
-from yolo_world_rep.inference.from_config import spec_of_config
 from yolo_world_rep.utils.files import sha256_of_file
 
 

@@ -12,11 +12,11 @@ from tiny_deploy import NAMES, SIZE, write_files
 from yolo_world_rep.deploy import export, formats
 from yolo_world_rep.deploy.comparison import TOLERANCES, pair_up
 from yolo_world_rep.deploy.export import export_model, load_folded
-from yolo_world_rep.deploy.loading import load_detector, read_config
 from yolo_world_rep.deploy.onnx_file import set_metadata
 from yolo_world_rep.deploy.quantize import average_precision
 from yolo_world_rep.deploy.reference import Reference
 from yolo_world_rep.deploy.verification import Verification
+from yolo_world_rep.detector.loading import load_detector, read_config
 from yolo_world_rep.inference import Predictor
 from yolo_world_rep.inference.backends import open_backend
 from yolo_world_rep.inference.benchmark import compare_latency

@@ -17,8 +17,8 @@ from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmyolo.registry import MODELS
 
-from yolo_world_rep.engine.fit import under
 from yolo_world_rep.reparam import reparameterize_state_dict
+from yolo_world_rep.reparam.fit import under
 from yolo_world_rep.text import save_embeddings
 
 NAMES = ('red circle', 'blue circle', 'red square', 'blue square',

@@ -16,7 +16,7 @@ from mmyolo.registry import MODELS, TASK_UTILS
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from yolo_world_rep.deploy import fuse
-from yolo_world_rep.deploy.loading import load_detector
+from yolo_world_rep.detector.loading import load_detector
 from yolo_world_rep.engine import CheckpointGuardHook
 from yolo_world_rep.reparam.state_dict import reparameterize_state_dict
 

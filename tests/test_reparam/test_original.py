@@ -17,7 +17,7 @@ from builders import (
 from mmengine.config import Config
 from original_files import PRETRAINED, checkpoint, folded_tensors
 
-from yolo_world_rep.deploy.loading import load_detector
+from yolo_world_rep.detector.loading import load_detector
 from yolo_world_rep.reparam import (
     convert_checkpoint,
     load_checkpoint,

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
 
+from yolo_world_rep.config.new_config import Wishes, compose
+from yolo_world_rep.config.own_data import read_own_data
+from yolo_world_rep.config.schedule import make_schedule
 from yolo_world_rep.datasets.conversion import convert
-from yolo_world_rep.engine.new_config import Wishes, compose
-from yolo_world_rep.engine.own_data import read_own_data
-from yolo_world_rep.engine.schedule import make_schedule
 from yolo_world_rep.reparam.folded import FoldedModel
 
 COCO = dict(

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from tiny_exports import SIZE, save_brightness
 
+from yolo_world_rep.config.migration import migrate_config
 from yolo_world_rep.datasets.annotations import read_content
-from yolo_world_rep.engine.migration import migrate_config
 from yolo_world_rep.inference import Predictor, open_backend
 from yolo_world_rep.inference.sources import (
     count_images,

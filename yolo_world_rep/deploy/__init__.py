@@ -1,7 +1,8 @@
 """From a trained folded detector to what a runtime should see."""
+from yolo_world_rep.detector.fusion import Decision, explain, fuse, plan_fusion
+
 from .export import Exported, export_model
 from .flops import count_flops
-from .fusion import Decision, explain, fuse, plan_fusion
 
 __all__ = [
     'Decision', 'Exported', 'count_flops', 'explain', 'export_model', 'fuse',

@@ -8,7 +8,9 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from yolo_world_rep.inference.from_config import spec_of_config
+from yolo_world_rep.detector.fusion import fuse, require_foldable
+from yolo_world_rep.detector.loading import load_detector, read_config
+from yolo_world_rep.detector.spec_of_config import spec_of_config
 from yolo_world_rep.inference.sources import read_image
 from yolo_world_rep.inference.spec import CONTRACTS, Spec
 from yolo_world_rep.reparam import Checkpoint
@@ -25,8 +27,6 @@ from .formats import (
     suffixes_of,
     write,
 )
-from .fusion import fuse, require_foldable
-from .loading import load_detector, read_config
 from .reference import built_in_images
 from .verification import Verification
 

@@ -14,10 +14,10 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from yolo_world_rep.config.variables import type_name
 from yolo_world_rep.datasets.shapes import all_pairs, make_scene
-from yolo_world_rep.engine.variables import type_name
-from yolo_world_rep.inference.backends.pytorch import flat_outputs
-from yolo_world_rep.inference.from_config import test_dataset
+from yolo_world_rep.detector.pytorch_backend import flat_outputs
+from yolo_world_rep.detector.spec_of_config import test_dataset
 from yolo_world_rep.inference.postprocess import Detections
 from yolo_world_rep.inference.prototypes import encode_mask
 

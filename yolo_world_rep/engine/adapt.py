@@ -5,16 +5,18 @@ import os.path as osp
 from typing import Any, Iterator, Mapping
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 from torch import Tensor
 
-from yolo_world_rep.reparam.checkpoint import read_content
-from yolo_world_rep.reparam.original import (
-    CLASS_BRANCH,
-    PRETRAIN_CLASSES,
-    pretrain_classes,
+from yolo_world_rep.config.variables import type_name
+from yolo_world_rep.detector.class_branch import (
+    contrast_head,
+    with_class_branch,
 )
+from yolo_world_rep.reparam.checkpoint import read_content
+from yolo_world_rep.reparam.fit import under
+from yolo_world_rep.reparam.original import CLASS_BRANCH
 from yolo_world_rep.utils.files import require_regular
+from yolo_world_rep.utils.log import log
 
 from .checkpoints import (
     checkpoint_to_resume,
@@ -22,14 +24,7 @@ from .checkpoints import (
     numbered_checkpoints,
     truncated_message,
 )
-from .fit import under
 from .optimizers.cpu_amp_optim_wrapper import check_cpu_bfloat16
-from .variables import type_name
-
-
-def log(message: str, level: int = logging.INFO) -> None:
-    """Log before a runner, with its logger, exists."""
-    print_log(message, 'current', level)
 
 
 def _hooks(cfg: Config) -> list:
@@ -102,44 +97,6 @@ def _typed(node: Any, kind: str) -> Iterator[Any]:
         yield from _typed(child, kind)
 
 
-def _contrast_head(cfg: Config) -> Any:
-    """The head module of a config's model, None if it is none of ours."""
-    from mmengine.registry import DefaultScope
-    from mmyolo.registry import MODELS
-
-    from ..models import dense_heads
-    head = (cfg.model.get('bbox_head') or {}).get('head_module') or {}
-    with DefaultScope.overwrite_default_scope('mmyolo'):
-        kind = head.get('type')
-        kind = MODELS.get(kind) if isinstance(kind, str) else kind
-    ours = (dense_heads.RepYOLOWorldHeadModule,
-            dense_heads.YOLOWorldHeadModule)
-    return head if kind is not None and issubclass(kind, ours) else None
-
-
-def with_class_branch(cfg: Config, state: Mapping[str, Any]) -> Config:
-    """A config whose class branch is as wide as a checkpoint's.
-
-    Args:
-        cfg (Config): A config, not changed.
-        state (Mapping): The checkpoint's tensors.
-
-    Returns:
-        Config: A copy with another ``pretrain_classes``, or the config
-        itself where its head has that width already.
-    """
-    head = _contrast_head(cfg)
-    width = None if head is None else pretrain_classes(
-        state, head.get('pretrain_classes', PRETRAIN_CLASSES))
-    if width is None:
-        return cfg
-    cfg = copy.deepcopy(cfg)
-    cfg.model.bbox_head.head_module.pretrain_classes = width
-    log(f'The class branch of the checkpoint is {width} channels wide: '
-        f'model.bbox_head.head_module.pretrain_classes={width}')
-    return cfg
-
-
 def with_class_branch_of_file(cfg: Config, training: bool,
                               trust: bool = False) -> Config:
     """:func:`with_class_branch` of a config's ``load_from``.
@@ -153,7 +110,7 @@ def with_class_branch_of_file(cfg: Config, training: bool,
         if type_name(hook) == 'CheckpointGuardHook'
         for prefix in hook.get('fresh') or ()
     ] if training and not cfg.get('resume') else []
-    if (not path or not osp.isfile(path) or _contrast_head(cfg) is None
+    if (not path or not osp.isfile(path) or contrast_head(cfg) is None
             or under(f'bbox_head.head_module{CLASS_BRANCH}', fresh)):
         return cfg
     try:

@@ -3,7 +3,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.fileio import load
 
-from .fit import SHOWN
+from yolo_world_rep.reparam.fit import SHOWN
 
 Names = Tuple[str, ...]
 

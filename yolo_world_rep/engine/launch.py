@@ -12,12 +12,17 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from yolo_world_rep.config.variables import (
+    check_config,
+    find,
+    resolve_variables,
+    type_name,
+)
 from yolo_world_rep.utils.files import require_regular
 
 from . import adapt
 from .checkpoints import is_truncated, truncated_message
 from .loading import read_safely
-from .variables import check_config, find, resolve_variables, type_name
 
 
 def work_dir_of(cfg: Config, config_path: str,

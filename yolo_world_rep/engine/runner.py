@@ -7,9 +7,8 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmyolo.registry import RUNNERS
 
+from yolo_world_rep.config.variables import check_config, resolve_variables
 from yolo_world_rep.registry import register
-
-from .variables import check_config, resolve_variables
 
 
 @register(RUNNERS)

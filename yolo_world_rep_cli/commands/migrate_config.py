@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the copy, and say what differs and what is left to do."""
-    from yolo_world_rep.engine.migration import migrate_config
+    from yolo_world_rep.config.migration import migrate_config
     done = migrate_config(args.config, args.out)
     for change in done.changes or ('nothing to change', ):
         say(change)

@@ -7,8 +7,8 @@ from .. import ending
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from yolo_world_rep.engine.new_config import NewConfig
-    from yolo_world_rep.engine.own_data import OwnData
+    from yolo_world_rep.config.new_config import NewConfig
+    from yolo_world_rep.config.own_data import OwnData
 
 # As in yolo_world_rep.engine, which a parser cannot wait for.
 SPLITS = ('train', 'val')
@@ -127,12 +127,12 @@ def show_result(console: 'Console', result: 'NewConfig') -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Check the data and write one config."""
-    from yolo_world_rep.engine.new_config import (
+    from yolo_world_rep.config.new_config import (
         Wishes,
         new_config,
         require_image_size,
     )
-    from yolo_world_rep.engine.own_data import read_own_data
+    from yolo_world_rep.config.own_data import read_own_data
     wishes = Wishes(
         size=args.size,
         recipe=args.recipe,

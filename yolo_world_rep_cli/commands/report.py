@@ -18,6 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write one report."""
-    from yolo_world_rep.engine.report import write_report
+    from yolo_world_rep.report import write_report
     path = write_report(args.work_dir, args.before, args.after, args.device)
     say(f'wrote {path}')

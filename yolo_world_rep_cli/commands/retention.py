@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
 
     from rich.table import Table
 
-    from yolo_world_rep.engine.retention import between, evaluate_retention
+    from yolo_world_rep.report.retention import between, evaluate_retention
     with tempfile.TemporaryDirectory() as folder:
         points = between(args.before, args.after, args.alphas, folder)
         results = evaluate_retention(args.config, points, args.text_embed,

@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> None:
     set_local_rank(args)
     from mmengine.evaluator import DumpResults
 
+    from yolo_world_rep.config.migration import config_from_file
     from yolo_world_rep.engine import launch
-    from yolo_world_rep.engine.migration import config_from_file
     cfg = launch.config_for_test(
         config_from_file(args.config),
         args.config,

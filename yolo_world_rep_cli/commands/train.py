@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train."""
     set_local_rank(args)
+    from yolo_world_rep.config.migration import config_from_file
     from yolo_world_rep.engine import launch
-    from yolo_world_rep.engine.migration import config_from_file
     cfg = launch.config_for_training(
         config_from_file(args.config),
         args.config,

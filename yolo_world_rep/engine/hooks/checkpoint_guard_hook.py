@@ -10,18 +10,18 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from mmyolo.registry import HOOKS
 
+from yolo_world_rep.config.variables import unresolved_message
+from yolo_world_rep.detector.remedies import mend_of_names, remedies
 from yolo_world_rep.registry import register
 from yolo_world_rep.reparam import META_KEY
+from yolo_world_rep.reparam.fit import Fit, compare, describe, groups, under
 from yolo_world_rep.reparam.original import names_of_rows, read_as_ours
 from yolo_world_rep.reparam.state_dict import strip_wrapper
 from yolo_world_rep.reparam.weights import check_weights
 
 from ..classes import Names, annotation_names, name_differences, names_of
-from ..fit import Fit, compare, describe, groups, under
 from ..loading import require_training
 from ..masks import count_masks, takes_boxes_from_masks
-from ..remedies import mend_of_names, remedies
-from ..variables import unresolved_message
 
 # The tensors of a reparameterized head that hold one row a class.
 CLASS_TENSORS = 'bbox_head.head_module.cls_contrasts'

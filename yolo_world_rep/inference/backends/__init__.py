@@ -1,11 +1,11 @@
 """Detectors in the runtimes that this package knows."""
 import logging
+import os
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
-from mmengine.config import Config
-from mmengine.logging import print_log
-
+from ...utils.log import log
 from ..processor import saturation_warning
 from .base import Backend
 
@@ -19,6 +19,20 @@ SUFFIXES = {
     '.torchscript': 'torchscript',
     '.pt': 'torchscript',
 }
+# By name, since each needs what only it needs; and the first stands on the
+# models of this package, which stand on this module's.
+BACKENDS = {
+    'pytorch': 'yolo_world_rep.detector.pytorch_backend:PyTorchBackend',
+    'onnx': 'yolo_world_rep.inference.backends.onnxruntime:ONNXBackend',
+    'openvino': 'yolo_world_rep.inference.backends.openvino:OpenVINOBackend',
+    'torchscript':
+    'yolo_world_rep.inference.backends.torchscript:TorchScriptBackend',
+}
+
+
+def _backend_of(kind: str) -> Callable[..., Backend]:
+    module, _, name = BACKENDS[kind].partition(':')
+    return getattr(import_module(module), name)
 
 
 def open_backend(model: Any,
@@ -56,7 +70,7 @@ def open_backend(model: Any,
         ValueError: If file and arguments do not go together.
         ImportError: If the runtime is not installed.
     """
-    is_config = isinstance(model, Config)
+    is_config = not isinstance(model, (str, os.PathLike))
     suffix = '.py' if is_config else Path(str(model)).suffix.lower()
     kind = SUFFIXES.get(suffix)
     if kind is None:
@@ -70,8 +84,7 @@ def open_backend(model: Any,
         raise ValueError(f'threads {threads}: expected 1 or more.')
     settings: dict = dict(device=device, threads=threads, precision=precision)
     if kind == 'pytorch':
-        from .pytorch import PyTorchBackend
-        return PyTorchBackend(
+        return _backend_of(kind)(
             model, checkpoint, cfg_options=cfg_options, **settings)
     for name, value in (('checkpoint', checkpoint),
                         ('cfg-options', cfg_options)):
@@ -79,17 +92,10 @@ def open_backend(model: Any,
             raise ValueError(
                 f'--{name} {value}: {model} is an exported file and has its '
                 f'weights and settings in it. Leave it out.')
-    backend: Backend
-    if kind == 'onnx':
-        from .onnxruntime import ONNXBackend
-        backend = ONNXBackend(model, **settings)
-    elif kind == 'openvino':
-        from .openvino import OpenVINOBackend
-        backend = OpenVINOBackend(model, throughput=throughput, **settings)
-    else:
-        from .torchscript import TorchScriptBackend
-        backend = TorchScriptBackend(model, **settings)
+    if kind == 'openvino':
+        settings.update(throughput=throughput)
+    backend = _backend_of(kind)(model, **settings)
     warning = saturation_warning(backend.spec, backend.path)
     if warning and device.lower() in ('cpu', 'auto'):
-        print_log(warning, 'current', logging.WARNING)
+        log(warning, logging.WARNING)
     return backend

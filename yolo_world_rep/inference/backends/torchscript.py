@@ -3,6 +3,7 @@ import threading
 from typing import Any, Optional, Sequence
 
 import numpy as np
+import torch
 
 from yolo_world_rep.checkpoint_file import check_torchscript
 
@@ -14,7 +15,30 @@ from .base import (
     read_spec,
     require_file,
 )
-from .pytorch import to_device
+
+
+def to_device(device: str, threads: Optional[int] = None) -> torch.device:
+    """A device of torch that is there.
+
+    Args:
+        device (str): Such as ``'cpu'`` or ``'cuda:0'``.
+        threads (int, optional): To compute with on a CPU, in the whole
+            process.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found)
+    except Exception as error:  # of several kinds, by the device
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f'device {device!r}: torch has no such device here ({reason}).'
+        ) from error
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return found
 
 
 class TorchScriptBackend(Backend):
@@ -40,7 +64,6 @@ class TorchScriptBackend(Backend):
                  device: str = 'cpu',
                  threads: Optional[int] = None,
                  precision: Optional[str] = None) -> None:
-        import torch
         path = require_file(path)
         plain_precision(self.name, precision)
         self.device = to_device(device, threads)
@@ -65,7 +88,6 @@ class TorchScriptBackend(Backend):
         self._lock = threading.Lock()
 
     def _run(self, images: np.ndarray) -> Sequence[np.ndarray]:
-        import torch
         with self._lock, torch.inference_mode():
             outputs = self.module(torch.from_numpy(images).to(self.device))
             return [output.cpu().numpy() for output in outputs]

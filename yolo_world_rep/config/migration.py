@@ -1,0 +1,353 @@
+"""Configs of the original YOLO-World, rewritten to run with this package.
+
+A config is a program and people comment it, so the text is edited where it
+must be and kept elsewhere.
+"""
+import ast
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import (
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
+
+import mmdet.registry
+import mmengine.registry
+import mmyolo.registry
+from mmengine.config import Config
+from mmengine.dataset import COLLATE_FUNCTIONS
+from mmengine.registry import Registry
+
+from yolo_world_rep.models.refused import REFUSED, refusal
+from yolo_world_rep.utils.configs import base_reference, config_root
+from yolo_world_rep.utils.files import (
+    PathLike,
+    about_file,
+    atomic_path,
+    require_regular,
+)
+
+from .bindings import LOADERS
+from .variables import check_config, find, type_name
+
+PACKAGE, ORIGINAL = 'yolo_world_rep', 'yolo_world'
+# A path into a checkout of mmyolo, wherever it lies.
+IN_MMYOLO = re.compile(r'(?:^|[\\/])mmyolo[\\/]configs[\\/](.+\.py)$')
+# Of the root of a Unix or Windows machine, or of somebody's home.
+ABSOLUTE = re.compile(r'(?:/[^/\s]+/|[A-Za-z]:[\\/]|~[\\/])\S')
+MMYOLO_CONFIGS = Path(mmyolo.__file__).parent / '.mim' / 'configs'
+# What is built; other variables of a config are parts of these.
+BUILT = ('model', *LOADERS, 'val_evaluator', 'test_evaluator',
+         'optim_wrapper', 'default_hooks', 'custom_hooks', 'visualizer')
+IMPORT = (f"custom_imports = dict(imports=['{PACKAGE}'], "
+          f'allow_failed_imports=False)')
+
+
+@dataclass(frozen=True)
+class Migration:
+    """What came of a config.
+
+    Args:
+        path (Path): The copy.
+        changes (tuple[str, ...]): What differs from the original.
+        remarks (tuple[str, ...]): What is left for its owner to mend.
+    """
+    path: Path
+    changes: Tuple[str, ...]
+    remarks: Tuple[str, ...]
+
+
+class _Source:
+    """The text of a config, and where its parts stand."""
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = require_regular(path)
+        self.data = self.path.read_bytes()
+        if self.data.startswith(b'\xef\xbb\xbf'):
+            self.data = self.data[3:]
+        try:
+            self.tree = ast.parse(self.data)
+        except (SyntaxError, ValueError) as error:
+            raise ValueError(f'{path} is not Python: {error}') from None
+        self.lines = [0] + [
+            found.end() for found in re.finditer(rb'\r\n|\r|\n', self.data)
+        ]
+        self.edits: Dict[Tuple[int, int], str] = {}
+
+    def values(self, name: str) -> Iterator[ast.expr]:
+        """What is assigned to a variable of the config."""
+        for node in self.tree.body:
+            if isinstance(node, ast.Assign) and any(
+                    isinstance(target, ast.Name) and target.id == name
+                    for target in node.targets):
+                yield node.value
+
+    def replace(self, node: ast.expr, text: str) -> None:
+        """Put ``text`` where an expression stands."""
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        begin = self.lines[node.lineno - 1] + node.col_offset
+        end = self.lines[node.end_lineno - 1] + node.end_col_offset
+        self.edits[begin, end] = text
+
+    def edited(self, more: Sequence[str] = ()) -> bytes:
+        """The text with all edits and ``more`` lines at its end."""
+        data = self.data
+        for (begin, end), text in sorted(self.edits.items(), reverse=True):
+            data = data[:begin] + text.encode() + data[end:]
+        ending = b'\r\n' if b'\r\n' in data else b'\n'
+        for line in more:
+            data = data.rstrip(b'\r\n') + ending + line.encode() + ending
+        return data
+
+
+def _strings(node: ast.AST) -> Iterator[ast.Constant]:
+    return (part for part in ast.walk(node)
+            if isinstance(part, ast.Constant) and isinstance(part.value, str))
+
+
+def _bases(source: _Source) -> Tuple[Optional[ast.expr], List[str]]:
+    node = next(source.values('_base_'), None)
+    if node is None:
+        return None, []
+    try:
+        value = ast.literal_eval(node)
+    except ValueError:
+        raise ValueError(f'line {node.lineno}: _base_ is computed; write '
+                         f'the paths out') from None
+    return node, [value] if isinstance(value, str) else list(value)
+
+
+def _imports(source: _Source) -> List[ast.Constant]:
+    """Where the original is imported."""
+    return [
+        text for node in source.values('custom_imports')
+        for text in _strings(node)
+        if re.split(r'[\\/]', text.value)[-1].split('.')[0] == ORIGINAL
+    ]
+
+
+def _is_here(base: str, folder: Path) -> bool:
+    # mmengine resolves names of packages, addresses and its variables.
+    return any(sign in base for sign in ('::', '://', '{{')) or (
+        folder / base).is_file()
+
+
+def unmended(path: PathLike) -> Optional[str]:
+    """Why a config needs :func:`migrate_config`; None if it does not.
+
+    Args:
+        path (str | Path): A config; one that is no Python is not looked at.
+    """
+    if not str(path).endswith('.py') or not Path(path).is_file():
+        return None
+    try:
+        source = _Source(path)
+        _, bases = _bases(source)
+    except ValueError:
+        return None  # whoever runs it says so
+    if _imports(source):
+        return f'{path} imports {ORIGINAL}, the original\'s package'
+    for base in bases:
+        if not _is_here(base, source.path.parent):
+            return f'{path} names a base that is not there, {base}'
+        found = unmended(source.path.parent / base)
+        if found and not any(source.values('custom_imports')):
+            return found
+    return None
+
+
+def config_from_file(path: PathLike) -> Config:
+    """Read a config, and refuse one of the original by name.
+
+    Args:
+        path (str | Path): The config.
+
+    Raises:
+        ValueError: With the command that writes the copy that runs.
+    """
+    reason = unmended(require_regular(path))
+    if reason:
+        raise ValueError(f'{reason}. Write the copy that runs here: '
+                         f'yolo-world-rep migrate-config {path} --out NEW.py')
+    return Config.fromfile(path)
+
+
+def _new_base(base: str, folder: Path, out: Path) -> str:
+    """What a base is called in a copy at ``out``.
+
+    Raises:
+        ValueError: If there is no such config.
+    """
+    within = IN_MMYOLO.search(base)
+    if within:
+        place = within[1].replace('\\', '/')
+        if (MMYOLO_CONFIGS / place).is_file():
+            return f'mmyolo::{place}'
+        raise ValueError(f'_base_ {base}: the installed mmyolo '
+                         f'{mmyolo.__version__} has no config {place}')
+    here = folder / base
+    if _is_here(base, folder):
+        if not here.is_file():
+            return base
+        reason = unmended(here)
+        if reason:
+            raise ValueError(
+                f'its _base_ must be mended first: {reason}. Run '
+                f'yolo-world-rep migrate-config {here} --out NEW.py and '
+                f'name NEW.py in _base_')
+        if os.path.isabs(base):
+            return base
+        return Path(os.path.relpath(here, out.parent)).as_posix()
+    ours = sorted(config_root().rglob(re.split(r'[\\/]', base)[-1]))
+    if len(ours) != 1:
+        raise ValueError(f'_base_ {base} is not there: put it beside the '
+                         f'config, or name one that is there')
+    return base_reference(ours[0], out)
+
+
+def _rewrite(source: _Source, out: Path) -> Tuple[bytes, List[str]]:
+    """The text of the copy as far as the text alone tells, and changes."""
+    changes = []
+    node, bases = _bases(source)
+    new = [_new_base(base, source.path.parent, out) for base in bases]
+    if node is not None and new != bases:
+        source.replace(node, repr(new[0] if len(new) == 1 else new))
+        changes += [
+            f'line {node.lineno}: _base_ {old} is now {name}'
+            for old, name in zip(bases, new) if old != name
+        ]
+    for text in _imports(source):
+        source.replace(text, repr(PACKAGE))
+        changes.append(f'line {text.lineno}: custom_imports names {PACKAGE} '
+                       f'in the place of {text.value}')
+    return source.edited(), changes
+
+
+def _lines_to_add(cfg: Config, source: _Source) -> Tuple[List[str], List[str]]:
+    """What only the read config tells: lines for its end, and changes."""
+    lines, changes = [], []
+    if PACKAGE not in (cfg.get('custom_imports') or {}).get('imports', ()):
+        if any(source.values('custom_imports')):
+            lines.append(f"custom_imports['imports'] += ['{PACKAGE}']")
+        else:
+            lines.append(IMPORT)
+        changes.append(f'at the end: custom_imports names {PACKAGE}')
+    for name in LOADERS:
+        collate = (cfg.get(name) or {}).get('collate_fn') or {}
+        # Ours takes the scope that mmengine stamps on what is inherited.
+        if '_scope_' in collate and type_name(collate) != 'yolow_collate':
+            kept = ', '.join(f'{key}={value!r}'
+                             for key, value in collate.items()
+                             if key != '_scope_')
+            wanted = f'collate_fn=dict(_delete_=True, {kept})'
+            lines.append(f'{name}.update({wanted})' if any(
+                source.values(name)) else f'{name} = dict({wanted})')
+            changes.append(f'at the end: {name}.collate_fn replaces that of '
+                           f'mmyolo\'s config instead of adding to it')
+    return lines, changes
+
+
+def _types(node: Any) -> Iterator[str]:
+    """Names of classes that a config has the registries build."""
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _types(child)
+    elif isinstance(node, Mapping):
+        if type_name(node):
+            yield type_name(node)
+        if type_name(node) != 'Albu':  # albumentations has its own
+            for key, child in node.items():
+                if key != 'nms':  # a function of mmcv
+                    yield from _types(child)
+
+
+def _is_registered(name: str) -> bool:
+    return any(
+        registry.get(name) is not None
+        for module in (mmyolo.registry, mmdet.registry, mmengine.registry)
+        for registry in vars(module).values()
+        if isinstance(registry, Registry)) or name in COLLATE_FUNCTIONS
+
+
+def _remarks(cfg: Config, source: _Source) -> List[str]:
+    """What the owner of the config must mend."""
+    places = {
+        text.value: text.lineno
+        for text in _strings(source.tree) if ABSOLUTE.match(text.value)
+        and not os.path.exists(os.path.expanduser(text.value))
+    }
+    remarks = [
+        f'line {line}: {path} is not on this machine'
+        for path, line in sorted(places.items(), key=lambda item: item[1])
+    ]
+    unknown = sorted({
+        name
+        for part in BUILT for name in _types(cfg.get(part))
+        if not _is_registered(name)
+    })
+    if unknown:
+        remarks.append(f'no package that is imported here has '
+                       f'{", ".join(unknown)}: name the one that does in '
+                       f'custom_imports')
+    try:
+        check_config(cfg)
+    except ValueError as error:
+        remarks.append(f'it will be refused: {error}')
+    return remarks
+
+
+def migrate_config(path: PathLike, out: PathLike) -> Migration:
+    """Write the copy of a config that runs with this package.
+
+    Args:
+        path (str | Path): A config of the original YOLO-World, or one made
+            from it.
+        out (str | Path): The copy, a ``.py``. It is read before it gets its
+            name.
+
+    Raises:
+        ValueError: If there is a file at ``out``, a base is nowhere, or the
+            config needs what is not here. Nothing is written then.
+    """
+    path, out = Path(path), Path(out)
+    for name, place in (('FILE', path), ('--out', out)):
+        if place.suffix != '.py':
+            raise ValueError(f'{name} {place}: expected a name that ends in '
+                             f'.py')
+    if out.exists():
+        raise ValueError(f'--out {out} exists; choose another name')
+    with about_file(path), atomic_path(out, overwrite=False) as temporary:
+        source = _Source(path)
+        data, changes = _rewrite(source, out)
+        temporary.write_bytes(data)
+        cfg = _read(temporary)
+        lines, more = _lines_to_add(cfg, source)
+        if lines:
+            temporary.write_bytes(source.edited(lines))
+            cfg = _read(temporary)
+        names = {
+            type_name(container)
+            for container, _, _ in find(cfg._cfg_dict, ['**', 'type'])
+        }
+        for name in sorted(names & set(REFUSED)):
+            raise ValueError(refusal(name))
+    return Migration(out, (*changes, *more), tuple(_remarks(cfg, source)))
+
+
+def _read(path: Path) -> Config:
+    """Read a copy; what it raises, it raises as a config of its owner's."""
+    try:
+        # Other packages that it imports need not be on this machine.
+        return Config.fromfile(path, import_custom_modules=False)
+    except Exception as error:
+        raise ValueError(f'the copy cannot be read: {type(error).__name__}: '
+                         f'{error}') from error

@@ -1,0 +1,270 @@
+"""Variables of a config, carried on to what was derived from them.
+
+A config computes values from variables: ``train_cfg.max_epochs``, the epoch
+that closes mosaic and the decay of the learning rate all come from
+``max_epochs``. mmengine computes them once, in the file that states them, so
+a child config or ``--cfg-options`` that sets the variable alone changes
+nothing. Our configs keep the values they derived with in ``derived_with``;
+:func:`resolve_variables` compares and does the rest. A value set by hand, to
+something else than what was derived, stays.
+"""
+import copy
+import os.path as osp
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+
+from mmengine.config import Config
+
+from yolo_world_rep.models.refused import REFUSED, refusal
+
+from .bindings import BINDINGS, LOADERS
+
+RECORD = 'derived_with'
+
+
+def type_name(node: Any) -> str:
+    """The ``type`` of a config dict without its scope, or ''."""
+    kind = node.get('type', '') if isinstance(node, Mapping) else ''
+    return kind.rsplit('.', 1)[-1] if isinstance(kind, str) else ''
+
+
+def find(node: Any,
+         parts: Sequence[str],
+         path: Tuple[str, ...] = ()) -> Iterator[Tuple[Any, Any, str]]:
+    """The places that a pattern names.
+
+    Args:
+        node: A tree of dicts and lists.
+        parts (Sequence[str]): The pattern of :class:`Binding`, split.
+        path (tuple): Where ``node`` is.
+
+    Yields:
+        tuple: (container, key, dotted path); the value is
+        ``container[key]``.
+    """
+    head, rest = parts[0], list(parts[1:])
+    if isinstance(node, Mapping):
+        children = list(node.items())
+    else:
+        children = list(enumerate(node)) if isinstance(node,
+                                                       (list, tuple)) else []
+    if head == '**':
+        yield from find(node, rest, path)
+        for key, child in children:
+            yield from find(child, parts, (*path, str(key)))
+    elif head.startswith('['):
+        if type_name(node) == head[1:-1]:
+            yield from find(node, rest, path)
+    else:
+        for key, child in children:
+            if head not in ('*', str(key)):
+                continue
+            here = (*path, str(key))
+            if rest:
+                yield from find(child, rest, here)
+            else:
+                yield node, key, '.'.join(here)
+
+
+def _plain(value: Any) -> Any:
+    """For comparing: lists as tuples, dicts without their scope."""
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items() if k != '_scope_'}
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_plain, value))
+    return value
+
+
+def changed_variables(cfg: Mapping[str, Any]) -> List[str]:
+    """Names of the variables that differ from what was derived with them.
+
+    Args:
+        cfg (Mapping): A config; one without a record has none.
+    """
+    record = cfg.get(RECORD) or {}
+    return [
+        name for name in record
+        if name in cfg and _plain(cfg[name]) != _plain(record[name])
+    ]
+
+
+def _gathered(paths: Sequence[str]) -> List[str]:
+    """Paths with the same beginning and end as one, with their number."""
+    groups: Dict[Tuple[str, str], List[str]] = {}
+    for path in dict.fromkeys(paths):
+        parts = path.split('.')
+        groups.setdefault((parts[0], parts[-1]), []).append(path)
+    return [
+        found[0] if len(found) == 1 else f'{first}.….{last} ({len(found)})'
+        for (first, last), found in groups.items()
+    ]
+
+
+def resolve_variables(cfg: Config) -> Tuple[Config, List[str]]:
+    """Carry changed variables on to what was derived from them.
+
+    Args:
+        cfg (Config): A config; not changed.
+
+    Returns:
+        tuple[Config, list[str]]: A copy where everything follows from the
+        variables, and a sentence for each variable that had changed.
+    """
+    cfg = copy.deepcopy(cfg)
+    changed = changed_variables(cfg)
+    if not changed:
+        return cfg, []
+    tree = cfg._cfg_dict
+    old = {name: tree[RECORD][name] for name in tree[RECORD]}
+    new = {name: tree[name] for name in old if name in tree}
+    touched: List[str] = []
+    # A place follows from the first binding that explains its value: 79
+    # classes and a padding are 80 guides again, which are not 80 classes.
+    settled = set()
+    for binding in BINDINGS:
+        if not set(binding.needs) <= new.keys() or not (
+                set(binding.needs) & set(changed)):
+            continue
+        before = _plain(binding.value(old))
+        after = binding.value(new)
+        for container, key, path in find(tree, binding.where.split('.')):
+            if path in settled or _plain(container[key]) != before:
+                continue
+            settled.add(path)
+            if _plain(after) != before:
+                # A list, as of --cfg-options, where transforms insist on a
+                # tuple, becomes one.
+                kind = type(container[key])
+                container[key] = copy.deepcopy(
+                    tuple(after) if kind is tuple else after)
+                if isinstance(after, Mapping):
+                    # Of the file it was written in, not of where it goes.
+                    container[key].pop('_scope_', None)
+                touched.append(path)
+    notes = [
+        f'{name}={_plain(tree[name])!r}, was {_plain(old[name])!r}'
+        for name in changed
+    ]
+    if touched:
+        notes.append(f'carried on to {", ".join(_gathered(touched))}')
+    for name in changed:
+        tree[RECORD][name] = copy.deepcopy(tree[name])
+    return cfg, notes
+
+
+def _value(cfg: Any, path: str) -> Any:
+    found = next(find(cfg, path.split('.')), None)
+    return None if found is None else found[0][found[1]]
+
+
+def _disagreements(cfg: Any, title: str, remedy: str,
+                   *paths: str) -> List[str]:
+    values = {path: _value(cfg, path) for path in paths}
+    values = {path: v for path, v in values.items() if v is not None}
+    if len(set(values.values())) < 2:
+        return []
+    listed = ', '.join(f'{path}={value}' for path, value in values.items())
+    return [f'{title} disagree: {listed}. {remedy}']
+
+
+def check_config(cfg: Config) -> None:
+    """Refuse configs whose parts contradict each other.
+
+    Args:
+        cfg (Config): A config, its variables resolved.
+
+    Raises:
+        ValueError: With every contradiction and what to set.
+    """
+    tree = cfg._cfg_dict
+    problems = [
+        refusal(name) for name in sorted({
+            type_name(container)
+            for container, _, _ in find(tree, '**.type'.split('.'))
+        } & set(REFUSED))
+    ]
+    max_epochs = _value(tree, 'train_cfg.max_epochs')
+    scheduler = _value(tree, 'default_hooks.param_scheduler')
+    if type_name(scheduler) == 'YOLOv5ParamSchedulerHook' and max_epochs:
+        # The default of mmyolo's hook, which few configs leave as it is.
+        if scheduler.get('max_epochs', 300) != max_epochs:
+            problems.append(
+                f'default_hooks.param_scheduler.max_epochs='
+                f'{scheduler.get("max_epochs", 300)} and '
+                f'train_cfg.max_epochs={max_epochs} disagree: the learning '
+                f'rate would not end where it should, or turn negative. Set '
+                f'both to the same number (max_epochs in our configs).')
+    for container, _, path in find(
+            tree, 'custom_hooks.*.[PipelineSwitchHook].switch_epoch'.split(
+                '.')):
+        if max_epochs and container['switch_epoch'] > max_epochs:
+            problems.append(
+                f'{path}={container["switch_epoch"]} is past '
+                f'train_cfg.max_epochs={max_epochs}: mosaic would never be '
+                f'closed. Set it to the epoch that closes mosaic '
+                f'(close_mosaic_epochs in our configs), at most '
+                f'{max_epochs}.')
+
+    problems += _disagreements(
+        tree, 'The numbers of classes of head and assigner',
+        'Set them to the number of your classes (num_classes in our '
+        'configs).', 'model.bbox_head.head_module.num_classes',
+        'model.train_cfg.assigner.num_classes')
+    if _value(tree, 'model.reparameterized'):
+        problems += _disagreements(
+            tree, 'The numbers of classes of a reparameterized model',
+            'Set num_classes.', 'model.bbox_head.head_module.num_classes',
+            'model.num_train_classes', 'model.num_test_classes')
+        problems += _disagreements(
+            tree, 'The numbers of guides of a reparameterized neck',
+            'Set them to the number of texts folded into the checkpoint.',
+            'model.neck.guide_channels', 'model.neck.block_cfg.guide_channels')
+    count = _value(tree, 'model.bbox_head.head_module.num_classes')
+    if _value(tree, 'model.reparameterized') and count is not None:
+        for loader in LOADERS:
+            for container, key, path in find(
+                    tree, f'{loader}.**.metainfo.classes'.split('.')):
+                names = container[key]
+                if isinstance(names, str):
+                    names = () if osp.isfile(names) else (names, )
+                if names and len(names) != count:
+                    problems.append(
+                        f'{path} has {len(names)} name(s) and the model '
+                        f'num_classes={count}: set num_classes='
+                        f'{len(names)}, or the names (class_names in our '
+                        f'configs).')
+
+    for part in ('val', 'test'):
+        evaluator = _value(tree, f'{part}_evaluator')
+        dataset = _value(tree, f'{part}_dataloader.dataset')
+        while isinstance(dataset, Mapping) and isinstance(
+                dataset.get('dataset'), Mapping):
+            dataset = dataset['dataset']
+        if (type_name(evaluator) not in ('CocoMetric', 'LVISMetric')
+                or not isinstance(dataset, Mapping)):
+            continue
+        ann_file = evaluator.get('ann_file')
+        if not ann_file or not dataset.get('ann_file'):
+            continue
+        wanted = osp.join(dataset.get('data_root') or '', dataset['ann_file'])
+        if osp.normpath(ann_file) != osp.normpath(wanted):
+            problems.append(
+                f'{part}_evaluator.ann_file={ann_file!r} is not the '
+                f'annotation file of {part}_dataloader, {wanted!r}: set '
+                f'both to the same file (data_root and val_ann_file in our '
+                f'configs).')
+    if problems:
+        raise ValueError(' '.join(problems))
+
+
+def unresolved_message(cfg: Mapping[str, Any]) -> str:
+    """What to do about variables that were not carried on; '' if all were."""
+    changed = changed_variables(cfg)
+    if not changed:
+        return ''
+    listed = ', '.join(
+        f'{name}={_plain(cfg[name])!r} (derived with '
+        f'{_plain(cfg[RECORD][name])!r})' for name in changed)
+    return (f'The config sets {listed} after other values were derived from '
+            f'it. Run it with yolo-world-rep train or yolo-world-rep test of '
+            f'yolo_world_rep, which carry it on, or call '
+            f'yolo_world_rep.engine.resolve_variables(cfg).')

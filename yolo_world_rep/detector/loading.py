@@ -1,0 +1,98 @@
+"""A detector of a config, with all of a checkpoint in it."""
+import copy
+import logging
+from typing import Any, Dict, Optional, Tuple, Union
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
+from mmyolo.registry import MODELS
+from torch import nn
+
+from yolo_world_rep.config.migration import config_from_file
+from yolo_world_rep.config.variables import resolve_variables
+from yolo_world_rep.detector.class_branch import with_class_branch
+from yolo_world_rep.detector.remedies import remedies
+from yolo_world_rep.reparam import Checkpoint, load_checkpoint
+from yolo_world_rep.reparam.fit import compare, describe, under
+from yolo_world_rep.reparam.original import names_of_rows
+from yolo_world_rep.reparam.state_dict import strip_wrapper
+from yolo_world_rep.utils.files import PathLike
+
+
+def read_config(config: Union[Config, PathLike],
+                cfg_options: Optional[dict] = None) -> Config:
+    """A config with options in it, and what was derived from them.
+
+    Args:
+        config (Config | str | Path): The config or its file; not changed.
+        cfg_options (dict, optional): Dotted keys and values.
+
+    Raises:
+        ValueError: If the file cannot be read.
+    """
+    if not isinstance(config, Config):
+        try:
+            config = config_from_file(str(config))
+        except (OSError, SyntaxError, KeyError) as error:
+            raise ValueError(
+                f'config {str(config)!r} cannot be read: {error}. Expected a '
+                f'config file of mmyolo (.py).') from error
+    config = copy.deepcopy(config)
+    if cfg_options:
+        config.merge_from_dict(cfg_options)
+    return resolve_variables(config)[0]
+
+
+def load_detector(cfg: Config,
+                  checkpoint: PathLike) -> Tuple[nn.Module, Checkpoint]:
+    """Build a config's detector and load a checkpoint into it, whole.
+
+    Nothing in the file is executed.
+
+    Args:
+        cfg (Config): The config; not changed.
+        checkpoint (str | Path): A checkpoint of that very model.
+
+    Returns:
+        tuple[nn.Module, Checkpoint]: The detector in evaluation mode, its
+        class names in ``dataset_meta`` where the file tells them; and what
+        was read.
+
+    Raises:
+        ValueError: If the checkpoint cannot be read, or does not fit.
+    """
+    loaded = load_checkpoint(checkpoint)
+    for note in loaded.notes:
+        print_log(f'{checkpoint}: {note}.', 'current', logging.WARNING)
+    whole = strip_wrapper(loaded.state_dict)
+    cfg = with_class_branch(cfg, whole)
+    with DefaultScope.overwrite_default_scope('mmyolo'):
+        model = MODELS.build(cfg.model)
+    allow = getattr(model, 'checkpoint_allowances', dict)
+    allowances: Dict[str, Any] = allow()
+    wanted = model.state_dict()
+    state = {
+        name: tensor
+        for name, tensor in whole.items()
+        if name in wanted or not under(name, allowances.get('unexpected', ()))
+    }
+    # Prompts that the config takes from their file; a part that training
+    # would start anew is not fit for use.
+    given = ['embeddings'] if getattr(model, 'embedding_path', '') else []
+    fit = compare(
+        state, {
+            name: tensor
+            for name, tensor in wanted.items()
+            if name in state or not under(name, given)
+        })
+    if not fit:
+        raise ValueError(
+            f'Checkpoint {checkpoint} does not fit the model of the config. '
+            f'{" ".join(describe(fit))} ' +
+            (' '.join(remedies(fit, model, whole, loaded.meta, checkpoint))
+             or 'Give the config that the checkpoint was trained with.'))
+    model.load_state_dict(state, strict=False)
+    names = names_of_rows(loaded.meta, state)
+    model.dataset_meta = None if names is None else dict(classes=names)
+    return model.eval(), loaded

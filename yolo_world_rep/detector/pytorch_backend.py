@@ -1,0 +1,109 @@
+"""A config and its checkpoint in PyTorch."""
+import threading
+from typing import Any, List, Optional, Sequence
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from yolo_world_rep.inference.backends.base import (
+    Backend,
+    plain_precision,
+    require_file,
+)
+from yolo_world_rep.inference.backends.torchscript import to_device
+from yolo_world_rep.text import load_class_texts
+
+from .fusion import fuse
+from .loading import load_detector, read_config
+from .spec_of_config import spec_of_config, test_dataset
+
+
+def flat_outputs(outputs: Sequence[Any]) -> List[np.ndarray]:
+    """What a detector gives with ``mode='tensor'``, in ``raw``'s order.
+
+    Args:
+        outputs (Sequence): Lists of tensors, one a level; of a model with
+            masks, the prototypes at the end.
+    """
+    return [
+        tensor.float().cpu().numpy() for group in outputs
+        for tensor in ([group] if isinstance(group, torch.Tensor) else group)
+    ]
+
+
+def _fix_texts(cfg: Config, model: Any) -> None:
+    """Have a model with a text encoder encode the config's texts, once.
+
+    Raises:
+        ValueError: If the config has none.
+    """
+    layers = test_dataset(cfg)
+    paths = [layer.get('class_text_path') for layer in layers] + [
+        step.get('text_path') for layer in layers
+        for step in layer.get('pipeline') or ()]
+    path = next((path for path in paths if path), None)
+    if path is None:
+        raise ValueError(
+            'The model has a text encoder and the config no texts for it: '
+            'set class_text_path of the test data set.')
+    model.reparameterize(load_class_texts(path))
+
+
+class PyTorchBackend(Backend):
+    """A config's detector; a folded one is fused before it runs.
+
+    Args:
+        config (Config | str | Path): The config or its file.
+        checkpoint (str | Path): Its weights, which must fit in full.
+        device (str): Of torch, ``'cpu'`` or ``'cuda:0'``.
+            Defaults to ``'cpu'``.
+        threads (int, optional): Of torch, in the whole process.
+            Defaults to None for torch's choice.
+        precision (str, optional): None or ``'f32'``.
+        cfg_options (dict, optional): Settings to override in the config.
+
+    Raises:
+        ValueError: If checkpoint and config do not fit each other, or the
+            config has what is not understood.
+    """
+    name = 'PyTorch'
+
+    def __init__(self,
+                 config: Any,
+                 checkpoint: Any,
+                 device: str = 'cpu',
+                 threads: Optional[int] = None,
+                 precision: Optional[str] = None,
+                 cfg_options: Optional[dict] = None) -> None:
+        if not isinstance(config, Config):
+            require_file(config)
+        if checkpoint is None:
+            name = getattr(config, 'filename', config)
+            raise ValueError(f'{name} is a config: give its checkpoint '
+                             f'too (--checkpoint).')
+        plain_precision(self.name, precision)
+        self.device = to_device(device, threads)
+        cfg = read_config(config, cfg_options)
+        model, loaded = load_detector(cfg, checkpoint)
+        if hasattr(model, 'reparameterize'):
+            _fix_texts(cfg, model)
+        spec = spec_of_config(cfg, model)
+        try:
+            model = fuse(model, inplace=True)
+        except ValueError as error:
+            # It is unchanged then, and runs as it was trained.
+            print_log(f'Not fused: {error}', 'current')
+        self.model = model.to(self.device).eval().requires_grad_(False)
+        super().__init__(
+            spec.with_(
+                provenance=dict(
+                    checkpoint=loaded.path.name, sha256=loaded.sha256)),
+            checkpoint)
+        self._lock = threading.Lock()
+
+    def _run(self, images: np.ndarray) -> Sequence[np.ndarray]:
+        with self._lock, torch.inference_mode():
+            inputs = torch.from_numpy(images).to(self.device)
+            return flat_outputs(self.model(inputs, mode='tensor'))

@@ -1,0 +1,191 @@
+"""What to set where a checkpoint does not fit a model."""
+import shlex
+from typing import Any, List, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from yolo_world_rep.reparam import META_KEY
+from yolo_world_rep.reparam.fit import Fit
+from yolo_world_rep.reparam.inspection import describe_state_dict
+
+HEAD_MODULE = 'model.bbox_head.head_module'
+# What only another form has in its file, and what to set for it.
+FORMS = (
+    ('.attn_block.guide_weight', 'The neck of the file holds its guides as '
+     'matrices: set model.neck.block_cfg.type='
+     '\'RepMaxSigmoidCSPLayerWithTwoConv\'.'),
+    ('.attn_block.guide_convs.0.weight', 'The neck of the file holds its '
+     'guides as convolutions: set model.neck.block_cfg.type='
+     '\'RepConvMaxSigmoidCSPLayerWithTwoConv\'.'),
+    ('.cls_contrasts.0.norm.weight', 'The head of the file is of the '
+     f'batch-norm form (v2): set {HEAD_MODULE}.use_bn_head=True.'),
+    ('adapter.0.weight', 'The prompts of the file have an adapter: set '
+     'model.use_mlp_adapter=True.'),
+)
+L2_HEAD = ('The head of the file is of the L2 form (v1): set '
+           f'{HEAD_MODULE}.use_bn_head=False.')
+FOLDED = ('The file is folded and the model takes texts: give a config of a '
+          'folded model (yolo-world-rep new-config writes one), or the '
+          'text-conditioned checkpoint that the file was folded from.')
+# Its rows are as many as the prototypes' layers are wide.
+PROTOTYPES = 'bbox_head.head_module.proto_pred.conv1.conv.weight'
+PROJECTION = '.attn_block.project_conv.conv.weight'
+OLD_EFFICIENT = ('The file is of the efficient neck of version 0.1 of this '
+                 'package, which had no attended branch and is another '
+                 'network: train it again from a checkpoint with guides.')
+HEAD_ALONE = ('The head alone is folded in the file, and the model\'s neck is '
+              'folded too: fold its source again with yolo-world-rep '
+              'reparameterize, without --head-only.')
+NO_PROMPTS = ('The file has no prompts: set model.embedding_path='
+              '\'CLASSES.npy\' (yolo-world-rep embed makes that file).')
+
+
+def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
+             meta: Mapping[str, Any], path: Any) -> List[str]:
+    """The shortest mends of a checkpoint that does not fit.
+
+    Args:
+        fit (Fit): The differences.
+        model (nn.Module): The detector.
+        state (Mapping): What the checkpoint holds for it.
+        meta (Mapping): The checkpoint's.
+        path (str | Path): Its file, for commands.
+
+    Returns:
+        list[str]: A sentence each; empty where none is known.
+    """
+    have, want = (
+        describe_state_dict(
+            {k: v for k, v in each.items() if isinstance(v, Tensor)})
+        for each in (state, model.state_dict()))
+    file = shlex.quote(str(path or 'FILE'))
+    folded_model = getattr(model, 'reparameterized', False)
+
+    def brings(ending: str) -> bool:
+        return any(name.endswith(ending) for name in fit.unexpected)
+
+    def lacks(ending: str) -> bool:
+        return any(name.endswith(ending) for name in fit.missing)
+
+    if folded_model and '(rep_head)' in have['kind'] and brings(
+            'guide_fc.weight'):
+        return [HEAD_ALONE]
+    if folded_model and (brings('guide_fc.weight') or brings('logit_scale')):
+        text = 'checkpoint' if have['prompts'] else 'CLASSES.npy'
+        form = next((option for kind, option in (
+            ('(rep_linear)', ''), ('(rep_head)', ' --head-only'))
+                     if kind in want['kind']), ' --conv-neck')
+        return [
+            f'The file is a text-conditioned YOLO-World and the model is '
+            f'reparameterized: fold the text first with yolo-world-rep '
+            f'reparameterize --model {file} --text-embed {text}{form} '
+            f'--out-dir checkpoints, and load the file it writes.'
+        ]
+    if lacks('logit_scale') and have['kind'].startswith('folded'):
+        return [FOLDED]
+    if lacks(PROJECTION) and have['head'] is not None and not any(
+            name.endswith('.attn_block.bias') for name in model.state_dict()):
+        return [OLD_EFFICIENT]
+    if None not in (have['size'], want['size']) and (
+            have['size'] != want['size']):
+        return [
+            f'The file is of size {have["size"]} and the model of size '
+            f'{want["size"]}: take the config of size {have["size"]}.'
+        ]
+    found = _of_prototypes(fit)
+    found += [remedy for sign, remedy in FORMS if brings(sign)]
+    if have['head'] == 'v1 (L2)' and lacks('.cls_contrasts.0.norm.weight'):
+        found.append(L2_HEAD)
+    found += _of_widths(have, want)
+    if not folded_model and lacks('embeddings'):
+        found.append(NO_PROMPTS)
+    prompts: Sequence[int] = have['prompts'] or ()
+    if not folded_model and len(prompts) == 2 and prompts != want['prompts']:
+        found.append(
+            f'The file has {prompts[0]} prompts of width {prompts[1]}: set ' +
+            ('' if want['prompts'] else
+             'model.type=\'SimpleYOLOWorldDetector\', ') +
+            f'model.num_prompts={prompts[0]}, model.prompt_dim={prompts[1]} '
+            f'and num_classes={prompts[0]}.')
+    return found + _of_rows(have, want, meta, file)
+
+
+def _of_prototypes(fit: Fit) -> List[str]:
+    # The first version of this package scaled them by ``widen_factor``.
+    return [
+        f'Its prototypes are {found[0]} wide: add --cfg-options '
+        f'{HEAD_MODULE}.proto_channels={found[0]}, or set that in the config.'
+        for name, found, _ in fit.misshapen if name == PROTOTYPES
+    ]
+
+
+def _of_widths(have: Mapping[str, Any], want: Mapping[str, Any]) -> List[str]:
+    found = []
+    widths = [each['class_branch'] for each in (have, want)]
+    if None not in widths and widths[0] != widths[1]:
+        found.append(
+            f'The class branch of the file is {widths[0]} channels wide and '
+            f'the model\'s {widths[1]}, as its width followed the number of '
+            f'classes: set {HEAD_MODULE}.pretrain_classes={widths[0]}.')
+    widths = [each['text_width'] for each in (have, want)]
+    if None not in widths and widths[0] != widths[1]:
+        found.append(
+            f'The file takes texts of width {widths[0]} and the model of '
+            f'{widths[1]}: set {HEAD_MODULE}.embed_dims={widths[0]}, and '
+            f'model.neck.guide_channels where the neck takes texts '
+            f'(text_channels={widths[0]} in our configs).')
+    return found
+
+
+def _of_rows(have: Mapping[str, Any], want: Mapping[str, Any],
+             meta: Mapping[str, Any], file: str) -> List[str]:
+    classes, wanted = have['classes'], want['classes']
+    guides, others = have['guides'], want['guides']
+    if None in (guides, others):  # one has none, or may do without
+        guides = others = None
+    if None in (classes, wanted) or (classes, guides) == (wanted, others):
+        return []
+    about = meta.get(META_KEY)
+    change = (f'yolo-world-rep edit {file} --replace CLASSES.npy --out '
+              f'NEW.pth puts others in their place'
+              ) if isinstance(about, Mapping) and about.get(
+                  'text_layers') else ('for others fold its source again: '
+                                       'yolo-world-rep reparameterize '
+                                       '--text-embed CLASSES.npy')
+    texts = f'{classes} class(es)' + (
+        f' and {guides} guides' if guides else '')
+    mine = f'{wanted}' + (f' and {others}' if others else '')
+    padding = f', num_padding={guides - classes}' if guides else ''
+    return [
+        f'The file is folded for {texts} and the model for {mine}: set '
+        f'num_classes={classes}{padding} and class_names to use its rows; '
+        f'{change}.'
+    ]
+
+
+def mend_of_names(names: Sequence[str], wanted: Sequence[str],
+                  about: Mapping[str, Any], path: Any) -> str:
+    """What to do about a checkpoint of other classes than the data's.
+
+    Args:
+        names (Sequence[str]): Of the checkpoint's rows.
+        wanted (Sequence[str]): Of the data.
+        about (Mapping): What folding noted in the checkpoint, if anything.
+        path (str | Path): The checkpoint.
+    """
+    file = shlex.quote(str(path or 'FILE'))
+    if about.get('text_layers'):
+        change = f'run yolo-world-rep edit {file} --out NEW.pth '
+        if set(wanted) <= set(names):
+            keep = ' '.join(map(shlex.quote, wanted))
+            change += f'--keep {keep}'
+        else:
+            change += '--replace CLASSES.npy (of yolo-world-rep embed)'
+        return f'For the classes of the data {change}, and set load_from.'
+    if sorted(names) == sorted(wanted):
+        return ('Set class_names (metainfo=dict(classes=...) of the data '
+                'sets) and the categories of the annotation files to the '
+                'order of the checkpoint.')
+    return ('For the classes of the data fold its source with their '
+            'embeddings, yolo-world-rep reparameterize --text-embed '
+            'CLASSES.npy, and set load_from.')

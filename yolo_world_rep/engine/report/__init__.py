@@ -1,8 +1,0 @@
-"""The report on a training: curves, classes, mistakes, and what to run next.
-
-``history`` (the log) and ``evaluation`` (detections before and after) ->
-``figures`` -> ``page``.
-"""
-from .page import write_report
-
-__all__ = ['write_report']

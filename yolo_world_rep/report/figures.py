@@ -1,0 +1,154 @@
+"""The pictures of the report. matplotlib is imported where it is used."""
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+
+from yolo_world_rep.utils.cli import printable
+from yolo_world_rep.utils.files import PathLike
+
+from .evaluation import Picture, assign
+from .history import History
+
+CLASSES_SHOWN = 40  # in a figure; tables have all
+AP = 'coco/bbox_mAP'
+# Of names: $ begins no mathematics.
+LABEL: Dict[str, Any] = dict(fontsize=8, parse_math=False)
+RIGHT, WRONG, MISSED = '#2ca02c', '#d62728', '#ff9f0e'
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure
+    return Figure(figsize=(width, height), layout='constrained')
+
+
+def _save(figure: Any, path: PathLike) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    FigureCanvasAgg(figure).print_png(str(path))
+
+
+def draw_curves(history: History, path: PathLike) -> None:
+    """Losses, learning rate and AP over the training."""
+    figure = _figure(12, 3.6)
+    losses, rate, precision = figure.subplots(1, 3)
+    for name in history.losses:
+        losses.plot(*history.curve(name), label=name,
+                    linewidth=2 if name == 'loss' else 1)
+    losses.set(title='losses', xlabel='step', ylim=(0, None))
+    if history.losses:
+        losses.legend(fontsize=8)
+    rate.plot(*history.curve('lr'))
+    rate.set(title='learning rate', xlabel='step', ylim=(0, None))
+    for name, label in ((AP, 'AP'), (f'{AP}_50', 'AP50')):
+        precision.plot(*history.metric(name), marker='o', label=label)
+    precision.set(title='validation', xlabel='epoch', ylim=(0, 1))
+    precision.legend(fontsize=8)
+    for axis in (losses, rate, precision):
+        axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def draw_classes(after: Dict[str, float], before: Optional[Dict[str, float]],
+                 path: PathLike) -> None:
+    """AP of each class, before and after."""
+    names = list(after)[:CLASSES_SHOWN]
+    figure = _figure(8, 1.2 + 0.3 * len(names))
+    axis = figure.subplots()
+    places = np.arange(len(names))
+    height = 0.4 if before else 0.7
+    if before:
+        axis.barh(places + 0.2, [before.get(n, np.nan) for n in names],
+                  height, label='before', color='#bbbbbb')
+    axis.barh(places - (0.2 if before else 0), [after[n] for n in names],
+              height, label='after', color='#1f77b4')
+    axis.set_yticks(places, list(map(printable, names)), **LABEL)
+    axis.invert_yaxis()
+    more = len(after) - len(names)
+    axis.set(title='AP by class' + (f', the first {len(names)}' if more > 0
+                                    else ''), xlim=(0, 1))
+    axis.legend(fontsize=8)
+    axis.grid(alpha=0.3, axis='x')
+    _save(figure, path)
+
+
+def draw_confusion(table: np.ndarray, names: Sequence[str],
+                   path: PathLike) -> None:
+    """The confusion matrix, each row over its sum, numbers in the cells."""
+    count = len(names)
+    labels = [*names, 'nothing']
+    shown = list(range(count + 1))
+    if count > CLASSES_SHOWN:  # those with most mistakes
+        wrong = (table.sum(1) + table.sum(0) - 2 * np.diag(table))[:count]
+        shown = sorted(np.argsort(-wrong, kind='stable')
+                       [:CLASSES_SHOWN].tolist()) + [count]
+    part = table[np.ix_(shown, shown)]
+    share = part / np.maximum(table[shown].sum(1, keepdims=True), 1)
+    side = 2.2 + 0.42 * len(shown)
+    figure = _figure(side, side)
+    axis = figure.subplots()
+    axis.imshow(share, cmap='Blues', vmin=0, vmax=1)
+    ticks = range(len(shown))
+    words = [printable(labels[i]) for i in shown]
+    axis.set_xticks(ticks, words, rotation=90, **LABEL)
+    axis.set_yticks(ticks, words, **LABEL)
+    axis.set(xlabel='detected as', ylabel='object')
+    for row, column in zip(*np.nonzero(part)):
+        axis.text(column, row, str(part[row, column]), ha='center',
+                  va='center', fontsize=7,
+                  color='white' if share[row, column] > 0.5 else 'black')
+    _save(figure, path)
+
+
+def draw_pictures(pictures: Sequence[Picture], names: Sequence[str],
+                  path: PathLike) -> None:
+    """Images with objects and detections; what is wrong stands out."""
+    columns = min(3, len(pictures))
+    rows = -(-len(pictures) // columns)
+    figure = _figure(4.6 * columns, 4.6 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, picture in zip(axes, pictures):
+        _draw_picture(axis, picture, names)
+    _save(figure, path)
+
+
+def _draw_picture(axis: Any, picture: Picture, names: Sequence[str]) -> None:
+    import cv2
+    pixels = cv2.imread(picture.path)
+    axis.imshow(pixels[..., ::-1])
+    counts = dict(right=0, wrong=0, missed=0)
+    for truth, found in assign(picture):
+        if found is None:
+            kind, colour = 'missed', MISSED
+            box, text = picture.boxes[truth], names[picture.labels[truth]]
+        else:
+            box = picture.found[found]
+            text = (f'{names[picture.found_labels[found]]} '
+                    f'{picture.scores[found]:.2f}')
+            fits = truth is not None and (
+                picture.labels[truth] == picture.found_labels[found])
+            kind, colour = ('right', RIGHT) if fits else ('wrong', WRONG)
+            if truth is not None and not fits:
+                text += f', is {names[picture.labels[truth]]}'
+        counts[kind] += 1
+        _draw_box(axis, box, text, colour, dotted=found is None)
+    title = ', '.join(f'{n} {kind}' for kind, n in counts.items())
+    axis.set_title(title, fontsize=8)
+
+
+def _draw_box(axis: Any, box: np.ndarray, text: str, colour: str,
+              dotted: bool) -> None:
+    from matplotlib.patches import Rectangle
+    x1, y1, x2, y2 = box
+    axis.add_patch(
+        Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour,
+                  linewidth=1.5, linestyle=':' if dotted else '-'))
+    axis.text(x1, y2 if dotted else y1, printable(text), fontsize=6,
+              color='white', va='top' if dotted else 'bottom', clip_on=True,
+              parse_math=False,
+              bbox=dict(facecolor=colour, edgecolor='none', alpha=0.8,
+                        pad=0.6))
+
+
+FIGURES: List[str] = ['curves.png', 'classes.png', 'confusion.png',
+                      'worst.png']

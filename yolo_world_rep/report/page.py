@@ -1,0 +1,260 @@
+"""The report itself: Markdown beside its pictures."""
+import html
+import math
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from mmengine.config import Config
+
+from yolo_world_rep.config.variables import resolve_variables
+from yolo_world_rep.utils.cli import printable
+from yolo_world_rep.utils.files import PathLike, workshop
+
+from . import figures
+from .evaluation import (
+    OVERLAP,
+    SCORE,
+    Evaluation,
+    confusion,
+    evaluate,
+    worst,
+)
+from .history import History, read_history
+
+FOLDER = 'report'
+PAGE = 'report.md'
+WORST = 6  # images shown
+# What Markdown, a table in it, or mathematics begins with.
+MARKUP = re.compile(r'[\\`*_\[\]|$~#!]')
+CONFUSED = 10  # pairs of classes listed
+METRICS = dict(bbox_mAP='AP', bbox_mAP_50='AP50', bbox_mAP_75='AP75',
+               bbox_mAP_s='small', bbox_mAP_m='medium', bbox_mAP_l='large')
+
+
+class Sources(NamedTuple):
+    """The files that a report is about.
+
+    Args:
+        config (Path): The config that the training wrote down.
+        after (Path): The trained checkpoint.
+        before (Path, optional): What it was trained from.
+    """
+    config: Path
+    after: Path
+    before: Optional[Path]
+
+
+def find_sources(work_dir: PathLike,
+                 before: Optional[PathLike] = None,
+                 after: Optional[PathLike] = None) -> Sources:
+    """Find config and checkpoints of a training.
+
+    Args:
+        work_dir (str | Path): Its folder.
+        before (str | Path, optional): Defaults to the ``before`` of the
+            config's report hook, else its ``load_from``.
+        after (str | Path, optional): Defaults to the best checkpoint, else
+            the last one.
+
+    Raises:
+        ValueError: If one cannot be found.
+    """
+    work_dir = Path(work_dir)
+    configs = sorted(work_dir.glob('*.py'), key=os.path.getmtime)
+    if not configs:
+        raise ValueError(f'{work_dir} holds no config: expected the work '
+                         f'dir of a training.')
+    cfg = Config.fromfile(str(configs[-1]))
+    if after is None:
+        best = sorted(work_dir.glob('best_*.pth'), key=os.path.getmtime)
+        last = work_dir / 'last_checkpoint'
+        if best:
+            after = best[-1]
+        elif last.is_file():
+            # The file keeps an absolute path, the folder may have moved.
+            text = last.read_text(encoding='utf-8')
+            after = work_dir / Path(text.strip()).name
+    if after is None or not Path(after).is_file():
+        raise ValueError(f'{after or work_dir}: there is no checkpoint to '
+                         f'report on; name one with --after.')
+    if before is None:
+        hook = (cfg.get('default_hooks') or {}).get('report') or {}
+        before = hook.get('before') or cfg.get('load_from')
+    return Sources(configs[-1], Path(after),
+                   None if before is None else Path(before))
+
+
+def write_report(work_dir: PathLike,
+                 before: Optional[PathLike] = None,
+                 after: Optional[PathLike] = None,
+                 device: str = 'cpu') -> Path:
+    """Write the report on a training into its folder.
+
+    Args:
+        work_dir (str | Path): Folder of the training.
+        before (str | Path, optional): See :func:`find_sources`.
+        after (str | Path, optional): Likewise.
+        device (str): For the two evaluations. Defaults to ``'cpu'``.
+
+    Returns:
+        Path: The Markdown file, in ``WORK_DIR/report``.
+
+    Raises:
+        ValueError: If there is nothing to report on.
+    """
+    sources = find_sources(work_dir, before, after)
+    cfg, _ = resolve_variables(Config.fromfile(str(sources.config)))
+    history = read_history(work_dir)
+    tuned = evaluate(cfg, sources.after, device)
+    folded, why = _before(cfg, sources, device)
+    names = list(tuned.ap)
+    table = confusion(tuned.pictures, len(names))
+    bad = worst(tuned.pictures, WORST)
+    lines = [
+        *_head(sources, history, tuned, folded, why),
+        '## Training', '', '![losses, learning rate, AP](curves.png)', '',
+        *_classes(tuned, folded),
+        *_confused(table, names),
+        *_worst(bad), *_commands(sources)
+    ]
+    path = Path(work_dir) / FOLDER / PAGE
+    with workshop(path) as shop:
+        figures.draw_curves(history, shop / 'curves.png')
+        figures.draw_classes(tuned.ap, folded and folded.ap,
+                             shop / 'classes.png')
+        figures.draw_confusion(table, names, shop / 'confusion.png')
+        if bad:
+            figures.draw_pictures(bad, names, shop / 'worst.png')
+        (shop / PAGE).write_text('\n'.join(lines), encoding='utf-8')
+        for file in sorted(shop.iterdir()):
+            os.replace(file, path.parent / file.name)
+    return path
+
+
+def _before(cfg: Config, sources: Sources,
+            device: str) -> Tuple[Optional[Evaluation], str]:
+    """The evaluation of the checkpoint before, or why there is none."""
+    if sources.before is None:
+        return None, 'the training started from random weights'
+    try:
+        return evaluate(cfg, sources.before, device), ''
+    except ValueError as error:  # with a new head there is nothing before
+        return None, ' '.join(str(error).split())
+
+
+def _number(value: Optional[float]) -> str:
+    return '–' if value is None or math.isnan(value) or value < 0 else (
+        f'{value:.3f}')
+
+
+def _text(text: str) -> str:
+    """A name or a message as Markdown that shows it and does nothing."""
+    return MARKUP.sub(r'\\\g<0>', html.escape(printable(text), quote=False))
+
+
+def _code(text: object) -> str:
+    """A path between as many backquotes as are not in it."""
+    shown = printable(str(text))
+    fence = '`' * (1 + max(map(len, re.findall('`+', shown)), default=0))
+    room = ' ' if '`' in shown else ''
+    return f'{fence}{room}{shown}{room}{fence}'
+
+
+def _word(path: object) -> str:
+    """A path as a word of a shell, in one line."""
+    text = str(path)
+    if text.isprintable():
+        return shlex.quote(text)
+    escaped = text.encode('unicode_escape').decode().replace("'", "\\'")
+    return f"$'{escaped}'"
+
+
+def _head(sources: Sources, history: History, tuned: Evaluation,
+          folded: Optional[Evaluation], why: str) -> List[str]:
+    lines = [
+        '# Report on a training', '',
+        f'- config: {_code(sources.config)}',
+        f'- after: {_code(sources.after)}',
+        f'- before: {_code(sources.before)}' if folded else
+        f'- before: not evaluated: {_text(why)}',
+        f'- validation: {len(tuned.pictures)} images, {len(tuned.ap)} '
+        f'class(es), {sum(len(p.boxes) for p in tuned.pictures)} objects'
+    ]
+    if history.steps:
+        lines.append(f'- {history.steps[-1]["step"]} steps, '
+                     f'{len(history.evaluations)} evaluations')
+    lines += ['', '| | ' + ' | '.join(METRICS.values()) + ' |',
+              '|---' * (len(METRICS) + 1) + '|']
+    for title, each in (('before', folded), ('after', tuned)):
+        if each is not None:
+            values = [_number(each.metrics.get(name)) for name in METRICS]
+            lines.append(f'| {title} | ' + ' | '.join(values) + ' |')
+    return [*lines, '']
+
+
+def _classes(tuned: Evaluation,
+             folded: Optional[Evaluation]) -> List[str]:
+    boxes: Dict[int, int] = {}
+    for picture in tuned.pictures:
+        for label in picture.labels.tolist():
+            boxes[label] = boxes.get(label, 0) + 1
+    lines = ['## Classes', '', '![AP by class](classes.png)', '',
+             '| class | objects | AP before | AP after |', '|---|---|---|---|']
+    for label, (name, value) in enumerate(tuned.ap.items()):
+        was = folded.ap.get(name) if folded else None
+        lines.append(f'| {_text(name)} | {boxes.get(label, 0)} | '
+                     f'{_number(was)} | {_number(value)} |')
+    return [*lines, '']
+
+
+def _confused(table, names: List[str]) -> List[str]:
+    labels = [*names, 'nothing']
+    pairs = sorted(
+        ((int(table[i, j]), i, j) for i in range(len(labels))
+         for j in range(len(labels)) if i != j and table[i, j]),
+        reverse=True)
+    lines = [
+        '## Confusions', '',
+        f'Detections with a score of {SCORE:g} or more, matched to objects '
+        f'that they overlap by {OVERLAP:g} or more.', '',
+        '![confusion matrix](confusion.png)', ''
+    ]
+    if pairs:
+        lines += ['| object | detected as | how often |', '|---|---|---|']
+        lines += [f'| {_text(labels[i])} | {_text(labels[j])} | {count} |'
+                  for count, i, j in pairs[:CONFUSED]]
+    return [*lines, '']
+
+
+def _worst(bad: list) -> List[str]:
+    if not bad:
+        return ['## Images with mistakes', '', 'None.', '']
+    return [
+        '## Images with most mistakes', '',
+        'Green: right; red: wrong; dotted: missed.', '',
+        '![images with most mistakes](worst.png)', '',
+        *(f'{number}. {_code(picture.path)}'
+          for number, picture in enumerate(bad, 1)), ''
+    ]
+
+
+def _commands(sources: Sources) -> List[str]:
+    from yolo_world_rep.deploy.export import name_of_file
+    folder = sources.after.parent / 'export'
+    exported = folder / name_of_file(sources.after, 'onnx', 'decoded', False)
+    config, after, out, onnx = (
+        _word(path)
+        for path in (sources.config, sources.after, folder, exported))
+    return [
+        '## What to run next', '', '```bash',
+        '# evaluate',
+        f'yolo-world-rep test {config} {after}',
+        '# detect',
+        f'yolo-world-rep predict {config} --checkpoint {after} IMAGES',
+        '# export, and detect with the file',
+        f'yolo-world-rep export {config} {after} --format onnx --out {out}',
+        f'yolo-world-rep predict {onnx} IMAGES', '```', ''
+    ]
