@@ -2,28 +2,20 @@
 import errno
 import os
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
-from mmengine.fileio import LocalBackend, get_file_backend, register_backend
-from mmengine.fileio.io import backend_instances
+from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.runner import save_checkpoint
 
+from yolo_world_rep.engine import SafeCheckpointHook
 from yolo_world_rep.engine.checkpoints import (
+    ATOMIC,
     checkpoint_to_resume,
     is_truncated,
     remove_leftovers,
-    write_atomically,
 )
-
-
-@pytest.fixture
-def atomic():
-    backend_instances.clear()
-    get_file_backend('', enable_singleton=True)  # made and kept before
-    write_atomically()
-    yield
-    register_backend('local', LocalBackend, force=True, prefixes='')
 
 
 def save(path: Path, age: int = 0, bytes_lost: int = 0) -> str:
@@ -79,18 +71,28 @@ def test_nothing_but_truncated_ones_is_refused(tmp_path):
         checkpoint_to_resume(str(tmp_path))
 
 
-def test_mmengine_writes_whole_files_or_none(tmp_path, monkeypatch, atomic):
+@pytest.mark.parametrize('backend_args', [None, dict(backend='local')])
+def test_the_hook_writes_whole_files_and_leaves_mmengine_as_it_is(
+        tmp_path, backend_args):
+    hook = SafeCheckpointHook(backend_args=backend_args)
+    hook.before_train(MagicMock(work_dir=str(tmp_path)))
+    assert hook.backend_args == dict(backend=ATOMIC)
+    assert type(get_file_backend(str(tmp_path))) is LocalBackend
+
+
+def test_mmengine_writes_whole_files_or_none(tmp_path, monkeypatch):
     path = tmp_path / 'sub' / 'epoch_1.pth'
-    save_checkpoint(dict(state_dict={}, number=1), str(path))
-    assert type(get_file_backend(
-        str(path), enable_singleton=True)).__name__ == 'AtomicLocalBackend'
+    atomic = dict(backend=ATOMIC)
+    save_checkpoint(
+        dict(state_dict={}, number=1), str(path), backend_args=atomic)
 
     def full(handle):
         raise OSError(errno.ENOSPC, 'No space left on device')
 
     monkeypatch.setattr('os.fsync', full)
     with pytest.raises(OSError, match='No space left'):
-        save_checkpoint(dict(state_dict={}, number=2), str(path))
+        save_checkpoint(
+            dict(state_dict={}, number=2), str(path), backend_args=atomic)
     assert torch.load(path)['number'] == 1
     assert os.listdir(path.parent) == ['epoch_1.pth']
 

@@ -7,7 +7,6 @@ import zipfile
 from typing import List, Optional, Union
 
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.fileio.io import backend_instances
 from mmengine.logging import print_log
 
 from yolo_world_rep.utils.files import atomic_path
@@ -16,6 +15,9 @@ LAST = 'last_checkpoint'  # mmengine's file with the name of the newest
 NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 # What atomic_path leaves when the process is killed while it writes.
 LEFTOVER = re.compile(r'\.(?:.*\.pth|last_checkpoint)\.\w+\.tmp(?:\.pth)?')
+
+# The backend below in mmengine's ``backend_args``.
+ATOMIC = 'yolo_world_rep.atomic'
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -39,12 +41,7 @@ class AtomicLocalBackend(LocalBackend):
             os.fsync(file.fileno())
 
 
-def write_atomically() -> None:
-    """Make everything that mmengine saves in this process atomic."""
-    register_backend('local', AtomicLocalBackend, force=True, prefixes='')
-    for key, backend in list(backend_instances.items()):
-        if type(backend) is LocalBackend:
-            del backend_instances[key]
+register_backend(ATOMIC, AtomicLocalBackend, force=True)
 
 
 def is_truncated(path: str) -> bool:

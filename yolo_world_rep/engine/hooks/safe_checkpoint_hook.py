@@ -13,7 +13,7 @@ from mmyolo.registry import HOOKS
 from yolo_world_rep.registry import register
 from yolo_world_rep.utils.files import atomic_path
 
-from ..checkpoints import LAST, remove_leftovers, write_atomically
+from ..checkpoints import ATOMIC, LAST, remove_leftovers
 
 
 class SaveError(OSError):
@@ -76,7 +76,11 @@ class SafeCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Runner) -> None:
         """Prepare as mmengine does, and clear up after a crash."""
-        write_atomically()
+        local = '://' not in str(self.out_dir or runner.work_dir)
+        if local and self.file_client_args is None and (
+                not self.backend_args
+                or self.backend_args == dict(backend='local')):
+            self.backend_args = dict(backend=ATOMIC)
         super().before_train(runner)
         self.file_backend = _RemoveLater(self.file_backend)
         if is_main_process():
