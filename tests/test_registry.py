@@ -1,6 +1,10 @@
 """Registration in mmyolo's registries."""
+import mmdet.registry
+import mmengine.registry
+import mmyolo.registry
 import pytest
 from mmengine.config import Config
+from mmengine.registry import Registry
 from mmyolo.registry import (
     DATASETS,
     HOOKS,
@@ -63,6 +67,24 @@ def test_a_name_taken_by_another_package():
             'custom_imports'):
         register(MODELS)(YOLOWorldPAFPN)
     assert MODELS.get('YOLOWorldPAFPN') is not YOLOWorldPAFPN
+
+
+# mmdet has them as well; the original, whose configs name them, too.
+SHARED = {'V3DetDataset'}
+
+
+def test_no_name_hides_one_of_the_packages_below():
+    """Else every config of the process would get ours."""
+    for key, ours in vars(mmyolo.registry).items():
+        if not isinstance(ours, Registry):
+            continue
+        below = set().union(*(
+            getattr(package, key).module_dict
+            for package in (mmdet.registry, mmengine.registry)
+            if hasattr(package, key)))
+        names = {name for name, kind in ours.module_dict.items()
+                 if kind.__module__.startswith('yolo_world_rep')}
+        assert names & below <= SHARED, key
 
 
 @pytest.mark.parametrize('name', REFUSED)

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any, Callable, Mapping, Optional
 
 PACKAGE = __name__.rpartition('.')[0]
 MOVED = {
@@ -72,13 +72,25 @@ def keep_old_paths() -> None:
         sys.meta_path.insert(0, _MovedModules())
 
 
-def moved_name(module: str, name: str, new: str) -> Any:
-    """A name that a module no longer has, from where it is now.
+def moved_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a module for names that it no longer has.
 
-    For the ``__getattr__`` of the module, which it warns of.
+    Args:
+        module (str): Its name.
+        names (Mapping): Old names to new ones, with their module in this
+            package.
     """
-    warnings.warn(
-        f'{module}.{name} is {new}.{name} now; the old name will go.',
-        FutureWarning,
-        stacklevel=3)
-    return getattr(import_module(new), name)
+
+    def getattr_of_module(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(
+                f'module {module!r} has no attribute {name!r}')
+        new = f'{PACKAGE}.{names[name]}'
+        warnings.warn(
+            f'{module}.{name} is {new} now; the old name will go.',
+            FutureWarning,
+            stacklevel=2)
+        where, _, attribute = new.rpartition('.')
+        return getattr(import_module(where), attribute)
+
+    return getattr_of_module

@@ -103,9 +103,10 @@ def test_amp_is_of_the_machine(monkeypatch):
 
 def test_unreadable_images_are_left_out_of_the_training_only():
     load = dict(type='LoadImageFromFile', backend_args=None)
-    mix = dict(type='Mosaic', pre_transform=[load])
+    checked = dict(load, type='LoadCheckedImageFromFile')
 
-    def loader():
+    def loader(load=load):
+        mix = dict(type='Mosaic', pre_transform=[load])
         return dict(dataset=dict(pipeline=[load, mix]))
 
     cfg = plain(
@@ -116,9 +117,9 @@ def test_unreadable_images_are_left_out_of_the_training_only():
     first, second = skipping.train_dataloader.dataset.pipeline
     for changed in (first, second.pre_transform[0],
                     skipping.custom_hooks[0].switch_pipeline[0]):
-        assert changed == dict(load, ignore_empty=True)
-    assert skipping.val_dataloader == loader()
-    assert training(cfg).train_dataloader == loader()
+        assert changed == dict(checked, ignore_empty=True)
+    assert skipping.val_dataloader == loader(checked)
+    assert training(cfg).train_dataloader == loader(checked)
     with pytest.raises(ValueError, match='--skip-unreadable.*LoadImage'):
         training(plain(train_dataloader=dict()), skip_unreadable=True)
 
@@ -204,7 +205,7 @@ def test_missing_files_are_listed_together(tmp_path):
 
 def test_bias_warmup_of_sgd_is_reported_for_adam(monkeypatch):
     messages = []
-    monkeypatch.setattr(adapt, 'print_log',
+    monkeypatch.setattr(adapt, 'log',
                         lambda message, *args: messages.append(message))
 
     def said(**hook):
@@ -222,7 +223,7 @@ def test_bias_warmup_of_sgd_is_reported_for_adam(monkeypatch):
 
 def test_accumulation_says_what_it_does_to_the_step(monkeypatch):
     messages = []
-    monkeypatch.setattr(adapt, 'print_log',
+    monkeypatch.setattr(adapt, 'log',
                         lambda message, *args: messages.append(message))
     for kind, word in (('SGD', '4 times the lr'), ('AdamW', 'the mean of')):
         cfg = plain()

@@ -17,12 +17,12 @@ from torch import nn
 from yolo_world_rep.config.variables import type_name
 from yolo_world_rep.datasets.shapes import all_pairs, make_scene
 from yolo_world_rep.detector.pytorch_backend import flat_outputs
-from yolo_world_rep.detector.spec_of_config import test_dataset
+from yolo_world_rep.detector.spec_of_config import LOAD_IMAGE, test_dataset
 from yolo_world_rep.inference.postprocess import Detections
 from yolo_world_rep.inference.prototypes import encode_mask
 
 # They want files, and add nothing to an image.
-FROM_FILES = ('LoadImageFromFile', 'LoadAnnotations')
+FROM_FILES = (*LOAD_IMAGE, 'LoadAnnotations')
 
 
 class Found(NamedTuple):

@@ -20,18 +20,23 @@ from yolo_world_rep.text import (
 
 # Steps of a test pipeline that leave the image as it is.
 IDLE = ('LoadAnnotations', 'PackDetInputs')
+# mmcv's, and what the launcher puts in its place.
+LOAD_IMAGE = ('LoadImageFromFile', 'LoadCheckedImageFromFile')
 # What is understood of each other step: an argument and its values, None
 # where any is; 'scale', 'pad_val' and 'allow_scale_up' are read.
-STEPS: Dict[str, Dict[str, Optional[Sequence[Any]]]] = dict(
-    LoadText=dict(
-        text_path=None, prompt_format=('{}', ), multi_prompt_flag=None),
-    LoadImageFromFile=dict(
+LOADING = dict.fromkeys(
+    LOAD_IMAGE,
+    dict(
         backend_args=None,
         file_client_args=None,
         ignore_empty=None,
         to_float32=(False, ),
         color_type=('color', ),
-        imdecode_backend=('cv2', )),
+        imdecode_backend=('cv2', )))
+STEPS: Dict[str, Dict[str, Optional[Sequence[Any]]]] = dict(
+    LOADING,
+    LoadText=dict(
+        text_path=None, prompt_format=('{}', ), multi_prompt_flag=None),
     YOLOv5KeepRatioResize=dict(
         scale=None,
         keep_ratio=(True, ),
@@ -150,7 +155,7 @@ def letterbox_of_pipeline(
         if name != 'LoadText':
             steps.append((name, step))
     names = [name for name, _ in steps]
-    if names[:1] == ['LoadImageFromFile']:
+    if names[:1] and names[0] in LOAD_IMAGE:
         names, steps = names[1:], steps[1:]
     if names not in (['LetterResize'],
                      ['YOLOv5KeepRatioResize', 'LetterResize']):

@@ -26,6 +26,9 @@ from .checkpoints import (
 )
 from .optimizers.cpu_amp_optim_wrapper import check_cpu_bfloat16
 
+# Takes the place of mmcv's LoadImageFromFile.
+CHECKED = 'LoadCheckedImageFromFile'
+
 
 def _hooks(cfg: Config) -> list:
     """Every hook that a config names."""
@@ -67,8 +70,19 @@ def with_safe_checkpoints(cfg: Config) -> Config:
     return cfg
 
 
+def with_checked_images(cfg: Config) -> Config:
+    """A copy of a config that names an image which cannot be read."""
+    cfg = copy.deepcopy(cfg)
+    for transform in _typed(list(cfg.values()), 'LoadImageFromFile'):
+        transform['type'] = CHECKED
+    return cfg
+
+
 def with_skipped_images(cfg: Config) -> Config:
     """A copy of a config that trains without images it cannot read.
+
+    Args:
+        cfg (Config): Of :func:`with_checked_images`.
 
     Raises:
         ValueError: If the config loads its images in another way.
@@ -76,7 +90,7 @@ def with_skipped_images(cfg: Config) -> Config:
     cfg = copy.deepcopy(cfg)
     loading = [
         transform for place in ('train_dataloader', 'custom_hooks')
-        for transform in _typed(cfg.get(place), 'LoadImageFromFile')
+        for transform in _typed(cfg.get(place), CHECKED)
     ]
     if not loading:
         raise ValueError(

@@ -45,6 +45,7 @@ def _prepared(cfg: Config, config_path: str, work_dir: Optional[str],
     check_config(cfg)
     cfg.launcher = launcher
     cfg.work_dir = work_dir_of(cfg, config_path, work_dir)
+    cfg = adapt.with_checked_images(cfg)
     cfg = adapt.with_hook(cfg, 'checkpoint_guard', type='CheckpointGuardHook')
     if launcher != 'none' and not cuda:
         cfg = adapt.on_cpus(cfg, launcher)

@@ -13,7 +13,7 @@ def load():
     """Builds the transform that configs name, as mmyolo does."""
     init_default_scope('mmyolo')
     return lambda **more: TRANSFORMS.build(
-        dict(type='LoadImageFromFile', **more))
+        dict(type='LoadCheckedImageFromFile', **more))
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def folder(tmp_path):
 def test_a_good_image_is_what_mmcv_loads(load, folder):
     for more in ({}, dict(to_float32=True), dict(ignore_empty=True)):
         ours, theirs = (build(**more)(dict(img_path=str(folder / 'good.png')))
-                        for build in (load, loading._LoadImageFromFile))
-        assert type(load()) is not loading._LoadImageFromFile
+                        for build in (load, loading.LoadImageFromFile))
+        assert type(load()) is not loading.LoadImageFromFile
         image, expected = ours.pop('img'), theirs.pop('img')
         assert np.array_equal(image, expected)
         assert image.dtype == expected.dtype

@@ -1,5 +1,7 @@
 """Transforms of images that carry texts."""
-from .loading import LoadImageFromFile, UnreadableImageError
+from yolo_world_rep.moved import moved_names
+
+from .loading import LoadCheckedImageFromFile, UnreadableImageError
 from .mix_texts import (
                         MultiModalMosaic,
                         MultiModalMosaic9,
@@ -9,7 +11,11 @@ from .mix_texts import (
 from .texts import LoadText, RandomLoadText
 
 __all__ = [
-    'LoadImageFromFile', 'LoadText', 'MultiModalMosaic', 'MultiModalMosaic9',
-    'RandomLoadText', 'UnreadableImageError', 'YOLOXMultiModalMixUp',
-    'YOLOv5MultiModalMixUp'
+    'LoadCheckedImageFromFile', 'LoadText', 'MultiModalMosaic',
+    'MultiModalMosaic9', 'RandomLoadText', 'UnreadableImageError',
+    'YOLOXMultiModalMixUp', 'YOLOv5MultiModalMixUp'
 ]
+
+__getattr__ = moved_names(__name__, {
+    'LoadImageFromFile': 'datasets.transforms.LoadCheckedImageFromFile'
+})

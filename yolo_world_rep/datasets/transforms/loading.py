@@ -6,7 +6,7 @@ from typing import Optional, Set, Tuple
 
 import mmcv
 import numpy as np
-from mmcv.transforms import LoadImageFromFile as _LoadImageFromFile
+from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
 from mmengine.logging import print_log
 from mmyolo.registry import TRANSFORMS
@@ -22,14 +22,14 @@ class UnreadableImageError(ValueError):
 
 
 @register(TRANSFORMS)
-class LoadImageFromFile(_LoadImageFromFile):
-    """mmcv's transform of this name; an unreadable file is named.
+class LoadCheckedImageFromFile(LoadImageFromFile):
+    """mmcv's LoadImageFromFile; an unreadable file is named.
 
-    In mmyolo's registry it takes the place of mmcv's, so every config has
-    it. Arguments and results are mmcv's. With ``ignore_empty=True`` another
-    image of the data set is drawn in place of an unreadable one (mmyolo's
-    mosaic and mixup cannot go on without), and each process logs every such
-    file once and how many there were.
+    The launcher puts it in the place of mmcv's in every config. Arguments
+    and results are mmcv's. With ``ignore_empty=True`` another image of the
+    data set is drawn in place of an unreadable one (mmyolo's mosaic and
+    mixup cannot go on without), and each process logs every such file once
+    and how many there were.
 
     Raises:
         UnreadableImageError: If the file is missing, empty, truncated or no

@@ -1,7 +1,5 @@
 """Hooks that a config can name."""
-from typing import Any
-
-from yolo_world_rep.moved import moved_name
+from yolo_world_rep.moved import moved_names
 
 from .checkpoint_guard_hook import CheckpointGuardHook
 from .epoch_seed_hook import EpochSeedHook
@@ -13,9 +11,5 @@ __all__ = [
     'SyncStatisticsHook'
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """The report hook was here in version 0.1."""
-    if name != 'TrainingReportHook':
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return moved_name(__name__, name, 'yolo_world_rep.report')
+__getattr__ = moved_names(
+    __name__, {'TrainingReportHook': 'report.TrainingReportHook'})
