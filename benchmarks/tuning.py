@@ -4,10 +4,7 @@ A *task* is a folder with the images to tune with (``tune``), others with the
 same classes (``tune_val``), the embeddings of these (``tuned.npy``) and those
 of all classes that its texts name (``all_pairs.npy``).
 """
-import contextlib
 import copy
-import io
-import json
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 
@@ -22,8 +19,10 @@ import yolo_world_rep  # noqa: F401  registers the models
 from yolo_world_rep.config.recipes import recipe
 from yolo_world_rep.config.variables import find, resolve_variables
 from yolo_world_rep.datasets.shapes import ANNOTATION_FILE, TEXT_FILE
-from yolo_world_rep.demo import evaluation, training
+from yolo_world_rep.demo import training
 from yolo_world_rep.demo.training import FOLDED_CONFIG, TEXT_CONFIG
+from yolo_world_rep.detector.detections import data_loader, evaluate_detector
+from yolo_world_rep.detector.loading import load_detector
 from yolo_world_rep.reparam import convert_checkpoint
 from yolo_world_rep.report.retention import with_classes
 from yolo_world_rep.text import load_embeddings
@@ -178,15 +177,9 @@ def ap_on(cfg: Config, checkpoint: PathLike, folder: Path) -> float:
     """AP over all classes that occur in a folder's images."""
     cfg = copy.deepcopy(cfg)
     set_test_images(cfg, folder)
-    model = evaluation.load_detector(cfg, checkpoint)
-    # Building the loader has pycocotools print.
-    with contextlib.redirect_stdout(io.StringIO()):
-        loader = evaluation.test_loader(cfg)
-    path = Path(folder) / ANNOTATION_FILE
-    coco = json.loads(path.read_text(encoding='utf-8'))
-    names = [c['name'] for c in coco['categories']]
-    samples = evaluation.detect(model, loader)
-    return evaluation.score(samples, path, dict(all=names))['all'].ap
+    model, _ = load_detector(cfg, checkpoint)
+    return evaluate_detector(
+        model, data_loader(cfg.test_dataloader), cfg.test_evaluator).mean()
 
 
 class Trainings:

@@ -26,7 +26,7 @@ MOVED = {
     'engine.recipes': 'config.recipes',
     'engine.remedies': 'detector.remedies',
     'engine.report': 'report',
-    'engine.report.evaluation': 'report.evaluation',
+    'engine.report.evaluation': 'report.mistakes',
     'engine.report.figures': 'report.figures',
     'engine.report.history': 'report.history',
     'engine.report.page': 'report.page',
@@ -35,17 +35,30 @@ MOVED = {
     'engine.source': 'config.source',
     'engine.variables': 'config.variables',
     'inference.backends.pytorch': 'detector.pytorch_backend',
+    'inference.evaluation': 'detector.evaluation',
     'inference.from_config': 'detector.spec_of_config',
+}
+# What became of those that are not in the package any more.
+BENCHMARKS = 'it is in benchmarks/ of the repository now, not in the package'
+GONE = {
+    'demo.evaluation': 'see yolo_world_rep.detector.detections',
+    'demo.processes': BENCHMARKS,
+    'demo.small_coco': BENCHMARKS,
+    'demo.summary': BENCHMARKS,
+    'demo.timing': BENCHMARKS,
+    'demo.tuning': BENCHMARKS,
 }
 
 
 class _MovedModules(MetaPathFinder, Loader):
-    """Finds the modules of :data:`MOVED`, and nothing else."""
+    """Finds the modules of :data:`MOVED`, refuses those of :data:`GONE`."""
 
     def find_spec(self, fullname: str, *_: Any) -> Optional[ModuleSpec]:
         package, _, name = fullname.partition('.')
-        if package != PACKAGE or name not in MOVED:
+        if package != PACKAGE or name not in (*MOVED, *GONE):
             return None
+        if name in GONE:
+            raise ImportError(f'{fullname} is gone: {GONE[name]}.')
         return ModuleSpec(
             fullname, self, origin=f'{PACKAGE}.{MOVED[name]}')
 

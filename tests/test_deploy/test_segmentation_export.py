@@ -271,7 +271,7 @@ def test_int8_keeps_the_ends_of_the_masks(files, tmp_path, pictures):
 
 def test_what_int8_may_lose_is_of_the_masks(monkeypatch, tmp_path):
     scores = dict(AP=0.5, segm_AP=0.4, images=3)
-    monkeypatch.setattr('yolo_world_rep.inference.evaluation.evaluate',
+    monkeypatch.setattr('yolo_world_rep.detector.evaluation.evaluate',
                         lambda *_: scores)
     monkeypatch.setattr('yolo_world_rep.inference.predictor.Predictor',
                         lambda *_, **__: contextlib.nullcontext())

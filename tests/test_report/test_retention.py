@@ -1,4 +1,5 @@
 """What is measured of classes that a model was not tuned on."""
+import json
 import math
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from yolo_world_rep.report.retention import (
     between,
     evaluate_retention,
     extend,
-    group_means,
+    mean_ap,
     with_classes,
 )
 from yolo_world_rep.text import WordEncoder, save_embeddings
@@ -26,29 +27,10 @@ DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 
 def test_means_of_groups():
     """A class without an instance has no AP and does not count."""
-    metrics = {
-        'coco/bbox_mAP': 0.1,
-        'coco/cat_precision': 0.5,
-        'coco/red cat_precision': 0.7,
-        'coco/dog_precision': 0.9,
-        'coco/bus_precision': float('nan'),
-    }
-    means = group_means(
-        metrics, dict(tuned=['cat', 'dog', 'bus'], held_out=['red cat']))
-    assert means == dict(tuned=0.7, held_out=0.7)
-    assert math.isnan(group_means(metrics, dict(x=['bus']))['x'])
-
-
-def test_slashes_in_the_names_of_classes():
-    """The evaluator's own is the first one, where there is one."""
-    ap = {'a/b': 0.2, 'b': 0.4, 'a/b/b': 0.6, '/b': 0.8, 'bbox_mAP': 1.0,
-          'x/bbox_mAP': 0.1}
-    for prefix in ('coco/', '', 'some/lvis/'):
-        metrics = {f'{prefix}{name}_precision': value
-                   for name, value in ap.items()}
-        metrics[f'{prefix}bbox_mAP'] = 0.5
-        found = group_means(metrics, {name: [name] for name in ap})
-        assert found == pytest.approx(ap)
+    ap = {'cat': 0.5, 'x/red cat': 0.7, 'dog': 0.9, 'bus': math.nan}
+    assert mean_ap(ap, ['cat', 'dog', 'bus', 'gone']) == pytest.approx(0.7)
+    assert mean_ap(ap, ['x/red cat']) == 0.7
+    assert math.isnan(mean_ap(ap, ['bus']))
 
 
 def test_classes_of_a_config():
@@ -125,3 +107,6 @@ def test_whole_evaluation(golden_dir, tmp_path, monkeypatch):
     assert results[0][1:] == results[1][1:]
     assert 0 <= results[0].tuned <= 1
     assert 0 <= results[0].held_out <= 1
+    ap = json.loads((tmp_path / 'work' / 'retention.json').read_text())
+    assert list(ap) == ['before', 'after']
+    assert set(ap['before']) == set(shapes.all_pairs())

@@ -1,14 +1,13 @@
 """From words to a fine-tuned text-free detector, step by step."""
-import contextlib
-import io
 import os
 import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from rich.console import Console
@@ -32,15 +31,28 @@ from ..datasets.shapes import (
     seen_pairs,
     unseen_pairs,
 )
+from ..detector.detections import data_loader, evaluate_detector
+from ..detector.loading import load_detector
 from ..reparam import convert_checkpoint
 from ..text import load_class_texts
 from ..utils.files import PathLike
 from ..utils.timing import interleaved_medians
-from . import evaluation, picture, timing, training
+from . import networks, picture, training
 from .training import FOLDED_CONFIG, TEXT_CONFIG
 from .world import TEXT_CHANNELS, Sizes, make_world
 
 TEXT, FOLDED, TUNED = 'text-conditioned', 'folded', 'folded, fine-tuned'
+
+
+class Score(NamedTuple):
+    """Average precision.
+
+    Args:
+        ap (float): The mean over IoU thresholds from 0.5 to 0.95.
+        ap50 (float): At an IoU threshold of 0.5.
+    """
+    ap: float
+    ap50: float
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,7 @@ class Story:
         self.groups = dict(
             seen=seen_pairs(), unseen=unseen_pairs(), all=all_pairs())
 
-    def run(self) -> Dict[str, Dict[str, evaluation.Score]]:
+    def run(self) -> Dict[str, Dict[str, Score]]:
         """Run everything.
 
         Returns:
@@ -170,22 +182,30 @@ class Story:
 
     def evaluate(self, model: nn.Module, name: str):
         """Detections in the evaluation images and their scores."""
-        loader = self.loader(TEXT_CONFIG if name == TEXT else FOLDED_CONFIG)
+        config = self.config(TEXT_CONFIG if name == TEXT else FOLDED_CONFIG)
+        loader = data_loader(config.test_dataloader)
+        found: List[DetDataSample] = []
         with self.bar() as progress:
-            task = progress.add_task(name, total=len(loader))
-            found = evaluation.detect(
-                model, loader, on_batch=lambda: progress.advance(task))
-        scores = evaluation.score(
-            found, self.data_root / 'val' / ANNOTATION_FILE, self.groups)
+            task = progress.add_task(name, total=len(loader.dataset))
+
+            def on_sample(sample: DetDataSample) -> None:
+                found.append(sample)
+                progress.advance(task)
+
+            precisions = evaluate_detector(
+                model, loader, config.test_evaluator, on_sample)
+        scores = {
+            group: Score(precisions.mean(names), precisions.mean(names, 0.5))
+            for group, names in self.groups.items()
+        }
         self.say('AP ' + ', '.join(
             f'{group} {score.ap:.3f}' for group, score in scores.items()))
         return found, scores
 
     def compare(self, models: Dict[str, nn.Module], scores: dict) -> None:
         """Refuse a folded model that is not the text-conditioned one."""
-        batch = next(iter(self.loader(TEXT_CONFIG)))
-        difference = evaluation.relative_difference(models[TEXT],
-                                                    models[FOLDED], batch)
+        difference = networks.relative_difference(
+            models[TEXT], models[FOLDED], self.batch(TEXT_CONFIG))
         gap = max(
             abs(scores[TEXT][group].ap - scores[FOLDED][group].ap)
             for group in self.groups)
@@ -213,12 +233,9 @@ class Story:
         models[TEXT].reparameterize(
             load_class_texts(self.data_root / 'val' / TEXT_FILE))
         calls = {
-            name: timing.network(
+            name: networks.forward_call(
                 model,
-                next(
-                    iter(
-                        self.loader(TEXT_CONFIG if name ==
-                                    TEXT else FOLDED_CONFIG))))
+                self.batch(TEXT_CONFIG if name == TEXT else FOLDED_CONFIG))
             for name, model in models.items()
         }
         milliseconds = interleaved_medians(calls, self.options.rounds)
@@ -298,11 +315,11 @@ class Story:
                                     self.data_root)
 
     def load(self, config: str, checkpoint: PathLike) -> nn.Module:
-        return evaluation.load_detector(self.config(config), checkpoint)
+        return load_detector(self.config(config), checkpoint)[0]
 
-    def loader(self, config: str) -> torch.utils.data.DataLoader:
-        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools
-            return evaluation.test_loader(self.config(config))
+    def batch(self, config: str) -> dict:
+        """The first of the images to evaluate."""
+        return next(iter(data_loader(self.config(config).test_dataloader)))
 
     def train(self, config: str, name: str, epochs: int,
               **options: object) -> Path:

@@ -272,7 +272,7 @@ def average_precision(path: PathLike, annotations: PathLike,
                       images: PathLike,
                       threads: Optional[int] = None) -> Tuple[float, int]:
     """AP of a file in points, and the number of images."""
-    from yolo_world_rep.inference.evaluation import evaluate
+    from yolo_world_rep.detector.evaluation import evaluate
     from yolo_world_rep.inference.predictor import Predictor
     with Predictor(path, threads=threads) as predictor:
         scores = evaluate(predictor, annotations, images)

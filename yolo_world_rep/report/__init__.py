@@ -1,6 +1,6 @@
 """The report on a training: curves, classes, mistakes, and what to run next.
 
-``history`` (the log) and ``evaluation`` (detections before and after) ->
+``history`` (the log) and ``mistakes`` (detections before and after) ->
 ``figures`` -> ``page``.
 """
 from .page import write_report

@@ -6,8 +6,8 @@ import numpy as np
 from yolo_world_rep.utils.cli import printable
 from yolo_world_rep.utils.files import PathLike
 
-from .evaluation import Picture, assign
 from .history import History
+from .mistakes import Picture, assign
 
 CLASSES_SHOWN = 40  # in a figure; tables have all
 AP = 'coco/bbox_mAP'

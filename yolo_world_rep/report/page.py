@@ -14,7 +14,8 @@ from yolo_world_rep.utils.cli import printable
 from yolo_world_rep.utils.files import PathLike, workshop
 
 from . import figures
-from .evaluation import (
+from .history import History, read_history
+from .mistakes import (
     OVERLAP,
     SCORE,
     Evaluation,
@@ -22,7 +23,6 @@ from .evaluation import (
     evaluate,
     worst,
 )
-from .history import History, read_history
 
 FOLDER = 'report'
 PAGE = 'report.md'
@@ -30,8 +30,6 @@ WORST = 6  # images shown
 # What Markdown, a table in it, or mathematics begins with.
 MARKUP = re.compile(r'[\\`*_\[\]|$~#!]')
 CONFUSED = 10  # pairs of classes listed
-METRICS = dict(bbox_mAP='AP', bbox_mAP_50='AP50', bbox_mAP_75='AP75',
-               bbox_mAP_s='small', bbox_mAP_m='medium', bbox_mAP_l='large')
 
 
 class Sources(NamedTuple):
@@ -186,11 +184,12 @@ def _head(sources: Sources, history: History, tuned: Evaluation,
     if history.steps:
         lines.append(f'- {history.steps[-1]["step"]} steps, '
                      f'{len(history.evaluations)} evaluations')
-    lines += ['', '| | ' + ' | '.join(METRICS.values()) + ' |',
-              '|---' * (len(METRICS) + 1) + '|']
+    titles = [name.replace('AP_', '') for name in tuned.metrics]
+    lines += ['', '| | ' + ' | '.join(titles) + ' |',
+              '|---' * (len(titles) + 1) + '|']
     for title, each in (('before', folded), ('after', tuned)):
         if each is not None:
-            values = [_number(each.metrics.get(name)) for name in METRICS]
+            values = map(_number, each.metrics.values())
             lines.append(f'| {title} | ' + ' | '.join(values) + ' |')
     return [*lines, '']
 

@@ -1,23 +1,36 @@
 """What a fine-tuned model still knows of classes it was not tuned on."""
 import copy
+import json
 import math
+import statistics
 import tempfile
 from pathlib import Path
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
-from mmyolo.registry import DATASETS
+from mmengine.device import get_device
 
 from yolo_world_rep.config.migration import config_from_file
 from yolo_world_rep.config.variables import find
+from yolo_world_rep.detector.detections import data_loader, evaluate_detector
+from yolo_world_rep.detector.evaluation import without_nan
+from yolo_world_rep.detector.loading import load_detector
 from yolo_world_rep.engine import launch
 from yolo_world_rep.engine.classes import annotation_names, names_of
 from yolo_world_rep.reparam import load_checkpoint
 from yolo_world_rep.reparam.editing import edit_checkpoint, require_folded
 from yolo_world_rep.reparam.interpolation import interpolate_checkpoints
 from yolo_world_rep.text import load_embeddings
-from yolo_world_rep.utils.files import PathLike
+from yolo_world_rep.utils.files import PathLike, atomic_path
 
 # What follows from the number of classes, and from that of guides.
 CLASS_KEYS = ('model.num_train_classes', 'model.num_test_classes',
@@ -26,10 +39,6 @@ CLASS_KEYS = ('model.num_train_classes', 'model.num_test_classes',
               'model.train_cfg.assigner.num_classes')
 GUIDE_KEYS = ('model.neck.guide_channels',
               'model.neck.block_cfg.guide_channels')
-
-
-# CocoMetric's name of the mean over all classes.
-MEAN = 'bbox_mAP'
 
 
 class Retention(NamedTuple):
@@ -59,14 +68,12 @@ def with_classes(cfg: Config, classes: int, guides: int) -> Config:
     return cfg
 
 
-def label_names(cfg: Config) -> Tuple[str, ...]:
-    """What the labels of a config's test data stand for, in order.
+def label_names(dataset: Any) -> Tuple[str, ...]:
+    """What the labels of a data set stand for, in order.
 
     Raises:
         ValueError: If the data set does not name them.
     """
-    with DefaultScope.overwrite_default_scope('mmyolo'):
-        dataset = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
     names = annotation_names(dataset) or names_of(
         getattr(dataset, 'metainfo', None))
     if names is None:
@@ -97,32 +104,20 @@ def extend(checkpoint: PathLike, held_out: PathLike, order: Sequence[str],
         wider.unlink()
 
 
-def group_means(metrics: Mapping[str, float],
-                groups: Mapping[str, Sequence[str]]) -> Dict[str, float]:
-    """Mean AP of groups of classes, from a classwise CocoMetric.
+def mean_ap(by_class: Mapping[str, float], names: Sequence[str]) -> float:
+    """Mean AP of some classes, as the mean of three digits of each.
 
     Classes without an instance in the data have no AP and do not count.
     """
-    means = {}
-    # The evaluator puts its name and a slash before each; a class may have
-    # slashes of its own.
-    prefix = next((key[:-len(MEAN)] for key in metrics
-                   if key == MEAN or key.endswith(f'/{MEAN}')), '')
-    for group, names in groups.items():
-        found = [
-            metrics.get(f'{prefix}{name}_precision', math.nan)
-            for name in names
-        ]
-        values = [value for value in found if not math.isnan(value)]
-        means[group] = float(sum(values) / len(values)) if values else (
-            math.nan)
-    return means
+    found = [by_class.get(name, math.nan) for name in names]
+    counted = [round(ap, 3) for ap in found if not math.isnan(ap)]
+    return statistics.fmean(counted) if counted else math.nan
 
 
 def evaluate_retention(config: PathLike,
                        checkpoints: Mapping[str, PathLike],
                        held_out: PathLike,
-                       work_dir: Optional[str] = None,
+                       work_dir: Optional[PathLike] = None,
                        cfg_options: Optional[dict] = None
                        ) -> List[Retention]:
     """Evaluate checkpoints with classes added that they were not tuned on.
@@ -133,7 +128,8 @@ def evaluate_retention(config: PathLike,
         checkpoints (Mapping): Folded checkpoints by name, tuned or not.
         held_out (str | Path): ``.npy`` of the held-out classes, with the
             sidecar that names them.
-        work_dir (str, optional): Folder of the logs.
+        work_dir (str | Path, optional): Folder to write ``retention.json``
+            into, the AP of each class by checkpoint.
         cfg_options (dict, optional): Dotted keys of the config and values.
 
     Returns:
@@ -151,24 +147,28 @@ def evaluate_retention(config: PathLike,
         config_from_file(str(config)),
         str(config),
         str(next(iter(checkpoints.values()))),
-        work_dir,
         cfg_options=cfg_options)
-    order = label_names(base)
-    results = []
+    loader = data_loader(base.test_dataloader)
+    order = label_names(loader.dataset)
+    results, by_class = [], {}
     for name, checkpoint in checkpoints.items():
         with tempfile.TemporaryDirectory() as folder:
             extended = Path(folder) / 'extended.pth'
             tuned = require_folded(load_checkpoint(checkpoint)).get('classes')
             extend(checkpoint, held_out, order, extended)
             about = require_folded(load_checkpoint(extended))
-            prepared = with_classes(base, about['num_classes'],
-                                    about['num_guide'])
-            prepared.load_from = str(extended)
-            prepared.test_evaluator.classwise = True
-            prepared.experiment_name = f'retention_{len(results)}'
-            metrics = launch.build_runner(prepared).test()
-        means = group_means(metrics, dict(tuned=tuned, held_out=names))
-        results.append(Retention(name, means['tuned'], means['held_out']))
+            model, _ = load_detector(
+                with_classes(base, about['num_classes'], about['num_guide']),
+                extended)
+        by_class[name] = evaluate_detector(
+            model.to(get_device()), loader, base.test_evaluator).by_class()
+        results.append(
+            Retention(name, *(mean_ap(by_class[name], group)
+                              for group in (tuned, names))))
+    if work_dir is not None:
+        with atomic_path(Path(work_dir) / 'retention.json') as temporary:
+            temporary.write_text(
+                json.dumps(without_nan(by_class), indent=1), encoding='utf-8')
     return results
 
 

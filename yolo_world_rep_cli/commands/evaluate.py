@@ -1,6 +1,5 @@
 """Average precision of any form of a model on data in COCO's format."""
 import argparse
-from typing import Any, Dict
 
 from .. import models
 from ..ending import say
@@ -19,10 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate one model."""
     import json
-    import math
     from pathlib import Path
 
-    from yolo_world_rep.inference.evaluation import evaluate, quiet_coco
+    from yolo_world_rep.detector.evaluation import (
+        evaluate,
+        quiet_coco,
+        without_nan,
+    )
     from yolo_world_rep.utils.files import atomic_path
     count = len(quiet_coco(args.annotations).dataset['images'])
     with models.open_predictor(args) as predictor:
@@ -41,15 +43,6 @@ def run(args: argparse.Namespace) -> None:
         say(f'{value:.4f} {name}')
     say(f'{scores["images"]} images, {scores["detections"]} detections')
     if args.json_out:
-        # JSON has no NaN.
-        plain: Dict[str, Any] = {
-            name: None if isinstance(value, float) and math.isnan(value) else
-            value for name, value in scores.items()
-        }
-        if 'per_class' in plain:
-            plain['per_class'] = {
-                name: None if math.isnan(value) else value
-                for name, value in plain['per_class'].items()
-            }
         with atomic_path(Path(args.json_out)) as temporary:
-            temporary.write_text(json.dumps(plain, indent=1), encoding='utf-8')
+            temporary.write_text(
+                json.dumps(without_nan(scores), indent=1), encoding='utf-8')

@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=[],
         help='points between both to evaluate as well, such as 0.5')
-    parser.add_argument('--work-dir', help='folder of logs')
+    parser.add_argument(
+        '--work-dir', help='folder to write the AP of each class into')
     add_cfg_options(parser)
 
 

@@ -9,8 +9,8 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from yolo_world_rep.detector.evaluation import evaluate, quiet_coco
 from yolo_world_rep.inference import Backend, Predictor, Spec
-from yolo_world_rep.inference.evaluation import evaluate, quiet_coco
 
 SIZE = (64, 96)
 NAMES = ('cat', 'dog', 'owl')
@@ -147,7 +147,7 @@ def test_masks_are_judged_beside_boxes(dataset):
 
 def test_annotations_without_masks_have_no_ap_of_masks(dataset, monkeypatch):
     said = []
-    monkeypatch.setattr('yolo_world_rep.inference.evaluation.print_log',
+    monkeypatch.setattr('yolo_world_rep.detector.evaluation.print_log',
                         lambda text, *_: said.append(text))
     with_masks(dataset[0], 2)
     scores = evaluate(Predictor(RecallMasks(PERFECT)), *dataset)
@@ -236,6 +236,16 @@ def test_files_that_are_not_coco_are_refused(dataset, content):
     path.write_text(content)
     with pytest.raises(ValueError, match='truth.json'):
         evaluate(Predictor(Recall(PERFECT)), path, folder)
+
+
+def test_annotations_need_not_say_that_they_are_no_crowd(dataset):
+    path, folder = dataset
+    truth = json.loads(path.read_text())
+    for box in truth['annotations']:
+        del box['iscrowd']
+    path.write_text(json.dumps(truth))
+    scores = evaluate(Predictor(Recall(PERFECT)), path, folder)
+    assert scores['AP'] == pytest.approx(1)
 
 
 @pytest.mark.parametrize('change', [

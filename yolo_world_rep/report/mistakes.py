@@ -1,19 +1,12 @@
 """What a checkpoint detects in the validation images, and its mistakes."""
-import contextlib
-import copy
-import io
 from dataclasses import dataclass
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from mmengine.registry import DefaultScope
-from mmyolo.registry import DATASETS, METRICS
-from torch.utils.data import DataLoader
 
-from yolo_world_rep.engine.classes import names_of
+from yolo_world_rep.detector.detections import data_loader, evaluate_detector
+from yolo_world_rep.detector.loading import load_detector
 from yolo_world_rep.inference.matching import box_ious, pair_in_turn
 from yolo_world_rep.utils.files import PathLike
 
@@ -45,7 +38,7 @@ class Evaluation(NamedTuple):
     """A checkpoint on the validation data.
 
     Args:
-        metrics (dict): As of CocoMetric, without a prefix.
+        metrics (dict): COCO's six figures, by name.
         ap (dict): Class name to AP; NaN for a class without objects.
         pictures (list[Picture]): One an image.
     """
@@ -108,18 +101,6 @@ def worst(pictures: Sequence[Picture], number: int) -> List[Picture]:
     return [picture for count, picture in counted[:number] if count]
 
 
-def _metric(cfg: Config, classes: Sequence[str]) -> Any:
-    """CocoMetric by class, alone in this process."""
-    evaluator = cfg.val_evaluator
-    if isinstance(evaluator, (list, tuple)):
-        evaluator = evaluator[0]
-    evaluator = copy.deepcopy(evaluator)
-    evaluator.update(classwise=True, format_only=False, outfile_prefix=None)
-    metric = METRICS.build(evaluator)
-    metric.dataset_meta = dict(classes=tuple(classes))
-    return metric
-
-
 def _picture(info: Dict[str, Any], instances: Any) -> Picture:
     truth = [each for each in info['instances'] if not each['ignore_flag']]
     found = instances.numpy()
@@ -135,7 +116,6 @@ def _picture(info: Dict[str, Any], instances: Any) -> Picture:
         scores=found.scores[keep][order])
 
 
-@torch.no_grad()
 def evaluate(cfg: Config,
              checkpoint: PathLike,
              device: str = 'cpu') -> Evaluation:
@@ -154,36 +134,16 @@ def evaluate(cfg: Config,
     Raises:
         ValueError: If the checkpoint does not fit.
     """
-    from yolo_world_rep.detector.loading import load_detector
     model, _ = load_detector(cfg, checkpoint)
-    model = model.to(device)
-    with DefaultScope.overwrite_default_scope(
-            'mmyolo'), contextlib.redirect_stdout(io.StringIO()):
-        dataset = DATASETS.build(copy.deepcopy(cfg.val_dataloader.dataset))
-        classes = names_of(dataset.metainfo) or ()
-        metric = _metric(cfg, classes)
-        loader = DataLoader(
-            dataset,
-            batch_size=cfg.val_dataloader.get('batch_size', 1),
-            num_workers=cfg.val_dataloader.get('num_workers', 0),
-            collate_fn=pseudo_collate)
-        infos = {
-            info['img_id']: info
-            for info in map(dataset.get_data_info, range(len(dataset)))
-        }
-        pictures = []
-        for batch in loader:
-            samples = [sample.cpu() for sample in model.test_step(batch)]
-            metric.process(batch, [sample.to_dict() for sample in samples])
-            pictures += [
-                _picture(infos[sample.img_id], sample.pred_instances)
-                for sample in samples
-            ]
-        # Not evaluate(), which gathers from all processes. It gives nothing
-        # where nothing was detected at all, which is an AP of 0.
-        metrics = metric.compute_metrics(metric.results) or dict(
-            bbox_mAP=0.0, bbox_mAP_50=0.0, bbox_mAP_75=0.0)
-    return Evaluation({k: float(v) for k, v in metrics.items()}, {
-        name: float(metrics.get(f'{name}_precision', 0.0))
-        for name in classes
-    }, pictures)
+    loader = data_loader(cfg.val_dataloader)
+    infos = {
+        info['img_id']: info
+        for info in map(loader.dataset.get_data_info,
+                        range(len(loader.dataset)))
+    }
+    pictures: List[Picture] = []
+    precisions = evaluate_detector(
+        model.to(device), loader, cfg.val_evaluator,
+        lambda sample: pictures.append(
+            _picture(infos[sample.img_id], sample.pred_instances)))
+    return Evaluation(precisions.figures(), precisions.by_class(), pictures)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from yolo_world_rep.report.evaluation import (
+from yolo_world_rep.report.mistakes import (
     Picture,
     assign,
     confusion,

@@ -2,19 +2,29 @@
 import contextlib
 import io
 import logging
+import math
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import numpy as np
 from mmengine.logging import print_log
 
 from yolo_world_rep.engine.classes import name_differences
+from yolo_world_rep.inference.predictor import Predictor
 from yolo_world_rep.utils.files import PathLike
 
-from .predictor import Predictor
-
 Rows = List[Dict[str, Any]]
-#: Of a table, as arguments of :func:`mean_precision`.
+#: As arguments of :meth:`Precisions.mean`.
 FIGURES: Dict[str, Dict[str, Any]] = dict(
     AP={},
     AP50=dict(iou=0.5),
@@ -53,77 +63,101 @@ def quiet_coco(annotation_file: PathLike) -> Any:
     truth = COCO()
     truth.dataset = dict(
         images=data.images,
-        annotations=data.boxes,
+        annotations=[{'iscrowd': 0, **box} for box in data.boxes],
         categories=data.categories)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints a lot
         truth.createIndex()
     return truth
 
 
-def precision_table(truth: Any, rows: Rows,
-                    kind: str = 'bbox') -> Optional[np.ndarray]:
-    """Precisions of COCO's evaluation.
+class Precisions(NamedTuple):
+    """COCO's evaluation: how precise detections are at each recall.
 
     Args:
-        truth (COCO): What is there.
-        rows (list[dict]): What was found, as of
-            :meth:`~.results.Result.to_coco`.
-        kind (str): ``'bbox'`` or ``'segm'``, boxes or masks.
-            Defaults to ``'bbox'``.
-
-    Returns:
-        np.ndarray | None: (IoU thresholds 0.5 to 0.95, recalls, categories
-        by rising id, areas, numbers of boxes), -1 where nothing is there;
-        None where nothing was found.
+        names (tuple[str, ...]): Of the classes.
+        table (np.ndarray, optional): (IoU thresholds 0.5 to 0.95, recalls,
+            classes, areas), -1 where nothing is there; None where nothing
+            was found.
     """
-    from pycocotools.cocoeval import COCOeval
-    if not rows:  # which pycocotools does not take
-        return None
-    if kind == 'segm':
-        # With boxes, their sizes would count and not those of the masks.
-        rows = [{name: value for name, value in row.items() if name != 'bbox'}
-                for row in rows]
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(truth, truth.loadRes(rows), kind)
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return evaluation.eval['precision']
+    names: Tuple[str, ...]
+    table: Optional[np.ndarray]
+
+    @classmethod
+    def of(cls, truth: Any, rows: Rows, categories: Sequence[int],
+           kind: str = 'bbox') -> 'Precisions':
+        """Evaluate what was found, at most 100 of a class in an image.
+
+        Args:
+            truth (COCO): What is there.
+            rows (list[dict]): What was found, as of
+                :meth:`~yolo_world_rep.inference.results.Result.to_coco`.
+            categories (Sequence[int]): Those that count, in the order of
+                the classes.
+            kind (str): ``'bbox'`` or ``'segm'``, boxes or masks.
+                Defaults to ``'bbox'``.
+        """
+        from pycocotools.cocoeval import COCOeval
+        names = tuple(entry['name'] for entry in truth.loadCats(categories))
+        if not rows:  # which pycocotools does not take
+            return cls(names, None)
+        if kind == 'segm':
+            # With boxes, their sizes would count and not those of the masks.
+            rows = [{name: value
+                     for name, value in row.items() if name != 'bbox'}
+                    for row in rows]
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = COCOeval(truth, truth.loadRes(rows), kind)
+            evaluation.params.catIds = categories
+            evaluation.evaluate()
+            evaluation.accumulate()
+        # They are by rising number there.
+        places = np.searchsorted(sorted(categories), categories)
+        return cls(names, evaluation.eval['precision'][..., -1][:, :, places])
+
+    def mean(self,
+             names: Optional[Sequence[str]] = None,
+             iou: Optional[float] = None,
+             area: int = 0) -> float:
+        """Average precision, NaN if there is nothing to find.
+
+        Args:
+            names (Sequence[str], optional): Of classes. Defaults to None
+                for all.
+            iou (float, optional): A threshold, of 0.5 to 0.95. Defaults to
+                None for the mean over all.
+            area (int): 0 for all objects, 1 small, 2 medium, 3 large ones.
+
+        Returns:
+            float: 0..1.
+        """
+        if self.table is None:
+            return 0.
+        values = self.table[..., area]
+        if names is not None:
+            values = values[..., [self.names.index(name) for name in names]]
+        if iou is not None:
+            values = values[[round((iou - 0.5) / 0.05)]]
+        values = values[values > -1]
+        return float(values.mean()) if values.size else float('nan')
+
+    def figures(self, prefix: str = '') -> Dict[str, float]:
+        """COCO's six figures, by their names with a prefix."""
+        return {
+            f'{prefix}{name}': self.mean(**options)
+            for name, options in FIGURES.items()
+        }
+
+    def by_class(self) -> Dict[str, float]:
+        """AP of each class, by name."""
+        return {name: self.mean([name]) for name in self.names}
 
 
-def mean_precision(table: Optional[np.ndarray],
-                   categories: Optional[Sequence[int]] = None,
-                   iou: Optional[float] = None,
-                   area: int = 0) -> float:
-    """Average precision out of a table, NaN if there is nothing to find.
-
-    Args:
-        table (np.ndarray, optional): Of :func:`precision_table`.
-        categories (Sequence[int], optional): Their places in the table.
-            Defaults to None for all.
-        iou (float, optional): A threshold, of 0.5 to 0.95. Defaults to
-            None for the mean over all.
-        area (int): 0 for all objects, 1 small, 2 medium, 3 large ones.
-
-    Returns:
-        float: 0..1.
-    """
-    if table is None:
-        return 0.
-    values = table[..., area, -1]
-    if categories is not None:
-        values = values[..., list(categories)]
-    if iou is not None:
-        values = values[[round((iou - 0.5) / 0.05)]]
-    values = values[values > -1]
-    return float(values.mean()) if values.size else float('nan')
-
-
-def mean_precisions(table: Optional[np.ndarray],
-                    prefix: str = '') -> Dict[str, float]:
-    """COCO's six figures of a table, by their names with a prefix."""
+def without_nan(figures: Mapping[str, Any]) -> Dict[str, Any]:
+    """Figures for JSON, which has no NaN: None is in its place."""
     return {
-        f'{prefix}{name}': mean_precision(table, **options)
-        for name, options in FIGURES.items()
+        name: without_nan(value) if isinstance(value, Mapping) else
+        None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in figures.items()
     }
 
 
@@ -225,18 +259,14 @@ def evaluate(predictor: Predictor,
     for entry, result in zip(entries, predictor.stream(paths)):
         rows += result.to_coco(entry['id'], ids)
         on_image()
-    of_masks = mean_precisions(
-        precision_table(truth, rows, 'segm'), 'segm_') if masks else {}
-    table = precision_table(truth, rows)
+    of_masks = Precisions.of(truth, rows, ids,
+                             'segm').figures('segm_') if masks else {}
+    of_boxes = Precisions.of(truth, rows, ids)
     scores: Dict[str, Any] = dict(
-        mean_precisions(table),
+        of_boxes.figures(),
         **of_masks,
         images=len(entries),
         detections=len(rows))
     if per_class:
-        places = {number: i for i, number in enumerate(truth.getCatIds())}
-        scores['per_class'] = {
-            name: mean_precision(table, [places[number]])
-            for name, number in zip(predictor.names, ids)
-        }
+        scores['per_class'] = of_boxes.by_class()
     return scores
