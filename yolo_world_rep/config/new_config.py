@@ -16,7 +16,7 @@ from yolo_world_rep.reparam.fit import compare, describe
 from yolo_world_rep.reparam.folded import FoldedModel, folded_model
 from yolo_world_rep.reparam.state_dict import strip_wrapper
 from yolo_world_rep.utils.configs import base_reference, config_root
-from yolo_world_rep.utils.files import PathLike, atomic_path
+from yolo_world_rep.utils.files import PathLike, atomic_path, require_new
 
 from .own_data import OwnData
 from .recipes import lr_mults, recipe
@@ -357,9 +357,7 @@ def new_config(data: OwnData,
     out = Path(out)
     if out.suffix != '.py':
         raise ValueError(f'--out {out}: expected a name that ends in .py.')
-    if out.exists() and not overwrite:
-        raise ValueError(f'--out {out} exists; choose another name or say '
-                         f'--overwrite.')
+    require_new(out, overwrite)
     recipe(wishes.recipe)
     errors = data.errors()
     if errors:

@@ -15,7 +15,7 @@ from yolo_world_rep.inference.sources import read_image
 from yolo_world_rep.inference.spec import CONTRACTS, Spec
 from yolo_world_rep.reparam import Checkpoint
 from yolo_world_rep.text import class_names, load_class_texts
-from yolo_world_rep.utils.files import PathLike, workshop
+from yolo_world_rep.utils.files import PathLike, require_new, workshop
 from yolo_world_rep.version import __version__
 
 from . import onnx_file
@@ -242,10 +242,9 @@ def export_model(config: Union[Config, PathLike],
             require_precision,
         )
         require_precision('CPU', precision)
-    path = Path(out_dir) / name_of_file(checkpoint, format, contract, half)
-    if path.exists() and not overwrite:
-        raise ValueError(f'{path} exists; remove it, choose another --out, '
-                         f'or say --overwrite.')
+    path = require_new(
+        Path(out_dir) / name_of_file(checkpoint, format, contract, half),
+        overwrite)
     pictures = [
         image if isinstance(image, np.ndarray) else read_image(image)
         for image in images

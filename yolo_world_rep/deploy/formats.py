@@ -9,7 +9,7 @@ from torch import nn
 
 from yolo_world_rep.inference.seal import pending, seal
 from yolo_world_rep.inference.spec import METADATA_FILE, METADATA_KEY, Spec
-from yolo_world_rep.utils.files import locked
+from yolo_world_rep.utils.files import locked, require_new
 
 from . import onnx_file
 from .outputs import as_contract, output_names
@@ -47,10 +47,7 @@ def publish(written: Path, path: Path, overwrite: bool = True) -> None:
     if path.suffix != '.torchscript':  # an archive with checksums
         seal([written.with_suffix(each) for each in suffixes_of(path)])
     with locked(path.parent):
-        if path.exists() and not overwrite:
-            raise ValueError(f'{path} exists: another process wrote it '
-                             f'meanwhile. Remove it, choose another --out, '
-                             f'or say --overwrite.')
+        require_new(path, overwrite, meanwhile=True)
         # The rename of what is opened decides; before it the older files go
         # together, after it the new ones, see find_weights.
         others = [path.with_suffix(each) for each in suffixes_of(path)[1:]]

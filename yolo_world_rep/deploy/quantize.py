@@ -27,7 +27,7 @@ from mmengine.logging import print_log
 
 from yolo_world_rep.inference.processor import SAFE_BITS
 from yolo_world_rep.inference.spec import METADATA_KEY, Spec
-from yolo_world_rep.utils.files import PathLike, workshop
+from yolo_world_rep.utils.files import PathLike, require_new, workshop
 
 from . import onnx_file
 from .calibration import DEFAULT_COUNT, CalibrationImages, choose_images
@@ -356,11 +356,9 @@ def quantize_model(config: Any,
     paths = choose_images(calibration, calibration_count)
     contract = options.get('contract', 'decoded')
     tail = '' if contract == 'decoded' else f'_{contract}'
-    path = Path(out_dir) / (
-        f'{Path(checkpoint).stem}{tail}_int8{FORMATS[format][0]}')
-    if path.exists() and not overwrite:
-        raise ValueError(f'{path} exists; remove it, choose another --out, '
-                         f'or say --overwrite.')
+    path = require_new(
+        Path(out_dir) /
+        f'{Path(checkpoint).stem}{tail}_int8{FORMATS[format][0]}', overwrite)
     with workshop(path) as folder:
         exported = export(config, checkpoint, folder, 'onnx', **options)
         import onnx

@@ -23,6 +23,7 @@ from yolo_world_rep.utils.files import (
     about_file,
     atomic_path,
     identity,
+    require_new,
     sha256_of_file,
 )
 from yolo_world_rep.version import __version__
@@ -337,11 +338,9 @@ def convert_checkpoint(model: PathLike,
         ValueError: If anything does not fit; nothing is written then.
     """
     model = Path(model)
-    path = Path(out_dir) / f'{model.stem}{SUFFIXES[neck_form]}.pth'
-    if path.exists() and not overwrite:
-        raise ValueError(
-            f'{path} exists; remove it, choose another --out-dir, or say '
-            f'--overwrite.')
+    path = require_new(
+        Path(out_dir) / f'{model.stem}{SUFFIXES[neck_form]}.pth', overwrite,
+        '--out-dir')
     if text_embed == OWN_TEXTS:
         source = load_checkpoint(model, trust=trust)
         embeddings = texts_of_checkpoint(source)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from yolo_world_rep.text import TextEmbeddings, load_embeddings
-from yolo_world_rep.utils.files import PathLike
+from yolo_world_rep.utils.files import PathLike, require_new
 from yolo_world_rep.version import __version__
 
 from .checkpoint import (
@@ -265,9 +265,7 @@ def edit_checkpoint(model: PathLike,
     if not (keep or add or replace) or (replace and (keep or add)):
         raise ValueError(
             'Say what to change: keep, add (or both), or replace alone.')
-    if Path(out).exists() and not overwrite:
-        raise ValueError(f'{out} exists; remove it, choose another --out, '
-                         f'or say --overwrite.')
+    require_new(out, overwrite)
     checkpoint = load_checkpoint(model)
     about = require_folded(checkpoint)
     names = about.get('classes')

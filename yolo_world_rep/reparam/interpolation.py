@@ -9,7 +9,7 @@ from typing import Dict
 
 from torch import Tensor
 
-from yolo_world_rep.utils.files import PathLike
+from yolo_world_rep.utils.files import PathLike, require_new
 from yolo_world_rep.version import __version__
 
 from .checkpoint import META_KEY, load_checkpoint, save_checkpoint
@@ -85,10 +85,7 @@ def interpolate_checkpoints(before: PathLike,
     Raises:
         ValueError: If the two do not fit together, or classes differ.
     """
-    out = Path(out)
-    if out.exists() and not overwrite:
-        raise ValueError(f'{out} exists; remove it, choose another --out, '
-                         f'or say --overwrite.')
+    out = require_new(out, overwrite)
     first, second = load_checkpoint(before), load_checkpoint(after)
     about = folding_meta(second.path, second.meta) or folding_meta(
         first.path, first.meta)

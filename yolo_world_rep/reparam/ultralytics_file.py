@@ -11,6 +11,7 @@ from yolo_world_rep.checkpoint_file import Record
 from yolo_world_rep.utils.files import (
     PathLike,
     about_file,
+    require_new,
     sha256_of_file,
 )
 from yolo_world_rep.version import __version__
@@ -122,11 +123,7 @@ def convert_ultralytics(model: PathLike,
     Raises:
         ValueError: If the model has no exact map; nothing is written then.
     """
-    out = Path(out)
-    if out.exists() and not overwrite:
-        raise ValueError(
-            f'{out} exists; remove it, choose another --out, or say '
-            f'--overwrite.')
+    out = require_new(out, overwrite)
     with about_file(model):
         found = find_model(read_content(model), model)
         check_weights(model, found.state_dict)

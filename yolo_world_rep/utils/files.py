@@ -49,6 +49,29 @@ def require_regular(path: PathLike) -> Path:
                      f'file.')
 
 
+def require_new(path: PathLike,
+                overwrite: bool = False,
+                place: str = '--out',
+                meanwhile: bool = False) -> Path:
+    """The path of a result, where nothing is or may be replaced.
+
+    Args:
+        path (str | Path): It.
+        overwrite (bool): Whether what is there is replaced.
+            Defaults to False.
+        place (str): What to choose another of. Defaults to ``'--out'``.
+        meanwhile (bool): Whether there was none before. Defaults to False.
+
+    Raises:
+        ValueError: If there is one, without ``overwrite``.
+    """
+    if os.path.lexists(path) and not overwrite:
+        why = ': another process wrote it meanwhile' if meanwhile else ''
+        raise ValueError(f'{path} exists{why}; remove it, choose another '
+                         f'{place}, or say --overwrite.')
+    return Path(path)
+
+
 @contextmanager
 def writing(place: PathLike) -> Iterator[None]:
     """Say what was not written, and why, where a system only says why.
@@ -94,14 +117,8 @@ def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
         try:
             os.link(temporary, path)  # in the place of nothing, only
             return
-        except FileExistsError:
-            raise ValueError(
-                f'{path} exists: another process wrote it meanwhile. Remove '
-                f'it, choose another name, or say --overwrite.') from None
-        except (AttributeError, OSError):  # a system without links
-            if path.exists():
-                raise ValueError(f'{path} exists; remove it, choose another '
-                                 f'name, or say --overwrite.') from None
+        except (AttributeError, OSError):  # there by now, or without links
+            require_new(path, place='name', meanwhile=True)
     os.replace(temporary, path)
 
 
