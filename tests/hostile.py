@@ -27,7 +27,7 @@ TALLY: Dict[str, Counter] = {}
 #: What the property did not hold for, and how often.
 FAILURES: Counter = Counter()
 #: Of one input; a busy machine takes many times what a quiet one does.
-SECONDS = 30
+SECONDS = 120
 #: That one input may add to the most the process ever held, MiB.
 MEGABYTES = 600
 USUAL = dict(

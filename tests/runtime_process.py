@@ -95,7 +95,13 @@ class Runtime:
             self.process.start()
             theirs.close()
         self.pipe.send(path)
-        if not self.pipe.poll(seconds):
+        try:
+            answered = self.pipe.poll(seconds)
+        except BaseException:
+            # A late answer must not be taken for that of the next file.
+            self.close()
+            raise
+        if not answered:
             self.close()
             raise RuntimeError('no answer')
         try:
