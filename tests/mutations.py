@@ -70,6 +70,7 @@ class Mutation(NamedTuple):
 FOLDING = 'reparam/folding.py'
 STATE_DICT = 'reparam/state_dict.py'
 FUSION = 'detector/fusion.py'
+ATTENTION = 'models/layers/max_sigmoid.py'
 
 MUTATIONS = (
     Mutation('head: texts not normalized', FOLDING,
@@ -145,9 +146,9 @@ MUTATIONS = (
              'weights = (weights / query.shape[-1]**0.5).softmax(-1)',
              'weights = (weights / (query.shape[-1] * self.num_heads)**0.5)'
              '.softmax(-1)'),
-    Mutation('deploy: 1/√d forgotten', FUSION,
-             'guide = folding.fold_width(block.guide().double())',
-             'guide = block.guide().double()'),
+    Mutation('deploy: 1/√d forgotten', ATTENTION,
+             'guide = folding.fold_width(self.guide().double())',
+             'guide = self.guide().double()'),
     Mutation('deploy: ε of the batch norms forgotten', FUSION,
              'model.eval().requires_grad_(False)\n',
              'model.eval().requires_grad_(False)\n'
@@ -160,12 +161,13 @@ MUTATIONS = (
              '    for norm in model.modules():\n'
              '        if isinstance(norm, _BatchNorm):\n'
              '            norm.running_mean.zero_()\n'),
-    Mutation('deploy: factor of the gates dropped', FUSION,
-             'if block.scale is not None:', 'if False:'),
-    Mutation('deploy: gates dealt to the channels in turn', FUSION,
-             'torch.eye(num_heads).repeat_interleave('
-             'channels // num_heads, 0)',
-             'torch.eye(num_heads).repeat(channels // num_heads, 1)'),
+    Mutation('deploy: factor of the gates dropped', ATTENTION,
+             'if self.scale is not None:', 'if False:'),
+    Mutation('deploy: gates dealt to the channels in turn', ATTENTION,
+             'torch.eye(self.num_heads).repeat_interleave(\n'
+             '            channels // self.num_heads, 0)',
+             'torch.eye(self.num_heads).repeat(\n'
+             '            channels // self.num_heads, 1)'),
     Mutation('deploy: bias of the class branch does not meet the texts',
              FOLDING, 'weight_ND @ bias_D + bias_N', 'bias_N'),
     Mutation('deploy: bias of the embedding does not meet the guides',
@@ -174,11 +176,12 @@ MUTATIONS = (
     Mutation('deploy: length without the bias', FOLDING,
              'return factor[:, :-1], factor[:, -1]',
              'return factor[:, :-1], 0 * factor[:, -1]'),
-    Mutation('deploy: the bias of the L2 head divided by the length', FUSION,
+    Mutation('deploy: the bias of the L2 head divided by the length',
+             'models/dense_heads/contrastive.py',
              'torch.zeros_like(texts[1]))', 'texts[1])'),
     Mutation('deploy: levels of the class branch exchanged', FUSION,
-             'branch, head.cls_contrasts[level],',
-             'branch, head.cls_contrasts[min(level, 1)],'),
+             'head.cls_contrasts[level].fuse(',
+             'head.cls_contrasts[min(level, 1)].fuse('),
 )
 
 

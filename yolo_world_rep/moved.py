@@ -13,9 +13,9 @@ from typing import Any, Callable, Mapping, Optional
 
 PACKAGE = __name__.rpartition('.')[0]
 MOVED = {
-    'deploy.forms': 'detector.fused_forms',
+    'deploy.forms': 'models.fused_layers',
     'deploy.fusion': 'detector.fusion',
-    'deploy.layout': 'detector.layout',
+    'deploy.layout': 'models.fused_layers',
     'deploy.loading': 'detector.loading',
     'engine.bindings': 'config.bindings',
     'engine.fit': 'reparam.fit',

@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 from mmyolo.models.layers import CSPLayerWithTwoConv
 
 from yolo_world_rep.deploy import fuse
-from yolo_world_rep.detector.layout import DeployCSPLayer, without_splits
+from yolo_world_rep.models.fused_layers import DeployCSPLayer
 
 
 @pytest.mark.parametrize('num_blocks', [0, 2])
@@ -50,7 +50,6 @@ def test_every_layer_is_taken_once():
     layers = sum(
         isinstance(x, CSPLayerWithTwoConv) for x in detector.modules())
     fused = fuse(detector)
-    without_splits(fused)
     kinds = [type(x) for x in fused.modules()]
     assert kinds.count(DeployCSPLayer) == layers == 8
     assert not any(

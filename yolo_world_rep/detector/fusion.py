@@ -1,41 +1,23 @@
 """Folding all that is constant once training is over."""
 import copy
 from dataclasses import dataclass
-from typing import Iterable, List, Optional, Tuple
+from typing import Iterable, List, Optional
 
 import torch
-from mmcv.cnn import (
-    ConvModule,
-    DepthwiseSeparableConvModule,
-    fuse_conv_bn,
-)
+from mmcv.cnn import ConvModule, fuse_conv_bn
 from mmengine.logging import print_log
-from torch import Tensor, nn
+from mmyolo.models.layers import CSPLayerWithTwoConv
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from yolo_world_rep.models.dense_heads import (
     RepBNContrastiveHead,
-    RepContrastiveHead,
     RepYOLOWorldHeadModule,
 )
 from yolo_world_rep.models.detectors import SimpleYOLOWorldDetector
-from yolo_world_rep.models.layers import (
-    RepConvMaxSigmoidAttnBlock,
-    RepImagePoolingAttentionModule,
-    RepMatrixMaxSigmoidAttnBlock,
-)
-from yolo_world_rep.reparam import folding
+from yolo_world_rep.models.fused_layers import Costs, DeployCSPLayer
 
-from .fused_forms import (
-    DeployAttn,
-    DeployL2Head,
-    GridMaxPool,
-    GuideConv,
-    GuideProduct,
-)
-from .layout import without_splits
-
-FOLDED_ATTENTION = (RepConvMaxSigmoidAttnBlock, RepMatrixMaxSigmoidAttnBlock)
+CLASS_BRANCH = 'bbox_head.head_module.cls_preds.{}'
 
 
 @dataclass(frozen=True)
@@ -58,47 +40,6 @@ class Decision:
     merged: Optional[int]
     merge: bool
     what: str
-
-
-def _decide(layer: str, apart: int, merged: int, what: str) -> Decision:
-    """A decision from multiply-adds: the fewer, apart where they tie."""
-    return Decision(layer, 2 * apart, 2 * merged, merged < apart, what)
-
-
-def _attentions(model: nn.Module) -> List[Tuple[str, nn.Module]]:
-    """The folded attention blocks, with their names."""
-    return [(name, module) for name, module in model.named_modules()
-            if isinstance(module, FOLDED_ATTENTION)]
-
-
-def _plan_attention(name: str, block: nn.Module) -> Decision:
-    """Whether the embedding goes into the guides."""
-    num_heads, num_guides, width = block.guide().shape
-    embed = num_heads * width
-    product = embed * num_guides
-    if block.embed_conv is None:
-        return Decision(
-            name, 2 * product, None, False,
-            f'{num_guides} guides of {num_heads} heads, {width} wide')
-    channels = block.embed_conv.in_channels
-    return _decide(
-        name, channels * embed + product, channels * num_heads * num_guides,
-        f'embedding {channels}→{embed} and {num_guides} guides of '
-        f'{num_heads} heads, {width} wide')
-
-
-def _plan_class_branch(name: str, last: nn.Conv2d,
-                       contrast: nn.Module) -> Decision:
-    """Whether the class branch's last convolution meets the texts."""
-    channels, width = last.in_channels, last.out_channels
-    num_texts = contrast.conv.out_channels
-    apart = channels * width + width * num_texts
-    merged = channels * num_texts
-    what = f'{channels}→{width} and {width}→{num_texts} texts'
-    if isinstance(contrast, RepContrastiveHead):
-        merged += channels * min(width, channels + 1)
-        what += ', divided by the length'
-    return _decide(name, apart, merged, what)
 
 
 def _is_affine(norm: nn.Module) -> bool:
@@ -165,13 +106,21 @@ def plan_fusion(model: nn.Module) -> List[Decision]:
     require_foldable(model)
     head = model.bbox_head.head_module
     return [
-        _plan_attention(name, block) for name, block in _attentions(model)
+        _decide(name, block.fusion_costs())
+        for name, block in model.neck.named_modules(prefix='neck')
+        if hasattr(block, 'fusion_costs')
     ] + [
-        _plan_class_branch(f'bbox_head.head_module.cls_preds.{level}',
-                           branch[-1], contrast)
+        _decide(CLASS_BRANCH.format(level), contrast.fusion_costs(branch[-1]))
         for level, (branch, contrast) in enumerate(
             zip(head.cls_preds, head.cls_contrasts))
     ]
+
+
+def _decide(layer: str, costs: Costs) -> Decision:
+    """The fewer FLOPs; apart where they tie."""
+    apart, merged, what = costs
+    return Decision(layer, 2 * apart, None if merged is None else 2 * merged,
+                    merged is not None and merged < apart, what)
 
 
 def explain(decisions: Iterable[Decision]) -> str:
@@ -188,65 +137,9 @@ def explain(decisions: Iterable[Decision]) -> str:
     return '\n'.join(lines)
 
 
-def _conv1x1(weight_NC: Tensor, bias_N: Optional[Tensor],
-             like: Tensor) -> nn.Conv2d:
-    """A 1×1 convolution of given weights, with another tensor's type."""
-    num, channels = weight_NC.shape
-    conv = nn.Conv2d(channels, num, 1, bias=bias_N is not None, device='meta')
-    conv.weight = nn.Parameter(weight_NC[:, :, None, None].to(like))
-    if bias_N is not None:
-        conv.bias = nn.Parameter(bias_N.to(like))
-    return conv
-
-
-def _linear(conv: nn.Conv2d) -> Tuple[Tensor, Tensor]:
-    """Weight (N, C) and bias (N, ) of a 1×1 convolution, in float64."""
-    return conv.weight.double().flatten(1), conv.bias.double()
-
-
-def _fuse_attention(block: nn.Module, merge: bool) -> DeployAttn:
-    """The deploy form of an attention whose batch norms are folded."""
-    like = block.bias
-    guide = folding.fold_width(block.guide().double())
-    num_heads = block.num_heads
-    if merge:
-        weight, bias = folding.fold_embed(guide, block.bias.double(),
-                                          *_linear(block.embed_conv.conv))
-        peak = GuideConv(_conv1x1(weight, bias, like), num_heads)
-    else:
-        peak = GuideProduct(block.embed_conv or nn.Identity(), guide.to(like),
-                            block.bias)
-    last = block.project_conv
-    if isinstance(last, DepthwiseSeparableConvModule):
-        last = last.pointwise_conv
-    channels = last.out_channels
-    spread = torch.eye(num_heads).repeat_interleave(channels // num_heads, 0)
-    if block.scale is not None:
-        spread = block.scale.flatten() * spread.to(like)
-    return DeployAttn(peak, block.project_conv, _conv1x1(spread, None, like))
-
-
-def _fuse_class_branch(branch: nn.Sequential, contrast: nn.Module,
-                       merge: bool) -> nn.Module:
-    """Change a level's class branch; returns what follows it."""
-    if isinstance(contrast, RepBNContrastiveHead):
-        branch[-1] = fuse_conv_bn(nn.Sequential(branch[-1],
-                                                contrast.norm))[0]
-        contrast.norm = nn.Identity()
-    if not merge:
-        return contrast
-    last, like = branch[-1], contrast.conv.bias
-    branch[-1] = nn.Identity()
-    first, texts = _linear(last), _linear(contrast.conv)
-    if isinstance(contrast, RepBNContrastiveHead):
-        contrast.conv = _conv1x1(*folding.compose_linear(*first, *texts), like)
-        return contrast
-    # b stays outside: it is not divided by the length.
-    logits = folding.compose_linear(*first, texts[0],
-                                    torch.zeros_like(texts[1]))
-    return DeployL2Head(
-        _conv1x1(*logits, like),
-        _conv1x1(*folding.length_factor(*first), like), contrast.conv.bias)
+def _replace(model: nn.Module, name: str, layer: nn.Module) -> None:
+    parent, _, child = name.rpartition('.')
+    setattr(model.get_submodule(parent), child, layer)
 
 
 @torch.no_grad()
@@ -279,19 +172,16 @@ def fuse(model: nn.Module, inplace: bool = False) -> nn.Module:
         model = copy.deepcopy(model)
     model.eval().requires_grad_(False)
     fuse_conv_bn(model)
-    for name, block in _attentions(model):
-        parent, _, child = name.rpartition('.')
-        setattr(model.get_submodule(parent), child,
-                _fuse_attention(block, merge[name]))
     head = model.bbox_head.head_module
     for level, branch in enumerate(head.cls_preds):
-        head.cls_contrasts[level] = _fuse_class_branch(
-            branch, head.cls_contrasts[level],
-            merge[f'bbox_head.head_module.cls_preds.{level}'])
-    without_splits(model)
-    for module in model.modules():
-        if isinstance(module, RepImagePoolingAttentionModule):
-            module.pool = GridMaxPool(module.pool.output_size)
+        head.cls_contrasts[level] = head.cls_contrasts[level].fuse(
+            branch, merge[CLASS_BRANCH.format(level)])
+    for name, layer in list(model.neck.named_modules(prefix='neck')):
+        if hasattr(layer, 'fuse'):
+            _replace(model, name, layer.fuse(merge.get(name, False)))
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, CSPLayerWithTwoConv):  # mmyolo's, and ours
+            _replace(model, name, DeployCSPLayer(layer))
     left = [
         name for name, module in model.named_modules()
         if isinstance(module, _BatchNorm)

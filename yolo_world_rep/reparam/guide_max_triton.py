@@ -135,9 +135,12 @@ def disagreement(embed_BMdS: Tensor, guide_MNd: Tensor,
 def _uses_tf32() -> bool:
     """Whether products of float32 on the GPU are rounded to TF32 first."""
     settings = torch.backends.cuda.matmul
-    # torch 2.9 brought the one; the other may refuse to answer since then.
-    precision = getattr(settings, 'fp32_precision', None)
-    return settings.allow_tf32 if precision is None else precision == 'tf32'
+    try:
+        return settings.fp32_precision == 'tf32'
+    except (AttributeError, AssertionError):
+        # Before torch 2.9, whose settings assert that they know a name; the
+        # other may refuse to answer since then.
+        return settings.allow_tf32
 
 
 def _milliseconds(way: Winners, *inputs: Tensor) -> float:

@@ -11,7 +11,7 @@ import math
 
 import torch
 import torch.nn as nn
-from mmcv.cnn import build_norm_layer
+from mmcv.cnn import build_norm_layer, fuse_conv_bn
 from mmdet.utils import ConfigType, OptMultiConfig
 from mmengine.model import BaseModule
 from mmyolo.registry import MODELS
@@ -20,6 +20,7 @@ from torch import Tensor
 from yolo_world_rep.registry import register
 from yolo_world_rep.reparam import folding
 
+from ..fused_layers import Costs, DeployL2Head, conv1x1, linear_of
 from ..utils import require_text
 
 NORM_CFG = dict(type='BN', momentum=0.03, eps=0.001)
@@ -64,6 +65,27 @@ class _FoldedContrast(BaseModule):
     def init_bias(self, value: float) -> None:
         """Set the bias that every class starts from."""
         self.conv.bias.data.fill_(value)
+
+    def fusion_costs(self, last: nn.Conv2d) -> Costs:
+        """Of the texts and the convolution before, and of both in one.
+
+        Args:
+            last (nn.Conv2d): The class branch's last convolution.
+        """
+        channels, width = last.in_channels, last.out_channels
+        num_texts = self.conv.out_channels
+        return Costs(channels * width + width * num_texts,
+                     channels * num_texts,
+                     f'{channels}→{width} and {width}→{num_texts} texts')
+
+    def fuse(self, branch: nn.Sequential, merge: bool) -> nn.Module:
+        """The form for deployment.
+
+        Args:
+            branch (nn.Sequential): The class branch before it; changed.
+            merge (bool): Whether its last convolution meets the texts.
+        """
+        raise NotImplementedError
 
 
 class _BNFeature:
@@ -143,6 +165,26 @@ class RepContrastiveHead(_L2Feature, _FoldedContrast):
         super().__init__(init_cfg=init_cfg)
         self._build_contrast(embed_dims, num_guide_embeds)
 
+    def fusion_costs(self, last: nn.Conv2d) -> Costs:
+        costs = super().fusion_costs(last)
+        length = last.in_channels * min(last.out_channels,
+                                        last.in_channels + 1)
+        return Costs(costs.apart, costs.merged + length,
+                     f'{costs.what}, divided by the length')
+
+    def fuse(self, branch: nn.Sequential, merge: bool) -> nn.Module:
+        if not merge:
+            return self
+        like = self.conv.bias
+        first, texts = linear_of(branch[-1]), linear_of(self.conv)
+        branch[-1] = nn.Identity()
+        # b stays outside: it is not divided by the length.
+        logits = folding.compose_linear(*first, texts[0],
+                                        torch.zeros_like(texts[1]))
+        return DeployL2Head(
+            conv1x1(*logits, like),
+            conv1x1(*folding.length_factor(*first), like), like)
+
 
 @register(MODELS)
 class RepBNContrastiveHead(_BNFeature, _FoldedContrast):
@@ -164,3 +206,14 @@ class RepBNContrastiveHead(_BNFeature, _FoldedContrast):
         super().__init__(init_cfg=init_cfg)
         self._build_norm(embed_dims, norm_cfg)
         self._build_contrast(embed_dims, num_guide_embeds)
+
+    def fuse(self, branch: nn.Sequential, merge: bool) -> nn.Module:
+        branch[-1] = fuse_conv_bn(nn.Sequential(branch[-1], self.norm))[0]
+        self.norm = nn.Identity()
+        if merge:
+            self.conv = conv1x1(
+                *folding.compose_linear(*linear_of(branch[-1]),
+                                        *linear_of(self.conv)),
+                self.conv.bias)
+            branch[-1] = nn.Identity()
+        return self

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from yolo_world_rep.registry import register
 
+from ..fused_layers import GridMaxPool
+
 
 def projection(in_channels: int, out_channels: int) -> nn.Sequential:
     """A linear layer behind a layer norm."""
@@ -149,3 +151,8 @@ class RepImagePoolingAttentionModule(_ImagePoolingAttention):
 
     def queries(self, text: Tensor) -> Tensor:
         return self.query_weight
+
+    def fuse(self, merge: bool = False) -> nn.Module:
+        """The form for deployment, of slices that every runtime has."""
+        self.pool = GridMaxPool(self.pool.output_size)
+        return self

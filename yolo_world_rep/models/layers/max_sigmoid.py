@@ -13,6 +13,14 @@ from torch import Tensor
 from yolo_world_rep.registry import register
 from yolo_world_rep.reparam import folding
 
+from ..fused_layers import (
+    Costs,
+    DeployAttn,
+    GuideConv,
+    GuideProduct,
+    conv1x1,
+    linear_of,
+)
 from ..utils import require_text
 
 # Tensors of an attention block that only its gate has.
@@ -147,8 +155,52 @@ class MaxSigmoidAttnBlock(_MaxSigmoidAttn):
                                      self.guide_fc.bias, self.num_heads)
 
 
+class _FoldedAttn(_MaxSigmoidAttn):
+    """What the two folded forms share: their form for deployment."""
+
+    def fusion_costs(self) -> Costs:
+        """Of the embedding and the guides, and of both in one."""
+        num_heads, num_guides, width = self.guide().shape
+        embed = num_heads * width
+        product = embed * num_guides
+        guides = f'{num_guides} guides of {num_heads} heads, {width} wide'
+        if self.embed_conv is None:
+            return Costs(product, None, guides)
+        channels = self.embed_conv.in_channels
+        return Costs(channels * embed + product,
+                     channels * num_heads * num_guides,
+                     f'embedding {channels}→{embed} and {guides}')
+
+    def fuse(self, merge: bool) -> DeployAttn:
+        """The form for deployment.
+
+        Args:
+            merge (bool): Whether the embedding goes into the guides. Batch
+                norms are in their convolutions already.
+        """
+        like = self.bias
+        guide = folding.fold_width(self.guide().double())
+        if merge:
+            weight, bias = folding.fold_embed(guide, self.bias.double(),
+                                              *linear_of(self.embed_conv.conv))
+            peak = GuideConv(conv1x1(weight, bias, like), self.num_heads)
+        else:
+            peak = GuideProduct(self.embed_conv or nn.Identity(),
+                                guide.to(like), self.bias)
+        last = self.project_conv
+        if isinstance(last, DepthwiseSeparableConvModule):
+            last = last.pointwise_conv
+        channels = last.out_channels
+        spread = torch.eye(self.num_heads).repeat_interleave(
+            channels // self.num_heads, 0)
+        if self.scale is not None:
+            spread = self.scale.flatten() * spread.to(like)
+        return DeployAttn(peak, self.project_conv,
+                          conv1x1(spread, None, like))
+
+
 @register(MODELS)
-class RepConvMaxSigmoidAttnBlock(_MaxSigmoidAttn):
+class RepConvMaxSigmoidAttnBlock(_FoldedAttn):
     """Folded: the guide is the weights of one d→N convolution a head.
 
     The arguments are those of the shared body; ``guide_channels`` is the
@@ -169,7 +221,7 @@ class RepConvMaxSigmoidAttnBlock(_MaxSigmoidAttn):
 
 
 @register(MODELS)
-class RepMatrixMaxSigmoidAttnBlock(_MaxSigmoidAttn):
+class RepMatrixMaxSigmoidAttnBlock(_FoldedAttn):
     """Folded: the guide is one parameter, (M, N, d).
 
     The arguments are those of the shared body; ``guide_channels`` is the

@@ -1,13 +1,53 @@
-"""The few modules of the deploy form that no model of ours has."""
-from typing import List, Optional
+"""What folded layers become for deployment; each has a ``fuse()``.
+
+The convolutions are in an order that runtimes need not shuffle for: ONNX
+Runtime on a CPU keeps features in blocks of 16 channels and computes
+convolutions, activations, sums of equal shapes and concatenations on them so.
+Whatever else it meets, such as a split, it puts in the plain order first, and
+in blocks again behind. OpenVINO does not mind.
+"""
+import copy
+from typing import List, NamedTuple, Optional, Tuple
 
 import torch
+from mmcv.cnn import ConvModule
+from mmyolo.models.layers import CSPLayerWithTwoConv
 from torch import Tensor, nn
 
 from yolo_world_rep.reparam.guide_max import guide_max
 
 # Below it, torch's normalize takes this for the length of a feature.
 SHORTEST = 1e-12
+
+
+class Costs(NamedTuple):
+    """Multiply-adds at one position of a feature map.
+
+    Args:
+        apart (int): Of the factors, one after the other.
+        merged (int, optional): Of their product; None where there is but one
+            factor.
+        what (str): The factors and their widths, in words.
+    """
+    apart: int
+    merged: Optional[int]
+    what: str
+
+
+def conv1x1(weight_NC: Tensor, bias_N: Optional[Tensor],
+            like: Tensor) -> nn.Conv2d:
+    """A 1×1 convolution of given weights, with another tensor's type."""
+    num, channels = weight_NC.shape
+    conv = nn.Conv2d(channels, num, 1, bias=bias_N is not None, device='meta')
+    conv.weight = nn.Parameter(weight_NC[:, :, None, None].to(like))
+    if bias_N is not None:
+        conv.bias = nn.Parameter(bias_N.to(like))
+    return conv
+
+
+def linear_of(conv: nn.Conv2d) -> Tuple[Tensor, Tensor]:
+    """Weight (N, C) and bias (N, ) of a 1×1 convolution, in float64."""
+    return conv.weight.double().flatten(1), conv.bias.double()
 
 
 class GuideProduct(nn.Module):
@@ -57,7 +97,7 @@ class DeployAttn(nn.Module):
 
     Each gate goes to its head's channels by a 1×1 convolution, which leaves
     a product of equal shapes: a runtime need not reshape the features for
-    it, see :mod:`yolo_world_rep.detector.layout`.
+    it.
 
     Args:
         peak (nn.Module): (B, C, H, W) to the gates' logits, (B, M, H, W).
@@ -129,3 +169,39 @@ class GridMaxPool(nn.Module):
                         axis, keepdim=True))
             x = torch.cat(patches, axis)
         return x
+
+
+class DeployCSPLayer(nn.Module):
+    """A CSP layer whose first convolution is two in place of one to split.
+
+    Args:
+        layer (CSPLayerWithTwoConv): The layer, batch norms folded.
+    """
+
+    def __init__(self, layer: CSPLayerWithTwoConv) -> None:
+        super().__init__()
+        middle = layer.mid_channels
+        self.skip_conv = _some_outputs(layer.main_conv, slice(middle))
+        self.main_conv = _some_outputs(layer.main_conv, slice(middle, None))
+        self.blocks = layer.blocks
+        self.attn_block = getattr(layer, 'attn_block', None)
+        self.final_conv = layer.final_conv
+
+    def forward(self, x: Tensor, guide: Optional[Tensor] = None) -> Tensor:
+        """(B, C, H, W) -> (B, C', H, W); guides for attention with some."""
+        branches = [self.skip_conv(x), self.main_conv(x)]
+        for block in self.blocks:
+            branches.append(block(branches[-1]))
+        if self.attn_block is not None:
+            branches.append(self.attn_block(branches[-1], guide))
+        return self.final_conv(torch.cat(branches, 1))
+
+
+def _some_outputs(module: ConvModule, outputs: slice) -> ConvModule:
+    """A copy of a convolution without groups, with some of its outputs."""
+    module = copy.deepcopy(module)
+    conv = module.conv
+    conv.weight = nn.Parameter(conv.weight[outputs].clone())
+    conv.bias = nn.Parameter(conv.bias[outputs].clone())
+    conv.out_channels = module.out_channels = len(conv.weight)
+    return module

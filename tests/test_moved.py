@@ -1,0 +1,29 @@
+"""Import paths of version 0.1."""
+import importlib
+import sys
+
+import pytest
+
+from yolo_world_rep import datasets, engine, report
+from yolo_world_rep.moved import MOVED
+
+
+@pytest.mark.parametrize('old', MOVED)
+def test_an_old_path_gives_the_module_and_names_the_new(old):
+    path = f'yolo_world_rep.{old}'
+    sys.modules.pop(path, None)
+    new = importlib.import_module(f'yolo_world_rep.{MOVED[old]}')
+    with pytest.warns(FutureWarning, match=f'{old} is {new.__name__} now'):
+        assert importlib.import_module(path) is new
+    # It goes on under its own name, which pickles and reloads go by.
+    assert new.__spec__.name == new.__name__ == f'yolo_world_rep.{MOVED[old]}'
+
+
+def test_old_names_give_the_new():
+    with pytest.warns(FutureWarning, match='is yolo_world_rep.report.Train'):
+        assert engine.TrainingReportHook is report.TrainingReportHook
+    with pytest.warns(FutureWarning, match='LoadCheckedImageFromFile now'):
+        assert (datasets.transforms.LoadImageFromFile
+                is datasets.transforms.LoadCheckedImageFromFile)
+    with pytest.raises(AttributeError, match='no attribute'):
+        engine.NoSuchHook  # noqa: B018
