@@ -7,11 +7,10 @@ import torch
 from mmengine.config import Config
 from own_data import NAMES, arguments, change, folded_checkpoint, write_data
 
+from yolo_world_rep.config.composition import Wishes, palette
 from yolo_world_rep.config.new_config import (
-    Wishes,
     launch_command,
     new_config,
-    palette,
     require_image_size,
 )
 from yolo_world_rep.config.own_data import read_own_data

@@ -29,7 +29,7 @@ def _truth(*rows):
 
 
 def _verdicts(marks):
-    return [(mark.name, mark.verdict) for mark in marks]
+    return [(mark.text.split()[0], mark.verdict) for mark in marks]
 
 
 def test_right_wrong_and_missed():
@@ -51,6 +51,9 @@ def test_an_object_counts_once_and_the_best_detection_of_a_place():
 
 def test_nothing_found_and_nothing_there():
     assert picture.judge(_sample(), _truth(), NAMES) == []
+    marks = picture.judge(_sample((0, .9, 1)), _truth(('dog', 50)), NAMES,
+                          starred={'cat'})
+    assert [mark.text for mark in marks] == ['cat* 0.90', 'dog missed']
     assert _verdicts(picture.judge(_sample((0, .9, 1)), _truth(),
                                    NAMES)) == [('cat', 'wrong')]
 
@@ -72,7 +75,7 @@ def test_picture_has_a_column_for_each_model(tmp_path):
     widths = []
     for columns in (['one'], ['one', 'two']):
         picture.draw(tmp_path / 'out.png', {t: {7: marks} for t in columns},
-                     {7: truth}, {'cat'})
+                     {7: truth})
         image = cv2.imread(str(tmp_path / 'out.png'))
         widths.append(image.shape[1])
         # Both verdicts are there to be seen.

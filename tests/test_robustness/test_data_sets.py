@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from yolo_world_rep.config.new_config import Wishes, compose
+from yolo_world_rep.config.composition import Wishes, compose
 from yolo_world_rep.config.own_data import read_own_data
 from yolo_world_rep.config.schedule import make_schedule
 from yolo_world_rep.datasets.conversion import convert

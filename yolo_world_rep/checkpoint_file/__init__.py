@@ -1,5 +1,5 @@
 """Checkpoint files, read as data: nothing that a file names is called."""
-from .pickle_records import Name, Ordered, Record
+from .pickle_values import Name, Ordered, Record
 from .reading import budget_of, check_torchscript, read
 
 __all__ = [

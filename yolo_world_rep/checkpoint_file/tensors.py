@@ -6,7 +6,8 @@ from typing import Any, Callable, Dict, Tuple
 import torch
 from torch import Tensor
 
-from .pickle_records import Maker, Name
+from .pickle_records import Maker
+from .pickle_values import Name
 
 DTYPES = dict(
     DoubleStorage=torch.float64,

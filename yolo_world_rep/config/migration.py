@@ -8,16 +8,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import (
-    Any,
-    Dict,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Iterator, List, Mapping, Optional, Tuple
 
 import mmdet.registry
 import mmengine.registry
@@ -36,6 +27,7 @@ from yolo_world_rep.utils.files import (
 )
 
 from .bindings import LOADERS
+from .source import ConfigText
 from .variables import check_config, find, type_name
 
 PACKAGE, ORIGINAL = 'yolo_world_rep', 'yolo_world'
@@ -65,56 +57,12 @@ class Migration:
     remarks: Tuple[str, ...]
 
 
-class _Source:
-    """The text of a config, and where its parts stand."""
-
-    def __init__(self, path: PathLike) -> None:
-        self.path = require_regular(path)
-        self.data = self.path.read_bytes()
-        if self.data.startswith(b'\xef\xbb\xbf'):
-            self.data = self.data[3:]
-        try:
-            self.tree = ast.parse(self.data)
-        except (SyntaxError, ValueError) as error:
-            raise ValueError(f'{path} is not Python: {error}') from None
-        self.lines = [0] + [
-            found.end() for found in re.finditer(rb'\r\n|\r|\n', self.data)
-        ]
-        self.edits: Dict[Tuple[int, int], str] = {}
-
-    def values(self, name: str) -> Iterator[ast.expr]:
-        """What is assigned to a variable of the config."""
-        for node in self.tree.body:
-            if isinstance(node, ast.Assign) and any(
-                    isinstance(target, ast.Name) and target.id == name
-                    for target in node.targets):
-                yield node.value
-
-    def replace(self, node: ast.expr, text: str) -> None:
-        """Put ``text`` where an expression stands."""
-        assert node.end_lineno is not None
-        assert node.end_col_offset is not None
-        begin = self.lines[node.lineno - 1] + node.col_offset
-        end = self.lines[node.end_lineno - 1] + node.end_col_offset
-        self.edits[begin, end] = text
-
-    def edited(self, more: Sequence[str] = ()) -> bytes:
-        """The text with all edits and ``more`` lines at its end."""
-        data = self.data
-        for (begin, end), text in sorted(self.edits.items(), reverse=True):
-            data = data[:begin] + text.encode() + data[end:]
-        ending = b'\r\n' if b'\r\n' in data else b'\n'
-        for line in more:
-            data = data.rstrip(b'\r\n') + ending + line.encode() + ending
-        return data
-
-
 def _strings(node: ast.AST) -> Iterator[ast.Constant]:
     return (part for part in ast.walk(node)
             if isinstance(part, ast.Constant) and isinstance(part.value, str))
 
 
-def _bases(source: _Source) -> Tuple[Optional[ast.expr], List[str]]:
+def _bases(source: ConfigText) -> Tuple[Optional[ast.expr], List[str]]:
     node = next(source.values('_base_'), None)
     if node is None:
         return None, []
@@ -126,7 +74,7 @@ def _bases(source: _Source) -> Tuple[Optional[ast.expr], List[str]]:
     return node, [value] if isinstance(value, str) else list(value)
 
 
-def _imports(source: _Source) -> List[ast.Constant]:
+def _imports(source: ConfigText) -> List[ast.Constant]:
     """Where the original is imported."""
     return [
         text for node in source.values('custom_imports')
@@ -150,7 +98,7 @@ def unmended(path: PathLike) -> Optional[str]:
     if not str(path).endswith('.py') or not Path(path).is_file():
         return None
     try:
-        source = _Source(path)
+        source = ConfigText(path)
         _, bases = _bases(source)
     except ValueError:
         return None  # whoever runs it says so
@@ -214,7 +162,7 @@ def _new_base(base: str, folder: Path, out: Path) -> str:
     return base_reference(ours[0], out)
 
 
-def _rewrite(source: _Source, out: Path) -> Tuple[bytes, List[str]]:
+def _rewrite(source: ConfigText, out: Path) -> Tuple[bytes, List[str]]:
     """The text of the copy as far as the text alone tells, and changes."""
     changes = []
     node, bases = _bases(source)
@@ -232,7 +180,8 @@ def _rewrite(source: _Source, out: Path) -> Tuple[bytes, List[str]]:
     return source.edited(), changes
 
 
-def _lines_to_add(cfg: Config, source: _Source) -> Tuple[List[str], List[str]]:
+def _lines_to_add(cfg: Config,
+                  source: ConfigText) -> Tuple[List[str], List[str]]:
     """What only the read config tells: lines for its end, and changes."""
     lines, changes = [], []
     if PACKAGE not in (cfg.get('custom_imports') or {}).get('imports', ()):
@@ -278,7 +227,7 @@ def _is_registered(name: str) -> bool:
         if isinstance(registry, Registry)) or name in COLLATE_FUNCTIONS
 
 
-def _remarks(cfg: Config, source: _Source) -> List[str]:
+def _remarks(cfg: Config, source: ConfigText) -> List[str]:
     """What the owner of the config must mend."""
     places = {
         text.value: text.lineno
@@ -326,7 +275,7 @@ def migrate_config(path: PathLike, out: PathLike) -> Migration:
     if out.exists():
         raise ValueError(f'--out {out} exists; choose another name')
     with about_file(path), atomic_path(out, overwrite=False) as temporary:
-        source = _Source(path)
+        source = ConfigText(path)
         data, changes = _rewrite(source, out)
         temporary.write_bytes(data)
         cfg = _read(temporary)

@@ -1,6 +1,54 @@
-"""Python source of plain values, as configs have it."""
+"""The Python source of configs: read, edited, and made of plain values."""
+import ast
 import pprint
-from typing import Any, Mapping, Sequence
+import re
+from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
+
+from yolo_world_rep.utils.files import PathLike, require_regular
+
+
+class ConfigText:
+    """The text of a config, and where its parts stand."""
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = require_regular(path)
+        self.data = self.path.read_bytes()
+        if self.data.startswith(b'\xef\xbb\xbf'):
+            self.data = self.data[3:]
+        try:
+            self.tree = ast.parse(self.data)
+        except (SyntaxError, ValueError) as error:
+            raise ValueError(f'{path} is not Python: {error}') from None
+        self.lines = [0] + [
+            found.end() for found in re.finditer(rb'\r\n|\r|\n', self.data)
+        ]
+        self.edits: Dict[Tuple[int, int], str] = {}
+
+    def values(self, name: str) -> Iterator[ast.expr]:
+        """What is assigned to a variable of the config."""
+        for node in self.tree.body:
+            if isinstance(node, ast.Assign) and any(
+                    isinstance(target, ast.Name) and target.id == name
+                    for target in node.targets):
+                yield node.value
+
+    def replace(self, node: ast.expr, text: str) -> None:
+        """Put ``text`` where an expression stands."""
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        begin = self.lines[node.lineno - 1] + node.col_offset
+        end = self.lines[node.end_lineno - 1] + node.end_col_offset
+        self.edits[begin, end] = text
+
+    def edited(self, more: Sequence[str] = ()) -> bytes:
+        """The text with all edits and ``more`` lines at its end."""
+        data = self.data
+        for (begin, end), text in sorted(self.edits.items(), reverse=True):
+            data = data[:begin] + text.encode() + data[end:]
+        ending = b'\r\n' if b'\r\n' in data else b'\n'
+        for line in more:
+            data = data.rstrip(b'\r\n') + ending + line.encode() + ending
+        return data
 
 
 def plain_source(value: Any) -> str:

@@ -11,10 +11,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from mmdet.datasets import CocoDataset
 from mmengine.fileio import join_path, load
-from mmengine.logging import print_log
 from mmengine.utils import is_abs
 from mmyolo.datasets.yolov5_coco import BatchShapePolicyDataset
 from mmyolo.registry import DATASETS
+
+from yolo_world_rep.utils.log import log
 
 from ..registry import register
 
@@ -102,9 +103,8 @@ class YOLOv5MixedGroundingDataset(BatchShapePolicyDataset, CocoDataset):
         except ValueError as error:
             raise ValueError(f'{self.ann_file}: {error}') from error
         if self._wordless:
-            print_log(
-                f'{self.ann_file}: left out {self._wordless} box(es) '
-                f'without a phrase.', 'current')
+            log(f'{self.ann_file}: left out {self._wordless} box(es) without '
+                f'a phrase.')
         return infos
 
     def parse_data_info(self, raw_data_info: dict) -> dict:

@@ -6,19 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
+import rich.progress
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 from torch import nn
 
@@ -34,6 +27,7 @@ from ..datasets.shapes import (
 from ..detector.detections import data_loader, evaluate_detector
 from ..detector.loading import load_detector
 from ..reparam import convert_checkpoint
+from ..report.figures import Mark
 from ..text import load_class_texts
 from ..utils.files import PathLike
 from ..utils.timing import interleaved_medians
@@ -249,11 +243,11 @@ class Story:
         truths = picture.load_truth(self.data_root / 'val' / ANNOTATION_FILE)
         names, unseen = all_pairs(), set(unseen_pairs())
         chosen = picture.choose_images(truths, unseen, number=3)
-        columns: Dict[str, Dict[int, List[picture.Mark]]] = {}
+        columns: Dict[str, Dict[int, List[Mark]]] = {}
         for name, samples in found.items():
             columns[name] = {
                 sample.img_id: picture.judge(sample, truths[sample.img_id],
-                                             names)
+                                             names, starred=unseen)
                 for sample in samples
             }
             everything = [m for marks in columns[name].values() for m in marks]
@@ -261,7 +255,7 @@ class Story:
                      f'{len(columns[name])} images, at a score of 0.3')
             columns[name] = {i: columns[name][i] for i in chosen}
         path = self.work_dir / 'detections.png'
-        picture.draw(path, columns, truths, unseen)
+        picture.draw(path, columns, truths)
         return path
 
     def show(self, scores: dict, milliseconds: Dict[str, float],
@@ -299,15 +293,16 @@ class Story:
     def say(self, text: str) -> None:
         self.console.print(f'      {text}', markup=False, soft_wrap=True)
 
-    def bar(self, *columns: str) -> Progress:
-        return Progress(
-            TextColumn('     '),
-            SpinnerColumn(),
-            TextColumn('{task.description}'),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            *map(TextColumn, columns),
+    def bar(self, *columns: str) -> rich.progress.Progress:
+        bars = rich.progress
+        return bars.Progress(
+            bars.TextColumn('     '),
+            bars.SpinnerColumn(),
+            bars.TextColumn('{task.description}'),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TimeElapsedColumn(),
+            *map(bars.TextColumn, columns),
             console=self.console)
 
     def config(self, name: str) -> Config:

@@ -166,15 +166,12 @@ def load_folded(config: Union[Config, PathLike],
     return cfg, detector, loaded
 
 
-def name_of_file(checkpoint: PathLike, format: str, contract: str,
-                 half: bool) -> str:
+def name_of_file(checkpoint: PathLike, format: str,
+                 contract: str = 'decoded', weights: str = 'fp32') -> str:
     """Named after the checkpoint and what is not the default."""
-    parts = [Path(checkpoint).stem]
-    if contract != 'decoded':
-        parts.append(contract)
-    if half:
-        parts.append('fp16')
-    return '_'.join(parts) + FORMATS[format][0]
+    more = [each for each in (contract, weights)
+            if each not in ('decoded', 'fp32')]
+    return '_'.join([Path(checkpoint).stem, *more]) + FORMATS[format][0]
 
 
 def export_model(config: Union[Config, PathLike],
@@ -242,8 +239,9 @@ def export_model(config: Union[Config, PathLike],
             require_precision,
         )
         require_precision('CPU', precision)
+    weights = 'fp16' if half else 'fp32'
     path = require_new(
-        Path(out_dir) / name_of_file(checkpoint, format, contract, half),
+        Path(out_dir) / name_of_file(checkpoint, format, contract, weights),
         overwrite)
     pictures = [
         image if isinstance(image, np.ndarray) else read_image(image)
@@ -255,7 +253,7 @@ def export_model(config: Union[Config, PathLike],
         dynamic=dynamic,
         batch=batch,
         contract=contract,
-        precision='fp16' if half else 'fp32',
+        precision=weights,
         provenance=provenance(cfg, loaded, format))
     verification = Verification(cfg, detector, spec, pictures)
     with workshop(path) as folder:

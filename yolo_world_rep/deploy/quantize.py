@@ -1,21 +1,14 @@
 """Static INT8 of an exported detector, and what it costs in precision.
 
-Weights are quantized for each output channel, symmetrically; activations as
-a whole, asymmetrically, as SiLU has a short negative side. Weights have 7
-bits, -64..64, so that a file is right on processors without VNNI too, see
-:mod:`yolo_world_rep.inference.processor`. Which layers stay in FP32 is
-decided in :mod:`.quantization_rule`.
+How numbers are quantized is in :mod:`.runtime_quantizers`; which layers stay
+in FP32 is decided in :mod:`.quantization_rule`.
 """
-import contextlib
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
-    Dict,
-    Iterator,
     List,
     NamedTuple,
     Optional,
@@ -31,8 +24,14 @@ from yolo_world_rep.utils.files import PathLike, require_new, workshop
 
 from . import onnx_file
 from .calibration import DEFAULT_COUNT, CalibrationImages, choose_images
-from .export import FORMATS, export_model, publish
+from .export import export_model, name_of_file
+from .formats import publish, suffixes_of
 from .quantization_rule import Layer, explain_layers, plan_layers
+from .runtime_quantizers import (
+    quantize_onnx,
+    quantize_openvino,
+    require_quantizer,
+)
 
 if TYPE_CHECKING:
     import onnx
@@ -96,144 +95,6 @@ class Quantized:
         ])
 
 
-@contextlib.contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """Without the warnings of loggers, '' for the root."""
-    loggers = [logging.getLogger(name or None) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels):
-            logger.setLevel(level)
-
-
-def require_quantizer(format: str) -> str:
-    """Import what quantizes for a format; gives its name and version.
-
-    Raises:
-        ValueError: If the format has no INT8.
-        ImportError: If it is not installed, with what to install.
-    """
-    if format not in ('onnx', 'openvino'):
-        raise ValueError(f'--int8 with --format {format}: expected onnx or '
-                         f'openvino.')
-    try:
-        if format == 'onnx':
-            import onnxruntime
-            import onnxruntime.quantization  # noqa: F401
-            return f'onnxruntime {onnxruntime.__version__}'
-        import nncf
-        return f'nncf {nncf.__version__}'
-    except ImportError as error:
-        raise ImportError(f'Quantizing for {format} needs more packages '
-                          f'({error}): pip install "yolo_world_rep[int8]".'
-                          ) from error
-
-
-def quantize_onnx(model: 'onnx.ModelProto', images: CalibrationImages,
-                  layers: Sequence[Layer],
-                  path: PathLike) -> 'onnx.ModelProto':
-    """Quantize for ONNX Runtime: pairs of (de)quantizers around operators.
-
-    Ranges are the extremes over all calibration images.
-
-    Args:
-        model (onnx.ModelProto): In FP32; not changed.
-        images (CalibrationImages): Its inputs.
-        layers (Sequence[Layer]): What to quantize, see
-            :func:`~.quantization_rule.plan_layers`.
-        path (str | Path): A file to write to.
-
-    Returns:
-        onnx.ModelProto: What was written.
-    """
-    import onnx
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
-
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.batches = iter(images)
-
-        def get_next(self) -> Optional[Dict[str, Any]]:
-            batch = next(self.batches, None)
-            return None if batch is None else {onnx_file.INPUT: batch}
-
-    # A file, as versions before 1.19 fail at a model.
-    source = Path(path).with_suffix('.float.onnx')
-    onnx.save(onnx.shape_inference.infer_shapes(model), str(source))
-    # It recommends an optimization that fuse has done already.
-    with _quiet(''):
-        quantize_static(
-            str(source),
-            str(path),
-            Reader(),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            # Unsigned ones are what AVX-512 VNNI multiplies.
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            reduce_range=True,  # of the weights
-            nodes_to_exclude=[layer.node for layer in layers if layer.kept])
-    source.unlink()
-    return onnx.load(str(path))
-
-
-def quantize_openvino(model: Any, images: CalibrationImages,
-                      layers: Sequence[Layer]) -> Any:
-    """Quantize for OpenVINO with NNCF.
-
-    Without its fast correction of biases, which estimates the mean of each
-    layer's output from means of its input: behind SiLUs it made the outputs
-    worse, not better.
-
-    Args:
-        model (openvino.Model): In FP32, converted from the ONNX model.
-        images (CalibrationImages): Its inputs.
-        layers (Sequence[Layer]): Of the ONNX model, whose names OpenVINO
-            keeps.
-
-    Returns:
-        openvino.Model: The quantized one.
-    """
-    import nncf
-    from nncf.quantization.advanced_parameters import OverflowFix
-
-    # A convolution with a bias is an addition of that name here, after a
-    # convolution named name/WithoutBiases.
-    names: Dict[str, List[str]] = {}
-    for node in model.get_ops():
-        name = node.get_friendly_name()
-        names.setdefault(name.split('/')[0], []).append(name)
-    kept = [
-        name for layer in layers if layer.kept
-        for name in names.get(layer.node, [])
-    ]
-    lost = [
-        layer.node for layer in layers if layer.kept
-        and layer.operator == 'Conv' and layer.node not in names
-    ]
-    assert not lost, f'convolutions without a name in OpenVINO: {lost}'
-    with _quiet('nncf'):
-        return nncf.quantize(
-            model,
-            nncf.Dataset(images),
-            preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(images),
-            ignored_scope=nncf.IgnoredScope(names=kept, validate=False),
-            advanced_parameters=nncf.AdvancedQuantizationParameters(
-                disable_bias_correction=True,
-                # Weights of 7 bits, in all layers.
-                overflow_fix=OverflowFix.ENABLE))
-
-
 def _write(format: str, model: 'onnx.ModelProto', images: CalibrationImages,
            layers: Sequence[Layer], spec: Spec, source: Path,
            target: Path) -> Path:
@@ -263,9 +124,8 @@ def _write(format: str, model: 'onnx.ModelProto', images: CalibrationImages,
 
 
 def _size(path: Path) -> int:
-    suffixes = next(names for names in FORMATS.values()
-                    if names[0] == path.suffix)
-    return sum(path.with_suffix(name).stat().st_size for name in suffixes)
+    return sum(
+        path.with_suffix(each).stat().st_size for each in suffixes_of(path))
 
 
 def average_precision(path: PathLike, annotations: PathLike,
@@ -354,11 +214,9 @@ def quantize_model(config: Any,
         raise ValueError('--half with --int8: weights are one or the other; '
                          'leave one out.')
     paths = choose_images(calibration, calibration_count)
-    contract = options.get('contract', 'decoded')
-    tail = '' if contract == 'decoded' else f'_{contract}'
-    path = require_new(
-        Path(out_dir) /
-        f'{Path(checkpoint).stem}{tail}_int8{FORMATS[format][0]}', overwrite)
+    name = name_of_file(checkpoint, format,
+                        options.get('contract', 'decoded'), 'int8')
+    path = require_new(Path(out_dir) / name, overwrite)
     with workshop(path) as folder:
         exported = export(config, checkpoint, folder, 'onnx', **options)
         import onnx

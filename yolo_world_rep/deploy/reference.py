@@ -16,8 +16,9 @@ from torch import nn
 
 from yolo_world_rep.config.variables import type_name
 from yolo_world_rep.datasets.shapes import all_pairs, make_scene
+from yolo_world_rep.detector.class_names import test_dataset
 from yolo_world_rep.detector.pytorch_backend import flat_outputs
-from yolo_world_rep.detector.spec_of_config import LOAD_IMAGE, test_dataset
+from yolo_world_rep.detector.spec_of_config import LOAD_IMAGE
 from yolo_world_rep.inference.postprocess import Detections
 from yolo_world_rep.inference.prototypes import encode_mask
 

@@ -15,9 +15,10 @@ from yolo_world_rep.inference.backends.base import (
 from yolo_world_rep.inference.backends.torchscript import to_device
 from yolo_world_rep.text import load_class_texts
 
+from .class_names import test_dataset
 from .fusion import fuse
 from .loading import load_detector, read_config
-from .spec_of_config import spec_of_config, test_dataset
+from .spec_of_config import spec_of_config
 
 
 def flat_outputs(outputs: Sequence[Any]) -> List[np.ndarray]:

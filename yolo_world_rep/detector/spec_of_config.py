@@ -3,20 +3,14 @@ import logging
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
-from mmengine.logging import print_log
-from mmengine.registry import DefaultScope
 from mmyolo.models.dense_heads import YOLOv8Head
-from mmyolo.registry import DATASETS
 from torch import nn
 
 from yolo_world_rep.config.variables import type_name
-from yolo_world_rep.engine.classes import name_differences, names_of
 from yolo_world_rep.inference.spec import Spec
-from yolo_world_rep.text import (
-    class_names,
-    load_class_texts,
-    load_embeddings,
-)
+from yolo_world_rep.utils.log import log
+
+from .class_names import class_names_of, test_dataset
 
 # Steps of a test pipeline that leave the image as it is.
 IDLE = ('LoadAnnotations', 'PackDetInputs')
@@ -90,16 +84,6 @@ def _check(where: str, values: Mapping[str, Any],
             raise ValueError(
                 f'{where}: {name}={value!r} is not supported here; '
                 f'expected {" or ".join(map(repr, allowed))}.')
-
-
-def test_dataset(cfg: Mapping[str, Any]) -> List[Mapping[str, Any]]:
-    """The test data set's config and those it wraps, the outermost first."""
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset')
-    layers = []
-    while isinstance(dataset, Mapping):
-        layers.append(dataset)
-        dataset = dataset.get('dataset')
-    return layers
 
 
 def _height_width(where: str, scale: Any) -> Tuple[int, int]:
@@ -270,86 +254,6 @@ def strides_of(head: nn.Module) -> Tuple[int, ...]:
     return tuple(strides)
 
 
-def count_classes(model: nn.Module) -> int:
-    """N: of the texts where the model takes some, else of its head."""
-    if getattr(model, 'text_conditioned', False):
-        texts = getattr(model, 'texts', None)
-        if texts is not None:
-            return len(texts)
-        return len(model.prompts())
-    return model.bbox_head.num_classes
-
-
-def class_names_of(cfg: Mapping[str, Any],
-                   model: nn.Module) -> Tuple[str, ...]:
-    """The names of a model's classes, from wherever they are told.
-
-    Raises:
-        ValueError: If none are, or they disagree, or they are not as many
-            as the model's classes.
-    """
-    count = count_classes(model)
-    layers = test_dataset(cfg)
-    stated = next((names for names in (names_of(layer.get('metainfo'))
-                                       for layer in layers) if names), None)
-    loaded = names_of(getattr(model, 'dataset_meta', None))
-    if getattr(model, 'text_conditioned', False):
-        # The checkpoint's names are those it was trained with.
-        texts = getattr(model, 'texts', None)
-        if texts is not None:
-            return class_names(texts)
-        candidates = [
-            ('the embeddings', _names_beside(model.embedding_path)),
-            ('class_text_path', _text_names(layers)),
-            ('metainfo', stated),
-            ('the checkpoint', loaded)]
-    else:
-        if stated and loaded and stated != loaded:
-            raise ValueError(
-                f'The checkpoint and metainfo of the config name other '
-                f'classes: {name_differences(loaded, stated)}. Set '
-                f'class_names (metainfo=dict(classes=...)) to those of the '
-                f'checkpoint.')
-        candidates = [('the checkpoint', loaded), ('metainfo', stated),
-                      ('class_text_path', _text_names(layers))]
-    candidates.append(('the kind of data set', _names_of_kind(layers)))
-    told = [(where, names) for where, names in candidates if names]
-    for _, names in told:
-        if len(names) == count:
-            return names
-    if not told:
-        raise ValueError(
-            f'The names of the {count} classes are unknown: neither the '
-            f'checkpoint nor the config tells them. Set class_names '
-            f'(metainfo=dict(classes=(...)) of the test data set).')
-    counts = ', '.join(f'{where} {len(names)}' for where, names in told)
-    raise ValueError(f'The model has {count} classes and the names are of '
-                     f'another number: {counts}. Set class_names '
-                     f'(metainfo=dict(classes=(...)) of the test data set).')
-
-
-def _names_beside(path: str) -> Optional[Sequence[str]]:
-    return load_embeddings(path).names if path else None
-
-
-def _text_names(layers: Sequence[Mapping[str, Any]]) -> Optional[tuple]:
-    for layer in layers:
-        if layer.get('class_text_path'):
-            return class_names(load_class_texts(layer['class_text_path']))
-    return None
-
-
-def _names_of_kind(layers: Sequence[Mapping[str, Any]]) -> Optional[tuple]:
-    """Such as COCO's, of a data set that says nothing else."""
-    if not layers or 'type' not in layers[-1]:
-        return None
-    kind = layers[-1]['type']
-    if isinstance(kind, str):
-        with DefaultScope.overwrite_default_scope('mmyolo'):
-            kind = DATASETS.get(kind)
-    return names_of(getattr(kind, 'METAINFO', None))
-
-
 def spec_of_config(cfg: Config, model: nn.Module) -> Spec:
     """What a model of a config takes and gives, for any number of images.
 
@@ -372,10 +276,9 @@ def spec_of_config(cfg: Config, model: nn.Module) -> Spec:
         raise ValueError('The config has no test_dataloader.dataset.'
                          'pipeline, which says how images are prepared.')
     if any(layer.get('batch_shapes_cfg') for layer in layers):
-        print_log(
-            'batch_shapes_cfg of the test data set, a smaller letterbox for '
+        log('batch_shapes_cfg of the test data set, a smaller letterbox for '
             'each batch, is of no effect here: all images have one size.',
-            'current', logging.WARNING)
+            logging.WARNING)
     head = model.bbox_head
     strides = strides_of(head)
     box = letterbox_of_pipeline(pipeline)

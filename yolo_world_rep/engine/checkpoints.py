@@ -7,9 +7,9 @@ import zipfile
 from typing import List, Optional, Union
 
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.logging import print_log
 
 from yolo_world_rep.utils.files import atomic_path
+from yolo_world_rep.utils.log import log
 
 LAST = 'last_checkpoint'  # mmengine's file with the name of the newest
 NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
@@ -101,13 +101,12 @@ def checkpoint_to_resume(folder: str) -> Optional[str]:
             candidates = [last] + [p for p in candidates
                                    if not osp.samefile(p, last)]
         else:
-            print_log(f'{note} names no checkpoint that is there', 'current',
-                      logging.WARNING)
+            log(f'{note} names no checkpoint that is there', logging.WARNING)
     for path in candidates:
         if not is_truncated(path):
             return path
-        print_log(f'{truncated_message(path)}; looking for the one before',
-                  'current', logging.WARNING)
+        log(f'{truncated_message(path)}; looking for the one before',
+            logging.WARNING)
     if candidates:
         raise ValueError(
             f'--resume: {truncated_message(candidates[0])}, and there is no '

@@ -1,11 +1,7 @@
 """From a config and the arguments of a command to a runner."""
 import copy
-import os
 import os.path as osp
-import subprocess
-from datetime import timedelta
 from importlib.util import find_spec
-from shutil import which
 from typing import Any, Optional
 
 import torch
@@ -23,6 +19,7 @@ from yolo_world_rep.utils.files import require_regular
 from . import adapt
 from .checkpoints import is_truncated, truncated_message
 from .loading import read_safely
+from .process_group import start_processes
 
 
 def work_dir_of(cfg: Config, config_path: str,
@@ -196,58 +193,6 @@ def _with_tta(cfg: Config) -> Config:
         dataset.batch_shapes_cfg = None
     dataset.pipeline = cfg.tta_pipeline
     return cfg
-
-
-def start_processes(cfg: Config, cuda: Optional[bool] = None) -> None:
-    """Make the process group where mmengine would ask CUDA for a device.
-
-    Args:
-        cfg (Config): Of :func:`config_for_training` or
-            :func:`config_for_test`. ``env_cfg.dist_cfg.timeout`` is how
-            many seconds a process waits for the others.
-        cuda (bool, optional): Whether there is a GPU; asked of torch by
-            default.
-
-    Raises:
-        ValueError: If the launcher did not set its environment.
-    """
-    from torch import distributed
-    cuda = torch.cuda.is_available() if cuda is None else cuda
-    if cfg.launcher == 'none' or cuda or distributed.is_initialized():
-        return
-    if cfg.launcher == 'slurm':
-        _environment_of_slurm()
-    missing = [
-        name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
-        if name not in os.environ
-    ]
-    if missing:
-        how = ('srun, with MASTER_ADDR the host of the first task'
-               if cfg.launcher == 'slurm' else 'tools/dist_train.sh, '
-               'tools/dist_test.sh or torchrun')
-        raise ValueError(f'--launcher {cfg.launcher}: {", ".join(missing)} '
-                         f'not in the environment; start with {how}')
-    settings = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
-    # torch 2.1 takes no None for its own default.
-    timeout = {
-        'timeout': timedelta(seconds=settings['timeout'])
-    } if settings.get('timeout') else {}
-    distributed.init_process_group('gloo', **timeout)
-
-
-def _environment_of_slurm() -> None:
-    """torch's variables from those that srun sets, as mmengine has them."""
-    for name, source in (('RANK', 'SLURM_PROCID'),
-                         ('WORLD_SIZE', 'SLURM_NTASKS'),
-                         ('LOCAL_RANK', 'SLURM_LOCALID')):
-        if source in os.environ:
-            os.environ[name] = os.environ[source]
-    os.environ.setdefault('MASTER_PORT', '29500')
-    nodes = os.environ.get('SLURM_NODELIST')
-    if nodes and 'MASTER_ADDR' not in os.environ and which('scontrol'):
-        os.environ['MASTER_ADDR'] = subprocess.run(
-            ['scontrol', 'show', 'hostname', nodes],
-            check=True, capture_output=True, text=True).stdout.split()[0]
 
 
 def _check_albumentations(cfg: Config, loaders: Any) -> None:

@@ -11,13 +11,15 @@ runs, and their last digits differ then.
 
 Shape suffixes as in :mod:`yolo_world_rep.reparam.folding`.
 """
+import logging
 import os
 import statistics
 from typing import Callable, Dict, NamedTuple, Tuple
 
 import torch
-from mmengine.logging import print_log
 from torch import Tensor
+
+from yolo_world_rep.utils.log import log
 
 ENABLE = 'YOLO_WORLD_REP_TRITON'
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -95,15 +97,13 @@ def _try(kind: Kind, embed_BMdS: Tensor, guide_MNd: Tensor,
     """Compare both ways and time them."""
     worst, allowed = disagreement(embed_BMdS, guide_MNd, dense)
     if not worst <= allowed:
-        print_log(
-            f'Guide maximum, {kind}: the Triton kernel is off by {worst:.3g} '
-            f'({allowed:.3g} allowed) and is not used.', 'current', 30)
+        log(f'Guide maximum, {kind}: the Triton kernel is off by {worst:.3g} '
+            f'({allowed:.3g} allowed) and is not used.', logging.WARNING)
         return False
     kernel, other = (_milliseconds(way, embed_BMdS, guide_MNd)
                      for way in (winners, dense))
-    print_log(
-        f'Guide maximum, {kind}: {kernel:.3f} ms by the Triton kernel, '
-        f'{other:.3f} ms by a product and a maximum.', 'current')
+    log(f'Guide maximum, {kind}: {kernel:.3f} ms by the Triton kernel, '
+        f'{other:.3f} ms by a product and a maximum.')
     return kernel < other
 
 

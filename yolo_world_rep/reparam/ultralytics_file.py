@@ -20,12 +20,12 @@ from .checkpoint import META_KEY, read_content, save_checkpoint
 from .records import check_tensors, module_tensors
 from .state_dict import some
 from .ultralytics import (
-    PLACES,
     check_modules,
     convert_state_dict,
     require_world_v2,
     size_of,
 )
+from .ultralytics_layers import PLACES
 from .weights import check_weights
 
 

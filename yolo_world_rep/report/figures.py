@@ -1,5 +1,5 @@
 """The pictures of the report. matplotlib is imported where it is used."""
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -13,22 +13,37 @@ CLASSES_SHOWN = 40  # in a figure; tables have all
 AP = 'coco/bbox_mAP'
 # Of names: $ begins no mathematics.
 LABEL: Dict[str, Any] = dict(fontsize=8, parse_math=False)
-RIGHT, WRONG, MISSED = '#2ca02c', '#d62728', '#ff9f0e'
+COLOURS = dict(right='#2ca02c', wrong='#d62728', missed='#ff9f0e')
 
 
-def _figure(width: float, height: float) -> Any:
+class Mark(NamedTuple):
+    """A box to draw.
+
+    Args:
+        box (Sequence[float]): x1, y1, x2, y2 in pixels.
+        text (str): What to write at it.
+        verdict (str): ``'right'``, ``'wrong'`` or ``'missed'``.
+    """
+    box: Sequence[float]
+    text: str
+    verdict: str
+
+
+def new_figure(width: float, height: float) -> Any:
+    """A figure of so many inches."""
     from matplotlib.figure import Figure
     return Figure(figsize=(width, height), layout='constrained')
 
 
-def _save(figure: Any, path: PathLike) -> None:
+def save_figure(figure: Any, path: PathLike) -> None:
+    """Write a figure, whatever the name ends in as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     FigureCanvasAgg(figure).print_png(str(path))
 
 
 def draw_curves(history: History, path: PathLike) -> None:
     """Losses, learning rate and AP over the training."""
-    figure = _figure(12, 3.6)
+    figure = new_figure(12, 3.6)
     losses, rate, precision = figure.subplots(1, 3)
     for name in history.losses:
         losses.plot(*history.curve(name), label=name,
@@ -44,14 +59,14 @@ def draw_curves(history: History, path: PathLike) -> None:
     precision.legend(fontsize=8)
     for axis in (losses, rate, precision):
         axis.grid(alpha=0.3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_classes(after: Dict[str, float], before: Optional[Dict[str, float]],
                  path: PathLike) -> None:
     """AP of each class, before and after."""
     names = list(after)[:CLASSES_SHOWN]
-    figure = _figure(8, 1.2 + 0.3 * len(names))
+    figure = new_figure(8, 1.2 + 0.3 * len(names))
     axis = figure.subplots()
     places = np.arange(len(names))
     height = 0.4 if before else 0.7
@@ -67,7 +82,7 @@ def draw_classes(after: Dict[str, float], before: Optional[Dict[str, float]],
                                     else ''), xlim=(0, 1))
     axis.legend(fontsize=8)
     axis.grid(alpha=0.3, axis='x')
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_confusion(table: np.ndarray, names: Sequence[str],
@@ -83,7 +98,7 @@ def draw_confusion(table: np.ndarray, names: Sequence[str],
     part = table[np.ix_(shown, shown)]
     share = part / np.maximum(table[shown].sum(1, keepdims=True), 1)
     side = 2.2 + 0.42 * len(shown)
-    figure = _figure(side, side)
+    figure = new_figure(side, side)
     axis = figure.subplots()
     axis.imshow(share, cmap='Blues', vmin=0, vmax=1)
     ticks = range(len(shown))
@@ -95,7 +110,7 @@ def draw_confusion(table: np.ndarray, names: Sequence[str],
         axis.text(column, row, str(part[row, column]), ha='center',
                   va='center', fontsize=7,
                   color='white' if share[row, column] > 0.5 else 'black')
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_pictures(pictures: Sequence[Picture], names: Sequence[str],
@@ -103,51 +118,72 @@ def draw_pictures(pictures: Sequence[Picture], names: Sequence[str],
     """Images with objects and detections; what is wrong stands out."""
     columns = min(3, len(pictures))
     rows = -(-len(pictures) // columns)
-    figure = _figure(4.6 * columns, 4.6 * rows)
+    figure = new_figure(4.6 * columns, 4.6 * rows)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
     for axis, picture in zip(axes, pictures):
-        _draw_picture(axis, picture, names)
-    _save(figure, path)
+        marks = _marks(picture, names)
+        draw_marks(axis, picture.path, marks, COLOURS, fontsize=6,
+                   color='white')
+        axis.set_title(count(marks), fontsize=8)
+    save_figure(figure, path)
 
 
-def _draw_picture(axis: Any, picture: Picture, names: Sequence[str]) -> None:
-    import cv2
-    pixels = cv2.imread(picture.path)
-    axis.imshow(pixels[..., ::-1])
-    counts = dict(right=0, wrong=0, missed=0)
+def _marks(picture: Picture, names: Sequence[str]) -> List[Mark]:
+    marks = []
     for truth, found in assign(picture):
         if found is None:
-            kind, colour = 'missed', MISSED
-            box, text = picture.boxes[truth], names[picture.labels[truth]]
-        else:
-            box = picture.found[found]
-            text = (f'{names[picture.found_labels[found]]} '
-                    f'{picture.scores[found]:.2f}')
-            fits = truth is not None and (
-                picture.labels[truth] == picture.found_labels[found])
-            kind, colour = ('right', RIGHT) if fits else ('wrong', WRONG)
-            if truth is not None and not fits:
-                text += f', is {names[picture.labels[truth]]}'
-        counts[kind] += 1
-        _draw_box(axis, box, text, colour, dotted=found is None)
-    title = ', '.join(f'{n} {kind}' for kind, n in counts.items())
-    axis.set_title(title, fontsize=8)
+            marks.append(Mark(picture.boxes[truth],
+                              names[picture.labels[truth]], 'missed'))
+            continue
+        text = (f'{names[picture.found_labels[found]]} '
+                f'{picture.scores[found]:.2f}')
+        fits = truth is not None and (
+            picture.labels[truth] == picture.found_labels[found])
+        if truth is not None and not fits:
+            text += f', is {names[picture.labels[truth]]}'
+        marks.append(
+            Mark(picture.found[found], text, 'right' if fits else 'wrong'))
+    return marks
 
 
-def _draw_box(axis: Any, box: np.ndarray, text: str, colour: str,
-              dotted: bool) -> None:
+def count(marks: Sequence[Mark]) -> str:
+    """``'7 right, 1 wrong, 0 missed'``."""
+    verdicts = [mark.verdict for mark in marks]
+    return ', '.join(f'{verdicts.count(v)} {v}' for v in COLOURS)
+
+
+def draw_marks(axis: Any, path: PathLike, marks: Sequence[Mark],
+               colours: Mapping[str, str], **words: Any) -> None:
+    """An image with boxes; a name at a corner of each, inside the image.
+
+    Args:
+        axis (Axes): Where to draw.
+        path (str | Path): The image.
+        marks (Sequence[Mark]): The boxes; missed ones are dotted and have
+            their names below.
+        colours (Mapping): By verdict.
+        **words: How names look, as of ``Axes.text``.
+    """
+    import cv2
     from matplotlib.patches import Rectangle
-    x1, y1, x2, y2 = box
-    axis.add_patch(
-        Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour,
-                  linewidth=1.5, linestyle=':' if dotted else '-'))
-    axis.text(x1, y2 if dotted else y1, printable(text), fontsize=6,
-              color='white', va='top' if dotted else 'bottom', clip_on=True,
-              parse_math=False,
-              bbox=dict(facecolor=colour, edgecolor='none', alpha=0.8,
-                        pad=0.6))
+    pixels = cv2.imread(str(path))
+    axis.imshow(pixels[..., ::-1])
+    for (x1, y1, x2, y2), text, verdict in marks:
+        missed, colour = verdict == 'missed', colours[verdict]
+        axis.add_patch(
+            Rectangle((x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, fill=False,
+                      edgecolor=colour, linewidth=1.5,
+                      linestyle=':' if missed else '-'))
+        at_right = x1 > 0.7 * pixels.shape[1]
+        axis.text((x2 if at_right else x1) - 0.5,
+                  y2 if missed else max(y1 - 1, 5), printable(text),
+                  ha='right' if at_right else 'left',
+                  va='top' if missed else 'bottom', clip_on=True,
+                  parse_math=False,
+                  bbox=dict(facecolor=colour, edgecolor='none', alpha=0.8,
+                            pad=0.7), **words)
 
 
 FIGURES: List[str] = ['curves.png', 'classes.png', 'confusion.png',

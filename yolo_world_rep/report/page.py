@@ -243,7 +243,7 @@ def _worst(bad: list) -> List[str]:
 def _commands(sources: Sources) -> List[str]:
     from yolo_world_rep.deploy.export import name_of_file
     folder = sources.after.parent / 'export'
-    exported = folder / name_of_file(sources.after, 'onnx', 'decoded', False)
+    exported = folder / name_of_file(sources.after, 'onnx')
     config, after, out, onnx = (
         _word(path)
         for path in (sources.config, sources.after, folder, exported))

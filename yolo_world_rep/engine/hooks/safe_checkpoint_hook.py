@@ -6,12 +6,12 @@ from typing import Any, Iterator, List
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmyolo.registry import HOOKS
 
 from yolo_world_rep.registry import register
 from yolo_world_rep.utils.files import atomic_path
+from yolo_world_rep.utils.log import log
 
 from ..checkpoints import ATOMIC, LAST, remove_leftovers
 
@@ -89,10 +89,8 @@ class SafeCheckpointHook(CheckpointHook):
                     continue
                 names = remove_leftovers(folder)
                 if names:
-                    print_log(
-                        f'Removed from {folder}, begun and not finished by '
-                        f'a run before: {", ".join(names)}', 'current',
-                        logging.WARNING)
+                    log(f'Removed from {folder}, begun and not finished by a '
+                        f'run before: {", ".join(names)}', logging.WARNING)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int,
                                    meta: dict) -> None:

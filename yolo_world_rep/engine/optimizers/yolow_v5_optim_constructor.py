@@ -4,12 +4,12 @@ from fnmatch import fnmatchcase
 from typing import Any, Dict, List, Mapping, Optional
 
 from mmengine.dist import get_world_size
-from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmyolo.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 from yolo_world_rep.registry import register
+from yolo_world_rep.utils.log import log
 
 
 def scaled_weight_decay(weight_decay: float, batch_size_per_gpu: int,
@@ -109,10 +109,9 @@ class YOLOWv5OptimizerConstructor(DefaultOptimWrapperConstructor):
                 get_world_size() * batches, base_total_batch_size)
             images = f'{batch_size_per_gpu} x {get_world_size()}'
             images += f' x {batches} accumulated' if batches > 1 else ''
-            print_log(
-                f'weight_decay={optimizer_cfg["weight_decay"]:g}, scaled for '
+            log(f'weight_decay={optimizer_cfg["weight_decay"]:g}, scaled for '
                 f'{images} images an update against a base of '
-                f'{base_total_batch_size}', 'current')
+                f'{base_total_batch_size}')
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
 
     def add_params(self,

@@ -5,7 +5,10 @@ from .contrastive import (
                           RepBNContrastiveHead,
                           RepContrastiveHead,
 )
-from .sparse_targets import SparseTaskAlignedAssigner, YOLOWorldSegAssigner
+from .task_aligned_assigners import (
+    SparseTaskAlignedAssigner,
+    YOLOWorldSegAssigner,
+)
 from .yolo_world_head import (
                           RepYOLOWorldHead,
                           RepYOLOWorldHeadModule,

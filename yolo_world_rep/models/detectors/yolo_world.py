@@ -5,7 +5,6 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from mmdet.structures import OptSampleList, SampleList
-from mmengine.logging import print_log
 from mmengine.structures import InstanceData
 from mmyolo.models.detectors import YOLODetector
 from mmyolo.registry import MODELS
@@ -14,6 +13,7 @@ from torch import Tensor
 from yolo_world_rep.registry import register
 from yolo_world_rep.reparam import folding
 from yolo_world_rep.text import load_embeddings
+from yolo_world_rep.utils.log import log
 
 from ..dense_heads.yolo_world_head import YOLOWorldHead
 from ..layers import GATE, UngatedAttnBlock
@@ -126,10 +126,9 @@ class _YOLOWorld(YOLODetector):
             if names is None:
                 continue
             if len(names) != self.bbox_head.num_classes:
-                print_log(
-                    f'The model has {self.bbox_head.num_classes} classes '
-                    f'and dataset_meta names {len(names)}: predictions '
-                    f'get no label_names.', 'current')
+                log(f'The model has {self.bbox_head.num_classes} classes and '
+                    f'dataset_meta names {len(names)}: predictions get no '
+                    f'label_names.')
                 continue
             result.label_names = [
                 names[label] for label in result.labels.tolist()]

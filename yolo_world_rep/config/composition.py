@@ -1,0 +1,223 @@
+"""The text of a config for data, a checkpoint and wishes."""
+import colorsys
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from yolo_world_rep.reparam.folded import FoldedModel
+from yolo_world_rep.utils.configs import base_reference, config_root
+from yolo_world_rep.utils.files import PathLike
+
+from .own_data import OwnData
+from .recipes import lr_mults, recipe
+from .schedule import Schedule
+from .source import formatted, long_tuple, plain_source
+
+BASES = 'yolo_world_v2_{size}_rep_{neck}_2e-4_80e_8gpus_mask-refine_' \
+    'finetune_coco.py'
+NECKS = dict(rep_conv='vlpan_bn', rep_linear='vlpan_bn')
+NO_GUIDES = 'efficient_neck'
+# What stands for long lists while the rest is formatted.
+CLASS_NAMES, PALETTE = 'CLASS_NAMES_', 'PALETTE_'
+MATRICES = 'RepMaxSigmoidCSPLayerWithTwoConv'
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user asks for beside data and checkpoint.
+
+    Args:
+        size (str, optional): Size that the checkpoint must be of.
+        recipe (str): A key of ``recipes.RECIPES``. Defaults to ``'full'``.
+        lr_mults (dict): Learning-rate multipliers of parts.
+        gpus (int): Defaults to 1.
+        batch_size (int, optional): Images on a GPU in one step.
+        epochs (int, optional): Passes over the data.
+        lr (float, optional): Learning rate.
+        image_size (tuple[int, int]): Width and height of the input.
+            Defaults to (640, 640).
+        workers (int, optional): Processes that load images, for each GPU.
+        report (bool): Whether a report is written after training.
+            Defaults to True.
+    """
+    size: Optional[str] = None
+    recipe: str = 'full'
+    lr_mults: Mapping[str, float] = field(default_factory=dict)
+    gpus: int = 1
+    batch_size: Optional[int] = None
+    epochs: Optional[int] = None
+    lr: Optional[float] = None
+    image_size: Tuple[int, int] = (640, 640)
+    workers: Optional[int] = None
+    report: bool = True
+
+
+def palette(count: int) -> List[Tuple[int, int, int]]:
+    """Colours that are told apart, neighbours well; RGB, 0 to 255."""
+    golden = 0.618034  # steps of the golden ratio never come close again
+    return [
+        tuple(
+            round(255 * part) for part in colorsys.hsv_to_rgb(
+                number * golden % 1, (0.85, 0.6)[number % 2],
+                (0.95, 0.75, 0.55)[number % 3])) for number in range(count)
+    ]
+
+
+def base_config(model: FoldedModel) -> Path:
+    """The config of this package for a checkpoint.
+
+    Raises:
+        ValueError: If there is none of its size.
+    """
+    folder = config_root() / 'finetune_coco'
+    neck = NECKS.get(model.neck_form, NO_GUIDES)
+    path = folder / BASES.format(size=model.size, neck=neck)
+    if not path.is_file():
+        before, after = BASES.format(size='*', neck=neck).split('*')
+        sizes = sorted(each.name[len(before):-len(after)]
+                       for each in folder.glob(f'{before}*{after}'))
+        raise ValueError(f'{model.path} is of size {model.size}; there are '
+                         f'configs of {", ".join(sizes)}.')
+    return path
+
+
+def _below(path: Path, root: Path) -> str:
+    """A path as the data root goes before it."""
+    inside = path == root or root in path.parents
+    return path.relative_to(root).as_posix() if inside else path.as_posix()
+
+
+def _folder(path: Path, root: Path) -> str:
+    below = _below(path, root)
+    return '' if below == '.' else f'{below}/'
+
+
+def _model_settings(model: FoldedModel, name: str) -> Dict[str, Any]:
+    """What the base config's model must change for a checkpoint."""
+    settings: Dict[str, Any] = {
+        part: dict(values)
+        for part, values in recipe(name).model.items()
+    }
+    if model.neck_form == 'rep_linear':
+        settings.setdefault('neck', {})['block_cfg'] = dict(type=MATRICES)
+    head: Dict[str, Any] = {}
+    if model.pretrain_classes is not None:
+        head['pretrain_classes'] = model.pretrain_classes
+    if not model.bn_head:
+        head['use_bn_head'] = False
+    if model.text_width != 512:
+        head['embed_dims'] = model.text_width
+    if head:
+        settings['bbox_head'] = dict(head_module=head)
+    return settings
+
+
+def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
+            schedule: Schedule, out: PathLike) -> str:
+    """The text of the config.
+
+    Args:
+        data (OwnData): Without errors.
+        model (FoldedModel): A checkpoint of its classes.
+        wishes (Wishes): What the user asks for.
+        schedule (Schedule): What follows from the numbers.
+        out (str | Path): Where the config will be.
+
+    Returns:
+        str: Python source, formatted.
+    """
+    train, val, count = data.train, data.val, len(data.train.names)
+    workers = wishes.workers
+    if workers is None:
+        workers = min(8, max(1, (os.cpu_count() or 1) // wishes.gpus))
+    lines = [
+        f'# Fine-tunes a folded YOLO-World-{model.size.upper()} on {count} '
+        f'class(es): {len(train.images)} training and {len(val.images)} '
+        f'validation',
+        f'# images. Written by yolo-world-rep new-config; recipe '
+        f'{wishes.recipe!r}, {wishes.gpus} GPU(s).',
+        f'_base_ = {base_reference(base_config(model), out)!r}',
+        '',
+        '# --- data',
+        f'data_root = {data.root.as_posix() + "/"!r}',
+        f'train_ann_file = {_below(train.path, data.root)!r}',
+        f'train_data_prefix = {_folder(train.images_dir, data.root)!r}',
+        f'val_ann_file = {_below(val.path, data.root)!r}',
+        f'val_data_prefix = {_folder(val.images_dir, data.root)!r}',
+        f'num_classes = {count}',
+        f'class_names = {CLASS_NAMES}',
+        f'palette = {PALETTE}',
+        'metainfo = dict(classes=class_names, palette=palette)',
+        *(f'{part}_dataloader = dict(dataset=dict(metainfo=metainfo))'
+          for part in ('train', 'val', 'test')),
+        f'train_num_workers = {workers}',
+        f'val_num_workers = {min(2, workers)}',
+    ]
+    if train.share_with_masks < 1:
+        lines.append('use_mask2refine = False  # not all boxes have a mask')
+    if wishes.image_size != (640, 640):
+        lines.append(f'img_scale = {wishes.image_size!r}  # width, height')
+    lines += [
+        '', '# --- model',
+        f'load_from = {os.path.abspath(model.path)!r}'
+    ]
+    if model.neck_form and model.num_guide != count:
+        lines += [
+            f'# The neck has {model.num_guide} guides: a padding prompt, or '
+            f'a vocabulary of its own.',
+            f'num_padding = {model.num_guide - count}'
+        ]
+    settings = _model_settings(model, wishes.recipe)
+    if settings:
+        frozen = ' and '.join(recipe(wishes.recipe).frozen)
+        if frozen:
+            lines.append(f'# Frozen, statistics included: {frozen}.')
+        lines.append(f'model = {plain_source(settings)}')
+    lines += _schedule_lines(schedule)
+    mults = lr_mults(wishes.recipe, wishes.lr_mults, bool(model.neck_form))
+    if mults:
+        paramwise = dict(paramwise_cfg=dict(lr_mults=mults))
+        lines.append(f'optim_wrapper = {plain_source(paramwise)}')
+    hooks: Dict[str, Any] = dict(
+        param_scheduler=dict(
+            warmup_epochs=schedule.warmup_epochs,
+            warmup_mim_iter=schedule.warmup_steps))
+    if wishes.report:
+        hooks['report'] = dict(
+            type='TrainingReportHook', before=os.path.abspath(model.path))
+    lines.append(f'default_hooks = {plain_source(hooks)}')
+    ema = dict(
+        type='EMAHook',
+        ema_type='ExactExpMomentumEMA',
+        momentum=schedule.ema_momentum,
+        gamma=schedule.ema_gamma,
+        update_buffers=True,
+        strict_load=False,
+        priority=49)
+    lines += [
+        f'custom_hooks = [{plain_source(ema)}, *[hook for hook in '
+        f'_base_.custom_hooks if hook["type"] != "EMAHook"]]'
+    ]
+    text = formatted('\n'.join(lines))
+    for mark, values in ((CLASS_NAMES, train.names), (PALETTE,
+                                                      palette(count))):
+        text = text.replace(mark, long_tuple(values))
+    # mmengine puts values in the place of {{ names }}, also within texts.
+    return text.replace('{{', '{\\x7b')
+
+
+def _schedule_lines(schedule: Schedule) -> List[str]:
+    norm = dict(type='BN', momentum=schedule.bn_momentum, eps=0.001)
+    return [
+        '',
+        f'# --- schedule: {schedule.steps} steps of {schedule.total_batch} '
+        f'images',
+        f'max_epochs = {schedule.max_epochs}',
+        f'close_mosaic_epochs = {schedule.close_mosaic_epochs}',
+        f'save_epoch_intervals = {schedule.val_interval}',
+        f'val_interval_stage2 = {schedule.val_interval_stage2}',
+        f'train_batch_size_per_gpu = {schedule.batch_size}',
+        f'base_lr = {schedule.base_lr!r}',
+        f'norm_cfg = {plain_source(norm)}',
+    ]
