@@ -1,11 +1,14 @@
 """Import paths of version 0.1."""
 import importlib
 import sys
+from pathlib import Path
 
 import pytest
 
 from yolo_world_rep import datasets, engine, report
-from yolo_world_rep.moved import MOVED
+from yolo_world_rep.moved import GONE, MOVED
+
+PAGE = Path(__file__).parents[1] / 'docs' / 'migration.md'
 
 
 @pytest.mark.parametrize('old', MOVED)
@@ -27,3 +30,11 @@ def test_old_names_give_the_new():
                 is datasets.transforms.LoadCheckedImageFromFile)
     with pytest.raises(AttributeError, match='no attribute'):
         engine.NoSuchHook  # noqa: B018
+
+
+def test_the_page_lists_all():
+    text = PAGE.read_text(encoding='utf-8')
+    missing = [f'| `{old}` | `{new}` |' for old, new in MOVED.items()
+               if f'| `{old}` | `{new}` |' not in text]
+    missing += [old for old in GONE if f'`{old}`' not in text]
+    assert not missing
