@@ -30,9 +30,7 @@ LEFT = {
         'demo.world:make_tuning_world demo.world:rename_classes',
         # It never ran; its message names the line for trtexec.
         'deploy.tensorrt:build_engine',
-        # Helpers of no documented use: one matcher, one file backend.
-        'deploy.comparison:ious deploy.comparison:match '
-        'engine.report.evaluation:overlaps engine.report.evaluation:match '
+        # mmengine's file backend is no longer exchanged for another.
         'engine.checkpoints:write_atomically') for name in names.split()
 }
 

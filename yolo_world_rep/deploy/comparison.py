@@ -11,6 +11,7 @@ from yolo_world_rep.inference.matching import box_ious, pair_in_turn
 from yolo_world_rep.inference.postprocess import Detections, decode
 from yolo_world_rep.inference.prototypes import run_lengths, sigmoid
 from yolo_world_rep.inference.spec import Spec
+from yolo_world_rep.moved import moved_names
 
 Arrays = Sequence[np.ndarray]
 
@@ -294,3 +295,9 @@ def compare_detections(expected: Detections, found: Detections, spec: Spec,
         float(np.abs(expected.boxes[one] - found.boxes[two]).max(initial=0)),
         float(
             np.abs(expected.scores[one] - found.scores[two]).max(initial=0)))
+
+
+__getattr__ = moved_names(__name__, {
+    'ious': 'inference.matching.box_ious',
+    'match': 'deploy.comparison.compare_detections'
+})

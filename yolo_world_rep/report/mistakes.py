@@ -8,6 +8,7 @@ from mmengine.config import Config
 from yolo_world_rep.detector.detections import data_loader, evaluate_detector
 from yolo_world_rep.detector.loading import load_detector
 from yolo_world_rep.inference.matching import box_ious, pair_in_turn
+from yolo_world_rep.moved import moved_names
 from yolo_world_rep.utils.files import PathLike
 
 SCORE = 0.3  # below, a detection is not counted among the mistakes
@@ -147,3 +148,9 @@ def evaluate(cfg: Config,
         lambda sample: pictures.append(
             _picture(infos[sample.img_id], sample.pred_instances)))
     return Evaluation(precisions.figures(), precisions.by_class(), pictures)
+
+
+__getattr__ = moved_names(__name__, {
+    'overlaps': 'inference.matching.box_ious',
+    'match': 'report.mistakes.assign'
+})
