@@ -3,7 +3,6 @@
 Both run the same commands and imports, so all of them are the first version's.
 """
 import argparse
-import ast
 import contextlib
 import importlib
 import io
@@ -136,21 +135,8 @@ def arguments() -> Dict[str, Dict[str, Any]]:
     }
 
 
-def _defined(tree: ast.Module) -> List[str]:
-    """Names that a module gives to its own."""
-    found = []
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            found.append(node.name)
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            found += [each.id for each in ast.walk(node)
-                      if isinstance(each, ast.Name)
-                      and isinstance(each.ctx, ast.Store)]
-    return [name for name in found if not name.startswith('_')]
-
-
 def public_names(root: Path) -> Dict[str, Sequence[str]]:
-    """By each module that can be imported: ``__all__``, else its own."""
+    """By each module that can be imported: its ``__all__``, if it has one."""
     found = {}
     for package in ('yolo_world_rep', 'yolo_world_rep_cli'):
         for path in sorted((root / package).rglob('*.py')):
@@ -160,8 +146,5 @@ def public_names(root: Path) -> Dict[str, Sequence[str]]:
                 continue
             with contextlib.suppress(ImportError):  # of optional packages
                 module = importlib.import_module(name)
-                found[name] = getattr(module, '__all__', [
-                    each for each in _defined(ast.parse(
-                        path.read_text(encoding='utf-8')))
-                    if hasattr(module, each)])
+                found[name] = getattr(module, '__all__', [])
     return found

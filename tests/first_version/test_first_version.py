@@ -16,23 +16,14 @@ import pytest
 import torch
 from first_version import read_set
 
+from yolo_world_rep.moved import GONE
+
 # The first version: the last commit before modules were moved.
 COMMIT = 'e6b29aef471387ff36d852d6aa3d7b08b7970273'
 REPOSITORY = Path(__file__).resolve().parents[2]
 NEEDED = ('yolo_world_rep', 'yolo_world_rep_cli', 'configs', 'tools', 'tests')
-# What left on purpose: modules, and names as module:name.
-LEFT = {
-    f'yolo_world_rep.{name}' for names in (
-        # Of the benchmarks alone, beside which they are now.
-        'demo.processes demo.small_coco demo.summary demo.tuning '
-        'demo.timing:training_step demo.world:TUNE demo.world:TUNE_VAL '
-        'demo.world:TUNED demo.world:HELD_OUT demo.world:pairs_to_tune '
-        'demo.world:make_tuning_world demo.world:rename_classes',
-        # It never ran; its message names the line for trtexec.
-        'deploy.tensorrt:build_engine',
-        # mmengine's file backend is no longer exchanged for another.
-        'engine.checkpoints:write_atomically') for name in names.split()
-}
+# Modules that left on purpose; importing them says where to look.
+LEFT = {f'yolo_world_rep.{name}' for name in GONE}
 
 
 @pytest.fixture(scope='session')
