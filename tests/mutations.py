@@ -87,9 +87,8 @@ MUTATIONS = (
              'bias.reshape(1).repeat(len(text_ND)) * 0'),
     Mutation('head: every level folded with the scale of the first',
              STATE_DICT,
-             "scale = state_dict[f'{layer.name}.logit_scale']",
-             "scale = state_dict[re.sub(r'\\d+$', '0', layer.name) "
-             "+ '.logit_scale']"),
+             "scale = state_dict[f'{name}.logit_scale']",
+             "scale = state_dict[name[:-1] + '0.logit_scale']"),
     Mutation('head: folded in single precision', STATE_DICT,
              'folding.fold_contrast(text_ND.double(), scale.double(),',
              'folding.fold_contrast(text_ND.float(), scale.float(),'),

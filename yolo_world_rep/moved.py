@@ -18,6 +18,7 @@ MOVED = {
     'deploy.layout': 'models.fused_layers',
     'deploy.loading': 'detector.loading',
     'engine.bindings': 'config.bindings',
+    'engine.classes': 'text.names',
     'engine.fit': 'reparam.fit',
     'engine.hooks.training_report_hook': 'report.training_report_hook',
     'engine.migration': 'config.migration',

@@ -11,10 +11,11 @@ from mmengine.logging import HistoryBuffer
 
 from yolo_world_rep.reparam import (
     META_KEY,
+    conversion,
     convert_checkpoint,
     load_checkpoint,
+    save_checkpoint,
 )
-from yolo_world_rep.reparam import checkpoint as checkpoint_module
 from yolo_world_rep.text import save_embeddings
 
 NUM_TEXTS, WIDTH = 5, 64
@@ -330,14 +331,14 @@ def test_a_failed_write_leaves_nothing(model, text_embed, out_dir,
 
 def test_a_failed_check_writes_nothing(model, text_embed, out_dir,
                                        monkeypatch):
-    right = checkpoint_module.reparameterize_state_dict
+    right = conversion.fold_texts
 
     def wrong(*args):
         converted = right(*args)
         key = 'bbox_head.head_module.cls_contrasts.2.conv.weight'
         return {**converted, key: converted[key] * 1.01}
 
-    monkeypatch.setattr(checkpoint_module, 'reparameterize_state_dict', wrong)
+    monkeypatch.setattr(conversion, 'fold_texts', wrong)
     with pytest.raises(ValueError, match=r'cls_contrasts\.2.*as stored'):
         convert_checkpoint(model, text_embed, out_dir)
     assert not out_dir.exists()
@@ -348,7 +349,7 @@ def test_safetensors(state_dict, model, text_embed, out_dir, tmp_path):
     path = convert_checkpoint(model, text_embed, out_dir).path
     folded = load_checkpoint(path)
     safe = tmp_path / 'folded.safetensors'
-    checkpoint_module.save_checkpoint(safe, folded.state_dict, folded.meta)
+    save_checkpoint(safe, folded.state_dict, folded.meta)
     found = load_checkpoint(safe)
     assert all(torch.equal(found.state_dict[key], value)
                for key, value in folded.state_dict.items())

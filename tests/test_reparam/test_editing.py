@@ -6,10 +6,13 @@ import pytest
 import torch
 from builders import build_detector, randomize, run_detector, worst_error
 
-from yolo_world_rep.reparam import META_KEY, convert_checkpoint
+from yolo_world_rep.reparam import (
+    META_KEY,
+    convert_checkpoint,
+    description_of,
+)
 from yolo_world_rep.reparam.editing import (
     edit_checkpoint,
-    folded_tensors,
     in_head,
 )
 from yolo_world_rep.text import save_embeddings
@@ -138,7 +141,7 @@ def test_tuned_rows_stay_bit_for_bit(folder, form):
         tuned, folder.out(), keep=['bus', 'cat'], add=folder.embed(NEW))
     before, after = read(tuned)[0], read(folder.out())[0]
     rows = torch.tensor([2, 0])
-    axes = folded_tensors(before)
+    axes = description_of(before).row_axes
     assert any(map(in_head, axes))
     assert not all(map(in_head, axes))
     for key, value in after.items():
@@ -158,7 +161,7 @@ def test_new_rows_come_through_the_kept_layers(folder):
     tuned = tune(folder.fold(OLD))
     edit_checkpoint(tuned, folder.out(), replace=folder.embed(NEW))
     found, fresh = read(folder.out())[0], read(folder.fold(NEW))[0]
-    for key in folded_tensors(fresh):
+    for key in description_of(fresh).row_axes:
         torch.testing.assert_close(found[key], fresh[key])
 
 

@@ -20,17 +20,14 @@ from original_files import PRETRAINED, checkpoint, folded_tensors
 from yolo_world_rep.detector.loading import load_detector
 from yolo_world_rep.reparam import (
     convert_checkpoint,
+    description_of,
     load_checkpoint,
     reparameterize_state_dict,
 )
 from yolo_world_rep.reparam.inspection import inspect_checkpoint
 from yolo_world_rep.reparam.interpolation import interpolate_checkpoints
-from yolo_world_rep.reparam.original import (
-    names_of_rows,
-    pretrain_classes,
-    read_guides,
-    stray_names,
-)
+from yolo_world_rep.reparam.original import read_guides, stray_names
+from yolo_world_rep.text.names import names_of_checkpoint
 
 EXACT = 1e-10
 NEEDLESS = 'embeddings'
@@ -174,11 +171,11 @@ class TestNames:
 
     def test_of_the_pre_training_say_nothing_about_the_rows(self):
         meta = checkpoint({})['meta']
-        assert names_of_rows(meta, self.state) is None
+        assert names_of_checkpoint(meta, 2) is None
         assert '365 classes and its head has 2 row' in stray_names(
             meta, self.state)
         # A text-conditioned file has no rows to compare with.
-        assert names_of_rows(meta, {}) == PRETRAINED
+        assert names_of_checkpoint(meta) == PRETRAINED
         assert stray_names(meta, {}) == ''
 
     @pytest.mark.parametrize('meta', [
@@ -187,20 +184,19 @@ class TestNames:
              dataset_meta=dict(classes=PRETRAINED)),
     ])
     def test_of_the_rows_count(self, meta):
-        assert names_of_rows(meta, self.state) == ('a', 'b')
+        assert names_of_checkpoint(meta, 2) == ('a', 'b')
         assert stray_names(meta, self.state) == ''
 
     @pytest.mark.parametrize('meta', [
         {}, dict(dataset_meta=None), dict(dataset_meta=dict(classes=7)),
         dict(dataset_meta=dict(classes=()), yolo_world_rep=3)])
     def test_none(self, meta):
-        assert names_of_rows(meta, self.state) is None
+        assert names_of_checkpoint(meta, 2) is None
         assert stray_names(meta, self.state) == ''
 
     def test_one_class_without_a_comma(self):
-        state = {key: value[:1] for key, value in self.state.items()}
         meta = dict(dataset_meta=dict(classes='cat'))
-        assert names_of_rows(meta, state) == ('cat', )
+        assert names_of_checkpoint(meta, 1) == ('cat', )
 
 
 @pytest.mark.parametrize(('shape', 'current', 'expected'), [
@@ -215,8 +211,8 @@ class TestNames:
 def test_width_of_the_class_branch(shape, current, expected):
     key = 'bbox_head.head_module.cls_preds.0.0.conv.weight'
     state = {key: torch.ones(*shape, 1, 1)}
-    assert pretrain_classes(state, current) == expected
-    assert pretrain_classes({}, current) is None
+    assert description_of(state).pretrain_classes(current) == expected
+    assert description_of({}).pretrain_classes(current) is None
 
 
 @pytest.fixture

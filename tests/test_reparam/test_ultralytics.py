@@ -361,7 +361,8 @@ def test_module_tensors_are_the_state_dict(tmp_path):
 
 def test_other_files_are_refused(tmp_path):
     path, out = tmp_path / 'file.pt', tmp_path / 'ours.pth'
-    for content, message in ((dict(model=3, epoch=1), 'epoch are no tensors'),
+    for content, message in ((dict(model=3, epoch=1),
+                              'are no tensors: model, epoch. Expected a yolo'),
                              (dict(model={}), 'no tensor'),
                              (nn.ReLU(), 'holds a ReLU')):
         torch.save(content, path)

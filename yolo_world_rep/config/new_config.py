@@ -8,11 +8,10 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmyolo.registry import MODELS
 
-from yolo_world_rep.engine.classes import name_differences
 from yolo_world_rep.reparam import load_checkpoint
 from yolo_world_rep.reparam.fit import compare, describe
 from yolo_world_rep.reparam.folded import FoldedModel, folded_model
-from yolo_world_rep.reparam.state_dict import strip_wrapper
+from yolo_world_rep.text.names import name_differences
 from yolo_world_rep.utils.files import PathLike, atomic_path, require_new
 
 from .composition import Wishes, compose
@@ -91,7 +90,7 @@ def verify(path: PathLike, model: FoldedModel,
     check_config(cfg)
     with DefaultScope.overwrite_default_scope('mmyolo'):
         built = MODELS.build(cfg.model)
-    fit = compare(strip_wrapper(state_dict), built.state_dict())
+    fit = compare(state_dict, built.state_dict())
     if not fit:
         raise ValueError(
             f'{model.path} does not fit the config that follows from its '

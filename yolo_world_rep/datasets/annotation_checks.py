@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 import numpy as np
 
+from ..text.names import name_differences
 from ..utils.files import sha256_of_file
 from .annotations import (
     ERROR,
@@ -253,8 +254,6 @@ def shared_images(train: Annotations, val: Annotations) -> List[str]:
 
 def compare(train: Annotations, val: Annotations) -> List[Finding]:
     """What does not go together in training and validation data."""
-    # The engine imports the data sets, so not at the top.
-    from ..engine.classes import name_differences
     found = []
     difference = name_differences(train.names, val.names)
     if difference:

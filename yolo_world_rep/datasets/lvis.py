@@ -11,7 +11,7 @@ from mmyolo.registry import DATASETS
 
 from ..compat.lvis import mend_lvis
 from ..registry import register
-from ..text import class_names, load_class_texts
+from ..text import load_class_names
 
 SHOWN = 5  # names listed of many
 # Of a hundred classes, so many may bear a name of another category: a text
@@ -123,7 +123,7 @@ class YOLOv5LVISV1Dataset(BatchShapePolicyDataset, LVISV1Dataset):
                  **kwargs) -> None:
         require_lvis()
         if class_text_path is not None:
-            names = class_names(load_class_texts(class_text_path))
+            names = load_class_names(class_text_path)
             metainfo = dict(kwargs.get('metainfo') or {})
             if metainfo.setdefault('classes', names) != names:
                 raise ValueError(

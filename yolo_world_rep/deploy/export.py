@@ -14,7 +14,7 @@ from yolo_world_rep.detector.spec_of_config import spec_of_config
 from yolo_world_rep.inference.sources import read_image
 from yolo_world_rep.inference.spec import CONTRACTS, Spec
 from yolo_world_rep.reparam import Checkpoint
-from yolo_world_rep.text import class_names, load_class_texts
+from yolo_world_rep.text import load_class_names
 from yolo_world_rep.utils.files import PathLike, require_new, workshop
 from yolo_world_rep.version import __version__
 
@@ -157,7 +157,7 @@ def load_folded(config: Union[Config, PathLike],
     detector, loaded = load_detector(cfg, checkpoint)
     require_foldable(detector)
     if texts is not None:
-        names = class_names(load_class_texts(texts))
+        names = load_class_names(texts)
         if len(names) != detector.bbox_head.num_classes:
             raise ValueError(
                 f'{texts} names {len(names)} classes; expected the '

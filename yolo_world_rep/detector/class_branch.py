@@ -1,16 +1,13 @@
 """A config whose class branch is as wide as a checkpoint's."""
 import copy
-from typing import Any, Mapping
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmyolo.registry import MODELS
 
 from yolo_world_rep.models import dense_heads
-from yolo_world_rep.reparam.original import (
-    PRETRAIN_CLASSES,
-    pretrain_classes,
-)
+from yolo_world_rep.reparam.description import PRETRAIN_CLASSES, Description
 from yolo_world_rep.utils.log import log
 
 
@@ -25,20 +22,20 @@ def contrast_head(cfg: Config) -> Any:
     return head if kind is not None and issubclass(kind, ours) else None
 
 
-def with_class_branch(cfg: Config, state: Mapping[str, Any]) -> Config:
+def with_class_branch(cfg: Config, found: Description) -> Config:
     """A config whose class branch is as wide as a checkpoint's.
 
     Args:
         cfg (Config): A config, not changed.
-        state (Mapping): The checkpoint's tensors.
+        found (Description): The checkpoint.
 
     Returns:
         Config: A copy with another ``pretrain_classes``, or the config
         itself where its head has that width already.
     """
     head = contrast_head(cfg)
-    width = None if head is None else pretrain_classes(
-        state, head.get('pretrain_classes', PRETRAIN_CLASSES))
+    width = None if head is None else found.pretrain_classes(
+        head.get('pretrain_classes', PRETRAIN_CLASSES))
     if width is None:
         return cfg
     cfg = copy.deepcopy(cfg)

@@ -5,8 +5,8 @@ from mmengine.registry import DefaultScope
 from mmyolo.registry import DATASETS
 from torch import nn
 
-from yolo_world_rep.engine.classes import name_differences, names_of
-from yolo_world_rep.text import class_names, load_class_texts, load_embeddings
+from yolo_world_rep.text import class_names, load_class_names, load_embeddings
+from yolo_world_rep.text.names import name_differences, names_of
 
 
 def test_dataset(cfg: Mapping[str, Any]) -> List[Mapping[str, Any]]:
@@ -84,7 +84,7 @@ def _names_beside(path: str) -> Optional[Sequence[str]]:
 def _text_names(layers: Sequence[Mapping[str, Any]]) -> Optional[tuple]:
     for layer in layers:
         if layer.get('class_text_path'):
-            return class_names(load_class_texts(layer['class_text_path']))
+            return load_class_names(layer['class_text_path'])
     return None
 
 

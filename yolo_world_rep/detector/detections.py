@@ -14,8 +14,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from yolo_world_rep.detector.evaluation import Precisions, quiet_coco
-from yolo_world_rep.engine.classes import names_of
 from yolo_world_rep.inference.results import Result
+from yolo_world_rep.text.names import names_of
 
 
 def data_loader(cfg: Any) -> DataLoader:

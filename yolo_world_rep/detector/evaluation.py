@@ -19,8 +19,8 @@ from typing import (
 import numpy as np
 from mmengine.logging import print_log
 
-from yolo_world_rep.engine.classes import name_differences
 from yolo_world_rep.inference.predictor import Predictor
+from yolo_world_rep.text.names import name_differences
 from yolo_world_rep.utils.files import PathLike
 
 Rows = List[Dict[str, Any]]

@@ -15,8 +15,6 @@ from yolo_world_rep.detector.class_branch import with_class_branch
 from yolo_world_rep.detector.remedies import remedies
 from yolo_world_rep.reparam import Checkpoint, load_checkpoint
 from yolo_world_rep.reparam.fit import compare, describe, under
-from yolo_world_rep.reparam.original import names_of_rows
-from yolo_world_rep.reparam.state_dict import strip_wrapper
 from yolo_world_rep.utils.files import PathLike
 
 
@@ -65,8 +63,8 @@ def load_detector(cfg: Config,
     loaded = load_checkpoint(checkpoint)
     for note in loaded.notes:
         print_log(f'{checkpoint}: {note}.', 'current', logging.WARNING)
-    whole = strip_wrapper(loaded.state_dict)
-    cfg = with_class_branch(cfg, whole)
+    whole = loaded.state_dict
+    cfg = with_class_branch(cfg, loaded.description)
     with DefaultScope.overwrite_default_scope('mmyolo'):
         model = MODELS.build(cfg.model)
     allow = getattr(model, 'checkpoint_allowances', dict)
@@ -93,6 +91,6 @@ def load_detector(cfg: Config,
             (' '.join(remedies(fit, model, whole, loaded.meta, checkpoint))
              or 'Give the config that the checkpoint was trained with.'))
     model.load_state_dict(state, strict=False)
-    names = names_of_rows(loaded.meta, state)
+    names = loaded.class_names
     model.dataset_meta = None if names is None else dict(classes=names)
     return model.eval(), loaded

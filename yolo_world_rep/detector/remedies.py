@@ -4,24 +4,20 @@ from typing import Any, List, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from yolo_world_rep.reparam import META_KEY
+from yolo_world_rep.reparam import META_KEY, Description, description_of
 from yolo_world_rep.reparam.fit import Fit
-from yolo_world_rep.reparam.inspection import describe_state_dict
 
 HEAD_MODULE = 'model.bbox_head.head_module'
-# What only another form has in its file, and what to set for it.
-FORMS = (
-    ('.attn_block.guide_weight', 'The neck of the file holds its guides as '
-     'matrices: set model.neck.block_cfg.type='
-     '\'RepMaxSigmoidCSPLayerWithTwoConv\'.'),
-    ('.attn_block.guide_convs.0.weight', 'The neck of the file holds its '
-     'guides as convolutions: set model.neck.block_cfg.type='
-     '\'RepConvMaxSigmoidCSPLayerWithTwoConv\'.'),
-    ('.cls_contrasts.0.norm.weight', 'The head of the file is of the '
-     f'batch-norm form (v2): set {HEAD_MODULE}.use_bn_head=True.'),
-    ('adapter.0.weight', 'The prompts of the file have an adapter: set '
-     'model.use_mlp_adapter=True.'),
-)
+# What to set for a neck of another form than the model's.
+NECKS = dict(
+    rep_linear='The neck of the file holds its guides as matrices: set '
+    'model.neck.block_cfg.type=\'RepMaxSigmoidCSPLayerWithTwoConv\'.',
+    rep_conv='The neck of the file holds its guides as convolutions: set '
+    'model.neck.block_cfg.type=\'RepConvMaxSigmoidCSPLayerWithTwoConv\'.')
+BN_HEAD = ('The head of the file is of the batch-norm form (v2): set '
+           f'{HEAD_MODULE}.use_bn_head=True.')
+ADAPTER = ('The prompts of the file have an adapter: set '
+           'model.use_mlp_adapter=True.')
 L2_HEAD = ('The head of the file is of the L2 form (v1): set '
            f'{HEAD_MODULE}.use_bn_head=False.')
 FOLDED = ('The file is folded and the model takes texts: give a config of a '
@@ -54,56 +50,55 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
     Returns:
         list[str]: A sentence each; empty where none is known.
     """
-    have, want = (
-        describe_state_dict(
-            {k: v for k, v in each.items() if isinstance(v, Tensor)})
-        for each in (state, model.state_dict()))
+    wanted = model.state_dict()
+    # The file, the model, what the one has alone, and what the other has.
+    have, want, more, less = (
+        description_of({name: each[name] for name in names
+                  if isinstance(each[name], Tensor)})
+        for each, names in ((state, state), (wanted, wanted),
+                            (state, fit.unexpected), (wanted, fit.missing)))
     file = shlex.quote(str(path or 'FILE'))
     folded_model = getattr(model, 'reparameterized', False)
-
-    def brings(ending: str) -> bool:
-        return any(name.endswith(ending) for name in fit.unexpected)
-
-    def lacks(ending: str) -> bool:
-        return any(name.endswith(ending) for name in fit.missing)
-
-    if folded_model and '(rep_head)' in have['kind'] and brings(
-            'guide_fc.weight'):
+    if folded_model and have.folded and have.neck == 'text' and more.guided:
         return [HEAD_ALONE]
-    if folded_model and (brings('guide_fc.weight') or brings('logit_scale')):
-        text = 'checkpoint' if have['prompts'] else 'CLASSES.npy'
-        form = next((option for kind, option in (
-            ('(rep_linear)', ''), ('(rep_head)', ' --head-only'))
-                     if kind in want['kind']), ' --conv-neck')
+    if folded_model and (more.guided or more.contrasts):
+        text = 'checkpoint' if have.prompts else 'CLASSES.npy'
+        form = dict(rep_linear='', text=' --head-only').get(
+            want.neck, ' --conv-neck')
         return [
             f'The file is a text-conditioned YOLO-World and the model is '
             f'reparameterized: fold the text first with yolo-world-rep '
             f'reparameterize --model {file} --text-embed {text}{form} '
             f'--out-dir checkpoints, and load the file it writes.'
         ]
-    if lacks('logit_scale') and have['kind'].startswith('folded'):
+    if less.contrasts and have.folded:
         return [FOLDED]
-    if lacks(PROJECTION) and have['head'] is not None and not any(
-            name.endswith('.attn_block.bias') for name in model.state_dict()):
+    if have.head is not None and any(
+            name.endswith(PROJECTION) for name in fit.missing) and not any(
+                name.endswith('.attn_block.bias') for name in wanted):
         return [OLD_EFFICIENT]
-    if None not in (have['size'], want['size']) and (
-            have['size'] != want['size']):
+    if None not in (have.size, want.size) and have.size != want.size:
         return [
-            f'The file is of size {have["size"]} and the model of size '
-            f'{want["size"]}: take the config of size {have["size"]}.'
+            f'The file is of size {have.size} and the model of size '
+            f'{want.size}: take the config of size {have.size}.'
         ]
     found = _of_prototypes(fit)
-    found += [remedy for sign, remedy in FORMS if brings(sign)]
-    if have['head'] == 'v1 (L2)' and lacks('.cls_contrasts.0.norm.weight'):
+    if more.neck in NECKS and more.neck != want.neck:
+        found.append(NECKS[more.neck])
+    if more.head == 'bn':
+        found.append(BN_HEAD)
+    if more.adapter:
+        found.append(ADAPTER)
+    if have.head == 'l2' and less.head == 'bn':
         found.append(L2_HEAD)
     found += _of_widths(have, want)
-    if not folded_model and lacks('embeddings'):
+    if not folded_model and less.prompts is not None:
         found.append(NO_PROMPTS)
-    prompts: Sequence[int] = have['prompts'] or ()
-    if not folded_model and len(prompts) == 2 and prompts != want['prompts']:
+    prompts = have.prompts or ()
+    if not folded_model and len(prompts) == 2 and prompts != want.prompts:
         found.append(
             f'The file has {prompts[0]} prompts of width {prompts[1]}: set ' +
-            ('' if want['prompts'] else
+            ('' if want.prompts else
              'model.type=\'SimpleYOLOWorldDetector\', ') +
             f'model.num_prompts={prompts[0]}, model.prompt_dim={prompts[1]} '
             f'and num_classes={prompts[0]}.')
@@ -119,15 +114,16 @@ def _of_prototypes(fit: Fit) -> List[str]:
     ]
 
 
-def _of_widths(have: Mapping[str, Any], want: Mapping[str, Any]) -> List[str]:
+def _of_widths(have: Description, want: Description) -> List[str]:
     found = []
-    widths = [each['class_branch'] for each in (have, want)]
+    widths = [each.class_branch and each.class_branch[0]
+              for each in (have, want)]
     if None not in widths and widths[0] != widths[1]:
         found.append(
             f'The class branch of the file is {widths[0]} channels wide and '
             f'the model\'s {widths[1]}, as its width followed the number of '
             f'classes: set {HEAD_MODULE}.pretrain_classes={widths[0]}.')
-    widths = [each['text_width'] for each in (have, want)]
+    widths = [each.text_width for each in (have, want)]
     if None not in widths and widths[0] != widths[1]:
         found.append(
             f'The file takes texts of width {widths[0]} and the model of '
@@ -137,13 +133,14 @@ def _of_widths(have: Mapping[str, Any], want: Mapping[str, Any]) -> List[str]:
     return found
 
 
-def _of_rows(have: Mapping[str, Any], want: Mapping[str, Any],
+def _of_rows(have: Description, want: Description,
              meta: Mapping[str, Any], file: str) -> List[str]:
-    classes, wanted = have['classes'], want['classes']
-    guides, others = have['guides'], want['guides']
+    classes, wanted = have.classes, want.classes
+    guides, others = have.guides, want.guides
     if None in (guides, others):  # one has none, or may do without
         guides = others = None
-    if None in (classes, wanted) or (classes, guides) == (wanted, others):
+    if classes is None or wanted is None or (
+            (classes, guides) == (wanted, others)):
         return []
     about = meta.get(META_KEY)
     change = (f'yolo-world-rep edit {file} --replace CLASSES.npy --out '

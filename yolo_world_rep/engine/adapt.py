@@ -13,8 +13,8 @@ from yolo_world_rep.detector.class_branch import (
     with_class_branch,
 )
 from yolo_world_rep.reparam.checkpoint import read_content
+from yolo_world_rep.reparam.description import CLASS_BRANCH, description_of
 from yolo_world_rep.reparam.fit import under
-from yolo_world_rep.reparam.original import CLASS_BRANCH
 from yolo_world_rep.utils.files import require_regular
 from yolo_world_rep.utils.log import log
 
@@ -133,8 +133,9 @@ def with_class_branch_of_file(cfg: Config, training: bool,
         return cfg
     state = content.get('state_dict', content)
     tensors = state.items() if isinstance(state, dict) else ()
-    return with_class_branch(
-        cfg, {k: v for k, v in tensors if isinstance(v, Tensor)})
+    found = description_of(
+        {k: v for k, v in tensors if isinstance(v, Tensor)})
+    return with_class_branch(cfg, found)
 
 
 def with_amp(cfg: Config, cuda: bool) -> Config:

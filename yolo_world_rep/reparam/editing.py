@@ -6,33 +6,23 @@ in its meta.
 """
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from yolo_world_rep.text import TextEmbeddings, load_embeddings
 from yolo_world_rep.utils.files import PathLike, require_new
+from yolo_world_rep.utils.wording import some
 from yolo_world_rep.version import __version__
 
-from .checkpoint import (
-    META_KEY,
-    Checkpoint,
-    Conversion,
-    class_names_of,
-    load_checkpoint,
-    origin_of,
-    save_checkpoint,
-)
-from .meta import folding_meta, require
-from .state_dict import (
-    FOLDED_LAYER,
-    StateDict,
-    reparameterize_state_dict,
-    some,
-    strip_wrapper,
-)
-from .verification import check_conversion, require_exact
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .conversion import Conversion, class_names_of, origin_of
+from .description import Description, StateDict
+from .layers import check_text, inspect_layout
+from .meta import META_KEY, folding_meta, require
+from .state_dict import fold_texts
+from .verification import check_layers, require_exact
 
 
 @dataclass(frozen=True)
@@ -49,48 +39,33 @@ class Edit:
     add: Optional[Tensor] = None
 
 
-def folded_tensors(state_dict: StateDict) -> Dict[str, int]:
-    """The tensors with a row for each text, and the axis of the rows."""
-    axes = {}
-    for key in state_dict:
-        match = FOLDED_LAYER.match(key)
-        if match:
-            axes[key] = 1 if key.endswith('.guide_weight') else 0
-            if key.endswith('.conv.weight'):
-                axes[key[:-len('weight')] + 'bias'] = 0
-    for key in ('embeddings', 'neck.texts'):
-        if key in state_dict:  # the texts of a neck that takes some
-            axes[key] = 0
-    return axes
-
-
 def in_head(key: str) -> bool:
     """Whether a folded tensor is the head's; the neck's otherwise."""
     return '.cls_contrasts.' in key
 
 
-def _text_source(state_dict: StateDict,
+def _text_source(state_dict: StateDict, axes: Mapping[str, int],
                  text_layers: StateDict) -> Dict[str, Tensor]:
     """A text-conditioned state dict of the layers that text enters."""
-    folded = folded_tensors(state_dict)
     beside = {
         key: value
         for key, value in state_dict.items()
         if ('.attn_block.' in key or '.cls_contrasts.' in key
             or '.cls_preds.' in key or '.text_enhancer.' in key)
-        and key not in folded
+        and key not in axes
     }
     return {**beside, **text_layers}
 
 
-def edit_state_dict(state_dict: StateDict, text_layers: StateDict,
-                    edit: Edit, num_classes: int,
+def edit_state_dict(found: Description, state_dict: StateDict,
+                    text_layers: StateDict, edit: Edit, num_classes: int,
                     neck_vocabulary: str = 'same') -> Dict[str, Tensor]:
     """Keep some classes of a folded model and add others.
 
     Pure; the new rows are checked against the text-conditioned layers.
 
     Args:
+        found (Description): Of the state dict.
         state_dict (Mapping): Of a folded checkpoint.
         text_layers (Mapping): What its meta keeps for folding.
         edit (Edit): What stays and what comes.
@@ -109,12 +84,11 @@ def edit_state_dict(state_dict: StateDict, text_layers: StateDict,
     if not count:
         raise ValueError(
             'No class would be left; keep or add at least one.')
-    axes = folded_tensors(state_dict)
     changed = dict(state_dict)
     fresh: Dict[str, Tensor] = {}
     if edit.add is not None:
-        fresh = _fold_rows(state_dict, text_layers, edit.add)
-    for key, axis in axes.items():
+        fresh = _fold_rows(found, state_dict, text_layers, edit.add)
+    for key, axis in found.row_axes.items():
         if not in_head(key) and neck_vocabulary == 'own':
             continue
         tensor = state_dict[key]
@@ -127,19 +101,21 @@ def edit_state_dict(state_dict: StateDict, text_layers: StateDict,
     return changed
 
 
-def _fold_rows(state_dict: StateDict, text_layers: StateDict,
-               text: Tensor) -> Dict[str, Tensor]:
+def _fold_rows(found: Description, state_dict: StateDict,
+               text_layers: StateDict, text: Tensor) -> Dict[str, Tensor]:
     """Rows of new classes for every folded tensor, checked.
 
     Raises:
         ValueError: If the texts do not fit the layers.
     """
-    axes = folded_tensors(state_dict)
-    form = 'text' if 'embeddings' in axes else 'rep_linear' if any(
-        key.endswith('.guide_weight') for key in axes) else 'rep_conv'
-    source = _text_source(state_dict, text_layers)
-    folded = reparameterize_state_dict(source, text, form)
-    require_exact(check_conversion(source, folded, text))
+    axes = found.row_axes
+    form = 'text' if 'embeddings' in axes else (
+        'rep_linear' if found.neck == 'rep_linear' else 'rep_conv')
+    source = _text_source(state_dict, axes, text_layers)
+    layout = inspect_layout(source)
+    check_text(layout, text)
+    folded = fold_texts(layout, source, text, form, text)
+    require_exact(check_layers(layout, source, folded, text, text))
     odd = [
         key for key, axis in axes.items() if key not in folded
         or _without(folded[key], axis) != _without(state_dict[key], axis)
@@ -175,19 +151,18 @@ def require_folded(checkpoint: Checkpoint) -> Dict[str, Any]:
             f'{checkpoint.path} does not keep the layers that another text '
             f'would be folded through; convert its source '
             f'({(about.get("source") or {}).get("file")}) again.')
-    require_rows(checkpoint.path, strip_wrapper(checkpoint.state_dict), about)
+    require_rows(checkpoint, about)
     return about
 
 
-def require_rows(path: Path, state_dict: StateDict,
-                 about: Dict[str, Any]) -> None:
+def require_rows(checkpoint: Checkpoint, about: Dict[str, Any]) -> None:
     """Whether every folded tensor has the rows that the meta says.
 
     Raises:
         ValueError: If one has not, or the meta contradicts itself.
     """
     counts = [about.get(name) for name in ('num_classes', 'num_guide')]
-    axes = folded_tensors(state_dict)
+    path, axes = checkpoint.path, checkpoint.description.row_axes
     require(path, 'num_classes', counts[0], bool(counts[0]) and bool(axes),
             'the number of its classes')
     names = about.get('classes')
@@ -201,7 +176,7 @@ def require_rows(path: Path, state_dict: StateDict,
             and (vocabulary != 'same' or counts[1] == counts[0]),
             f'a number that goes with {counts[0]} classes')
     for key, axis in axes.items():
-        tensor, rows = state_dict.get(key), counts[not in_head(key)]
+        tensor, rows = checkpoint.state_dict.get(key), counts[not in_head(key)]
         if tensor is None:
             raise ValueError(f'{path} lacks {key}: it is incomplete. Convert '
                              f'its source again.')
@@ -269,7 +244,6 @@ def edit_checkpoint(model: PathLike,
     checkpoint = load_checkpoint(model)
     about = require_folded(checkpoint)
     names = about.get('classes')
-    state_dict = strip_wrapper(checkpoint.state_dict)
     num_classes = about['num_classes']
     path = add or replace
     embeddings = load_embeddings(path) if path else None
@@ -280,8 +254,9 @@ def edit_checkpoint(model: PathLike,
         kept,
         None if embeddings is None else torch.from_numpy(embeddings.vectors))
     vocabulary = about.get('neck_vocabulary') or 'same'
-    changed = edit_state_dict(state_dict, about['text_layers'], edit,
-                              num_classes, vocabulary)
+    changed = edit_state_dict(checkpoint.description, checkpoint.state_dict,
+                              about['text_layers'], edit, num_classes,
+                              vocabulary)
     meta = _edited_meta(checkpoint, about, new_names, edit, embeddings)
     save_checkpoint(out, changed, meta, overwrite)
     notes = []

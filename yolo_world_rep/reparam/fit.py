@@ -1,7 +1,9 @@
 """Does a checkpoint fit a model? Pure functions on dicts of tensors."""
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 from torch import Tensor
+
+from yolo_world_rep.utils.wording import some
 
 SHOWN = 6  # names or groups listed of each kind before "and N more"
 
@@ -62,11 +64,6 @@ def compare(checkpoint: Mapping[str, Tensor],
     return Fit(missing, unexpected, misshapen)
 
 
-def _capped(items: Sequence[str]) -> str:
-    more = f' and {len(items) - SHOWN} more' if len(items) > SHOWN else ''
-    return ', '.join(items[:SHOWN]) + more
-
-
 def groups(names: Iterable[str], depth: int = 3) -> List[str]:
     """Names gathered by their first parts, ``'neck.reduce_layers.* (4)'``.
 
@@ -92,16 +89,16 @@ def describe(fit: Fit) -> List[str]:
     sentences = []
     if fit.missing:
         sentences.append(f'{len(fit.missing)} tensor(s) of the model are '
-                         f'missing in it: {_capped(groups(fit.missing))}.')
+                         f'missing in it: {some(groups(fit.missing), SHOWN)}.')
     if fit.unexpected:
         sentences.append(
             f'{len(fit.unexpected)} tensor(s) in it are not in the model: '
-            f'{_capped(groups(fit.unexpected))}.')
+            f'{some(groups(fit.unexpected), SHOWN)}.')
     if fit.misshapen:
         shapes = [
             f'{name} is {found} in it and {wanted} in the model'
             for name, found, wanted in fit.misshapen
         ]
         sentences.append(f'{len(shapes)} tensor(s) have another shape: '
-                         f'{_capped(shapes)}.')
+                         f'{some(shapes, SHOWN)}.')
     return sentences

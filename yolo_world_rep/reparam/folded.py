@@ -5,14 +5,8 @@ from pathlib import Path
 from typing import Any, Optional, Tuple
 
 from ..utils.files import PathLike
-from .checkpoint import META_KEY, Checkpoint, load_checkpoint
-from .inspection import describe_state_dict
-from .meta import folding_meta
-from .original import pretrain_classes
-
-# The format in the meta, by how the kind of the tensors begins.
-FORMATS = (('folded, convolutions', 'rep_conv'),
-           ('folded, matrices', 'rep_linear'), ('folded head, no guides', ''))
+from .checkpoint import Checkpoint, load_checkpoint
+from .meta import META_KEY, folding_meta
 
 
 @dataclass(frozen=True)
@@ -70,26 +64,23 @@ def folded_model(checkpoint: Checkpoint,
                  size: Optional[str] = None) -> FoldedModel:
     """:func:`read_folded` of a checkpoint that is read already."""
     path = checkpoint.path
-    found = describe_state_dict(checkpoint.state_dict)
-    kind = found['kind']
-    if kind == 'text-conditioned':
+    found = checkpoint.description
+    if found.text_conditioned:
         raise ValueError(
             f'{path} is text-conditioned: fold your classes first. Run: '
             f'yolo-world-rep reparameterize --model '
             f'{shlex.quote(str(path))} --text-embed CLASSES.npy --conv-neck '
             f'--out-dir checkpoints (yolo-world-rep embed makes '
             f'CLASSES.npy).')
-    form = next((form for begin, form in FORMATS if kind.startswith(begin)),
-                None)
-    if form is None:
+    if not found.folded or found.neck == 'text':
         raise ValueError(
-            f'{path} is {kind}; expected a checkpoint with head and neck '
-            f'folded, as yolo-world-rep reparameterize writes it '
+            f'{path} is {found.kind}; expected a checkpoint with head and '
+            f'neck folded, as yolo-world-rep reparameterize writes it '
             f'without --head-only.')
-    if size is not None and found['size'] != size:
+    if size is not None and found.size != size:
         raise ValueError(
-            f'{path} is of size {found["size"]}, and --size is {size}: take '
-            f'--size {found["size"]}, or the checkpoint of the other size.')
+            f'{path} is of size {found.size}, and --size is {size}: take '
+            f'--size {found.size}, or the checkpoint of the other size.')
     about = folding_meta(path, checkpoint.meta)
     if not about:
         raise ValueError(
@@ -99,26 +90,26 @@ def folded_model(checkpoint: Checkpoint,
     classes = about.get('classes')
     if classes is None:
         raise ValueError(
-            f'{path} has no names for its {found["classes"]} classes, so '
+            f'{path} has no names for its {found.classes} classes, so '
             f'nothing says that they are those of the data. Fold again with '
             f'--texts NAMES.json.')
-    bn_head = found['head'] == 'v2 (batch norm)'
+    form = '' if found.neck == 'none' else found.neck
     # Of what the meta states; older files state less.
-    for what, tensors in (('num_classes', found['classes']),
-                          ('num_guide', found['guides'] or 0),
-                          ('embed_dims', found['text_width'])):
+    for what, tensors in (('num_classes', found.classes),
+                          ('num_guide', found.guides or 0),
+                          ('embed_dims', found.text_width)):
         if what in about and about[what] != tensors:
             raise _disagree(path, what, about[what], tensors)
     if form and about.get('format', form) != form:
         raise _disagree(path, 'format', about['format'], form)
-    if len(classes) != found['classes']:
-        raise _disagree(path, 'len(classes)', len(classes), found['classes'])
+    if len(classes) != found.classes:
+        raise _disagree(path, 'len(classes)', len(classes), found.classes)
     return FoldedModel(
         path=Path(path),
-        size=str(found['size']),
+        size=str(found.size),
         neck_form=form,
-        bn_head=bn_head,
-        text_width=found['text_width'],
-        num_guide=found['guides'] or 0,
+        bn_head=found.head == 'bn',
+        text_width=found.text_width or 0,
+        num_guide=found.guides or 0,
         classes=tuple(classes),
-        pretrain_classes=pretrain_classes(checkpoint.state_dict))
+        pretrain_classes=found.pretrain_classes())

@@ -12,10 +12,10 @@ from torch import Tensor
 from yolo_world_rep.utils.files import PathLike, require_new
 from yolo_world_rep.version import __version__
 
-from .checkpoint import META_KEY, load_checkpoint, save_checkpoint
-from .meta import folding_meta
-from .original import names_of_rows
-from .state_dict import StateDict, strip_wrapper
+from .checkpoint import load_checkpoint, save_checkpoint
+from .description import StateDict
+from .meta import META_KEY, folding_meta
+from .state_dict import strip_wrapper
 
 
 def interpolate_state_dict(before: StateDict, after: StateDict,
@@ -89,8 +89,7 @@ def interpolate_checkpoints(before: PathLike,
     first, second = load_checkpoint(before), load_checkpoint(after)
     about = folding_meta(second.path, second.meta) or folding_meta(
         first.path, first.meta)
-    names, others = (names_of_rows(each.meta, each.state_dict)
-                     for each in (first, second))
+    names, others = first.class_names, second.class_names
     if names is not None and others is not None and names != others:
         raise ValueError(
             f'{before} and {after} have other classes: '

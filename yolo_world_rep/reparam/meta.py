@@ -1,11 +1,11 @@
 """What a checkpoint's meta says, checked before it is believed."""
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 from torch import Tensor
 
-# Under this name a converted file's meta says what it is.
-META_KEY = 'yolo_world_rep'
+from yolo_world_rep.text.names import META_KEY, are_names
+
 NECK_VOCABULARIES = ('same', 'padded', 'own')
 
 
@@ -23,31 +23,6 @@ def require(path: Path, name: str, value: Any, fits: bool,
             f'{path}: its meta has {name}={shown}; expected {expected}. The '
             f'file was changed by hand or damaged: convert its source again '
             f'with yolo-world-rep reparameterize.')
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(
-        isinstance(each, str) for each in value)
-
-
-def _names_under(meta: Mapping[str, Any],
-                 key: str) -> Optional[Tuple[str, ...]]:
-    stated = meta.get(key)
-    names = stated.get('classes') if isinstance(stated, Mapping) else None
-    if isinstance(names, str):
-        # A single class is often written without the comma of a tuple.
-        names = (names, )
-    return tuple(names) if _texts(names) and names else None
-
-
-def stated_names(meta: Mapping[str, Any]) -> Optional[Tuple[str, ...]]:
-    """Class names as mmdet writes them, None where there are no such."""
-    return _names_under(meta, 'dataset_meta')
-
-
-def folded_names(meta: Mapping[str, Any]) -> Optional[Tuple[str, ...]]:
-    """Class names that a conversion noted, None where there are no such."""
-    return _names_under(meta, META_KEY)
 
 
 def folding_meta(path: Path, meta: Mapping[str, Any]) -> Dict[str, Any]:
@@ -80,7 +55,7 @@ def folding_meta(path: Path, meta: Mapping[str, Any]) -> Dict[str, Any]:
         require(path, name, value, value is None or isinstance(value, dict),
                 'a dict')
     classes = about.get('classes')
-    require(path, 'classes', classes, classes is None or _texts(classes),
+    require(path, 'classes', classes, classes is None or are_names(classes),
             'a list of names')
     history: Optional[List[Any]] = about.get('history')
     require(path, 'history', history,

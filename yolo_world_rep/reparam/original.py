@@ -3,53 +3,21 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from torch import Tensor
 
+from yolo_world_rep.text.names import META_KEY, names_of_checkpoint
+
 from . import folding
-from .meta import META_KEY, folded_names, stated_names
+from .description import HEAD_ROWS, StateDict, rows
 
-StateDict = Mapping[str, Tensor]
-
-# The vocabulary a batch of the public models was trained with.
-PRETRAIN_CLASSES = 80
-HEAD_ROWS = '.cls_contrasts.0.conv.weight'
-CLASS_BRANCH = '.cls_preds.0.0.conv.weight'
 GUIDES = '.guide_weight'
-
-
-def rows(state_dict: StateDict, ending: str, axis: int) -> Optional[int]:
-    """Length of the first tensor whose name ends so, along an axis."""
-    for key, tensor in state_dict.items():
-        if key.endswith(ending) and tensor.dim() > axis:
-            return tensor.shape[axis]
-    return None
-
-
-def names_of_rows(meta: Mapping[str, Any],
-                  state_dict: StateDict) -> Optional[Tuple[str, ...]]:
-    """The class names that a checkpoint states for the rows of its head.
-
-    Args:
-        meta (Mapping): The checkpoint's.
-        state_dict (Mapping): Its tensors.
-
-    Returns:
-        tuple[str] | None: What folding noted, else mmdet's ``dataset_meta``
-        where it has as many names as a folded head has rows: the original's
-        converter leaves there those of the pre-training.
-    """
-    names = folded_names(meta)
-    if names is not None:
-        return names
-    return None if stray_names(meta, state_dict) else stated_names(meta)
 
 
 def stray_names(meta: Mapping[str, Any], state_dict: StateDict) -> str:
     """What to say of names that are not those of the rows; '' if they are."""
-    names, count = stated_names(meta), rows(state_dict, HEAD_ROWS, 0)
-    if (folded_names(meta) is not None or None in (names, count)
-            or len(names or ()) == count):
+    names, count = names_of_checkpoint(meta), rows(state_dict, HEAD_ROWS, 0)
+    if names is None or names_of_checkpoint(meta, count) is not None:
         return ''
-    return (f'its dataset_meta names {len(names or ())} classes and its head '
-            f'has {count} row(s): that list, of the pre-training as a rule, '
+    return (f'its dataset_meta names {len(names)} classes and its head has '
+            f'{count} row(s): that list, of the pre-training as a rule, '
             f'says nothing about the rows and is left aside')
 
 
@@ -82,7 +50,7 @@ def read_guides(state_dict: StateDict,
     ours, theirs = [], []
     for key in keys:
         name, shape = key[:-len(GUIDES)], tuple(state_dict[key].shape)
-        heads[key] = rows(state_dict, f'{name}.bias', 0) or 0
+        heads[key] = _length(state_dict, f'{name}.bias', 0) or 0
         width = _embed_channels(state_dict, name)
         if len(shape) != 3 or not heads[key]:
             return state_dict, ''
@@ -107,12 +75,18 @@ def read_guides(state_dict: StateDict,
         f'does, (N, d, M), and are read as (M, N, d): {len(keys)} tensor(s)')
 
 
+def _length(state_dict: StateDict, key: str, axis: int) -> Optional[int]:
+    tensor = state_dict.get(key)
+    return None if tensor is None or tensor.dim() <= axis else (
+        tensor.shape[axis])
+
+
 def _embed_channels(state_dict: StateDict, name: str) -> Optional[int]:
     """E of an attention: its embedding's channels, else its input's."""
     for ending, axis in (('embed_conv.conv.weight', 0),
                          ('project_conv.conv.weight', 1),
                          ('project_conv.depthwise_conv.conv.weight', 0)):
-        width = rows(state_dict, f'{name}.{ending}', axis)
+        width = _length(state_dict, f'{name}.{ending}', axis)
         if width is not None:
             return width
     return None
@@ -129,26 +103,3 @@ def read_as_ours(state_dict: StateDict, meta: Mapping[str, Any]
     return state_dict, [
         text for text in (note, stray_names(meta, state_dict)) if text
     ]
-
-
-def pretrain_classes(state_dict: StateDict,
-                     current: int = PRETRAIN_CLASSES) -> Optional[int]:
-    """The ``pretrain_classes`` that a head needs to hold a checkpoint.
-
-    The original's class branch is ``max(in_channels[0], num_classes)`` wide,
-    so that its hidden width tells.
-
-    Args:
-        state_dict (Mapping): Of any checkpoint of the head's size.
-        current (int): What the head has now. Defaults to 80.
-
-    Returns:
-        int | None: None where the width is that of ``current``, or the
-        checkpoint has no such branch.
-    """
-    width, channels = (rows(state_dict, CLASS_BRANCH, axis)
-                       for axis in (0, 1))
-    if width is None or channels is None or (
-            width < channels or width == max(channels, current)):
-        return None
-    return width

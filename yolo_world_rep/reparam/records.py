@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from yolo_world_rep.checkpoint_file import Record, budget_of
-
-from .state_dict import some
+from yolo_world_rep.utils.wording import some
 
 # Of a meta; a file can refer to one list many times, and lists to lists.
 MAX_VALUES = 300_000
@@ -63,12 +62,14 @@ def plain(value: Any, budget: int) -> Any:
     return copy(value, 0)
 
 
-def check_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
+def check_tensors(path: Path, tensors: Mapping[str, Any],
+                  expected: str = 'a checkpoint with a state_dict') -> None:
     """Refuse what is no tensor, or is larger than what the file holds of it.
 
     Args:
         path (Path): The file.
         tensors (Mapping): From it; one can be there under many names.
+        expected (str): What the file should be, in words.
 
     Raises:
         ValueError: If copies of them would fill the memory, or one is not a
@@ -84,7 +85,7 @@ def check_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
             f'{path} has ' +
             (f'entries in its state_dict that are no tensors: {some(odd)}.'
              if odd else 'no tensors under state_dict.') +
-            ' Expected a checkpoint with a state_dict.')
+            f' Expected {expected}.')
     size = sum(each.numel() * each.element_size()
                for each in tensors.values())
     bytes_of_file = path.stat().st_size

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from yolo_world_rep.checkpoint_file import Record
+from yolo_world_rep.utils.wording import some
 
+from .description import StateDict
 from .records import named_modules
-from .state_dict import StateDict, some
 from .ultralytics_layers import (
     BINS,
     HEAD,

@@ -16,9 +16,9 @@ from yolo_world_rep.utils.files import (
 )
 from yolo_world_rep.version import __version__
 
-from .checkpoint import META_KEY, read_content, save_checkpoint
+from .checkpoint import read_content, save_checkpoint
+from .meta import META_KEY
 from .records import check_tensors, module_tensors
-from .state_dict import some
 from .ultralytics import (
     check_modules,
     convert_state_dict,
@@ -83,16 +83,8 @@ def find_model(content: Mapping[str, Any], path: PathLike
             break
     checked = isinstance(found, Record)
     state_dict = module_tensors(found) if checked else found
-    odd = [
-        str(key) for key, value in state_dict.items()
-        if not isinstance(key, str) or not isinstance(value, Tensor)
-    ]
-    if odd or not state_dict:
-        raise ValueError(
-            f'{path} holds no model of Ultralytics: '
-            + (f'{some(odd)} are no tensors.' if odd else 'no tensor.')
-            + ' Expected a yolov8[smlx]-worldv2.pt or its state dict.')
-    check_tensors(Path(path), state_dict)
+    check_tensors(
+        Path(path), state_dict, 'a yolov8[smlx]-worldv2.pt or its state dict')
     # Wrappers put their own name before that of the list of layers.
     state_dict = {
         re.sub(r'^(?:module\.)?(?:model\.)?(?=model\.\d)', '', key): value

@@ -10,15 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .description import StateDict
+from .layers import QUERY, GuidedLayer, Layout, inspect_layout
 from .state_dict import (
-    QUERY,
-    ContrastLayer,
-    GuidedLayer,
-    StateDict,
     fold_contrast_layer,
     fold_enhancer,
     fold_guided_layer,
-    inspect_layout,
     strip_wrapper,
 )
 
@@ -117,22 +114,20 @@ def _queries_by_definition(text: Tensor, name: str,
     return torch.stack(queries)
 
 
-def _logits_by_definition(feature: Tensor, text: Tensor,
-                          layer: ContrastLayer,
+def _logits_by_definition(feature: Tensor, text: Tensor, name: str,
                           state_dict: StateDict) -> Tensor:
     """exp(s)·⟨z, t_n/‖t_n‖⟩ + b."""
-    scale = state_dict[f'{layer.name}.logit_scale'].double()
-    bias = state_dict[f'{layer.name}.bias'].double()
+    scale = state_dict[f'{name}.logit_scale'].double()
+    bias = state_dict[f'{name}.bias'].double()
     direction = text / text.pow(2).sum(1, keepdim=True).sqrt()
     products = torch.einsum('bdhw,nd->bnhw', feature, direction)
     return products * scale.exp() + bias
 
 
-def _folded_logits(feature: Tensor, layer: ContrastLayer,
-                   folded: StateDict) -> Tensor:
+def _folded_logits(feature: Tensor, name: str, folded: StateDict) -> Tensor:
     """The logits of a converted head."""
-    return F.conv2d(feature, folded[f'{layer.name}.conv.weight'].double(),
-                    folded[f'{layer.name}.conv.bias'].double())
+    return F.conv2d(feature, folded[f'{name}.conv.weight'].double(),
+                    folded[f'{name}.conv.bias'].double())
 
 
 def _double(state_dict: StateDict, prefix: str) -> StateDict:
@@ -162,9 +157,19 @@ def check_conversion(source: StateDict,
         list[LayerCheck]: One entry a layer, neck first.
     """
     source = strip_wrapper(source)
-    layout = inspect_layout(source)
-    text = text.double()
-    neck_text = text if neck_text is None else neck_text.double()
+    return check_layers(
+        inspect_layout(source), source, converted, text,
+        text if neck_text is None else neck_text, seed)
+
+
+def check_layers(layout: Layout,
+                 source: StateDict,
+                 converted: StateDict,
+                 text: Tensor,
+                 neck_text: Tensor,
+                 seed: int = 0) -> List[LayerCheck]:
+    """:func:`check_conversion` of a source whose layers are known."""
+    text, neck_text = text.double(), neck_text.double()
     generator = torch.Generator().manual_seed(seed)
     checks = []
 
@@ -206,17 +211,16 @@ def check_conversion(source: StateDict,
             _queries_by_definition(neck_text, layout.enhancer, source),
             exact[query], converted[query].double(),
             source[f'{layout.enhancer}.query.1.weight'].dtype)
-    for contrast in layout.contrasts:
-        feature = features(contrast.text_channels)
-        if contrast.kind == 'l2':
+    for name in layout.contrasts:
+        feature = features(layout.text_channels)
+        if layout.head_kind == 'l2':
             feature = feature / feature.norm(dim=1, keepdim=True)
-        own = _double(source, contrast.name)
-        exact = fold_contrast_layer(contrast, own, text)
-        add(contrast.name, f'rep_{contrast.kind}', text,
-            _logits_by_definition(feature, text, contrast, source),
-            _folded_logits(feature, contrast, exact),
-            _folded_logits(feature, contrast, converted),
-            source[f'{contrast.name}.logit_scale'].dtype)
+        exact = fold_contrast_layer(name, _double(source, name), text)
+        add(name, f'rep_{layout.head_kind}', text,
+            _logits_by_definition(feature, text, name, source),
+            _folded_logits(feature, name, exact),
+            _folded_logits(feature, name, converted),
+            source[f'{name}.logit_scale'].dtype)
     return checks
 
 

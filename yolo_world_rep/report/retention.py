@@ -25,11 +25,11 @@ from yolo_world_rep.detector.detections import data_loader, evaluate_detector
 from yolo_world_rep.detector.evaluation import without_nan
 from yolo_world_rep.detector.loading import load_detector
 from yolo_world_rep.engine import launch
-from yolo_world_rep.engine.classes import annotation_names, names_of
 from yolo_world_rep.reparam import load_checkpoint
 from yolo_world_rep.reparam.editing import edit_checkpoint, require_folded
 from yolo_world_rep.reparam.interpolation import interpolate_checkpoints
 from yolo_world_rep.text import load_embeddings
+from yolo_world_rep.text.names import annotation_names, names_of
 from yolo_world_rep.utils.files import PathLike, atomic_path
 
 # What follows from the number of classes, and from that of guides.

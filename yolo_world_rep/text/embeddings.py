@@ -14,7 +14,8 @@ from ..utils.files import (
     require_regular,
     write_together,
 )
-from .vocabulary import check_class_texts, class_names
+from .names import class_names
+from .vocabulary import check_class_texts
 
 Path = Union[str, os.PathLike]
 

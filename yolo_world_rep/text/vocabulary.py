@@ -1,6 +1,6 @@
 """Class texts: which words stand for which class."""
 import os
-from typing import Any, List, Sequence, Tuple, Union
+from typing import Any, List, Union
 
 from ..utils.files import is_text, parse_json, require_regular
 
@@ -89,8 +89,3 @@ def check_class_texts(entries: object, name: str) -> List[List[str]]:
                 f'string or a list of at least one string')
         texts.append(list(synonyms))
     return texts
-
-
-def class_names(texts: Sequence[Sequence[str]]) -> Tuple[str, ...]:
-    """The name of each class: the first of its synonyms."""
-    return tuple(synonyms[0] for synonyms in texts)

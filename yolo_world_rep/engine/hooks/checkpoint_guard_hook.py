@@ -13,13 +13,19 @@ from mmyolo.registry import HOOKS
 from yolo_world_rep.config.variables import unresolved_message
 from yolo_world_rep.detector.remedies import mend_of_names, remedies
 from yolo_world_rep.registry import register
-from yolo_world_rep.reparam import META_KEY
+from yolo_world_rep.reparam import META_KEY, description_of
 from yolo_world_rep.reparam.fit import Fit, compare, describe, groups, under
-from yolo_world_rep.reparam.original import names_of_rows, read_as_ours
+from yolo_world_rep.reparam.original import read_as_ours
 from yolo_world_rep.reparam.state_dict import strip_wrapper
 from yolo_world_rep.reparam.weights import check_weights
+from yolo_world_rep.text.names import (
+    Names,
+    annotation_names,
+    name_differences,
+    names_of,
+    names_of_checkpoint,
+)
 
-from ..classes import Names, annotation_names, name_differences, names_of
 from ..loading import require_training
 from ..masks import count_masks, takes_boxes_from_masks
 
@@ -330,12 +336,11 @@ class CheckpointGuardHook(Hook):
         speaks = folded or (getattr(model, 'reparameterized', False)
                             and meta.get('dataset_meta'))
         rows = [n for n in model.state_dict() if under(n, [CLASS_TENSORS])]
-        conditioned = any(name.endswith('.logit_scale')
-                          for name in checkpoint['state_dict'])
-        if (not speaks or conditioned or self.class_names == 'ignore'
+        found = description_of(checkpoint['state_dict'])
+        if (not speaks or found.contrasts or self.class_names == 'ignore'
                 or (rows and all(under(n, fresh) for n in rows))):
             return []
-        names = names_of_rows(meta, checkpoint['state_dict'])
+        names = names_of_checkpoint(meta, found.classes)
         problems, remedy = [], ''
         count = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)
         stated = folded.get('num_classes')

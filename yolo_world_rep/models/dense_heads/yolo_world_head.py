@@ -10,7 +10,7 @@ from mmyolo.registry import MODELS
 from torch import Tensor
 
 from yolo_world_rep.registry import register
-from yolo_world_rep.reparam.original import PRETRAIN_CLASSES
+from yolo_world_rep.reparam.description import PRETRAIN_CLASSES
 
 from ..utils import freeze
 from .contrastive import (

@@ -1,7 +1,7 @@
 import json
 from types import SimpleNamespace
 
-from yolo_world_rep.engine.classes import (
+from yolo_world_rep.text.names import (
     annotation_names,
     name_differences,
     names_of,

@@ -1,0 +1,248 @@
+"""From a text-conditioned checkpoint file to a folded one, checked."""
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+
+from yolo_world_rep.text import (
+    TextEmbeddings,
+    load_class_names,
+    load_embeddings,
+)
+from yolo_world_rep.text.embeddings import padded_path
+from yolo_world_rep.text.names import META_KEY, names_of_checkpoint
+from yolo_world_rep.utils.files import PathLike, about_file, require_new
+from yolo_world_rep.version import __version__
+
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .description import Description
+from .layers import Layout, check_text, inspect_layout
+from .state_dict import fold_texts, text_layers, tuned_prompts
+from .verification import LayerCheck, check_layers, require_exact
+
+SUFFIXES = dict(
+    rep_conv='_rep_conv', rep_linear='_rep_linear', text='_rep_head')
+# In the place of an embeddings file: the texts that are in the checkpoint.
+OWN_TEXTS = 'checkpoint'
+# Norms further from 1 than this are reported.
+NORM_TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What became of a checkpoint.
+
+    Args:
+        path (Path): The file written.
+        checks (list[LayerCheck]): Error of each folded layer.
+        meta (dict): The meta of the file written.
+        notes (list[str]): What the user should know.
+    """
+    path: Path
+    checks: List[LayerCheck]
+    meta: Dict[str, Any]
+    notes: List[str] = field(default_factory=list)
+
+
+def class_names_of(embeddings: TextEmbeddings,
+                   texts: Optional[PathLike]) -> Optional[Tuple[str, ...]]:
+    """Names of the classes: of the texts file, else of the embeddings.
+
+    Raises:
+        ValueError: If there are not as many as embeddings.
+    """
+    if texts is None:
+        return embeddings.names
+    names = load_class_names(texts)
+    if len(names) != len(embeddings.vectors):
+        raise ValueError(
+            f'{texts} names {len(names)} classes, but {embeddings.path} '
+            f'has {len(embeddings.vectors)} rows; they must be the same '
+            f'list in the same order.')
+    return names
+
+
+def texts_of_checkpoint(source: Checkpoint) -> TextEmbeddings:
+    """The texts that prompt tuning left in a checkpoint, with their names.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    vectors = tuned_prompts(source.state_dict).float().numpy()
+    return TextEmbeddings(
+        vectors, names_of_checkpoint(source.meta, len(vectors)),
+        hashlib.sha256(vectors.tobytes()).hexdigest(), OWN_TEXTS)
+
+
+def load_neck_texts(text_embed: PathLike, embeddings: TextEmbeddings,
+                    neck_text_embed: Optional[PathLike],
+                    pad: bool) -> TextEmbeddings:
+    """The neck's vocabulary: the head's, another, or the head's padded.
+
+    Raises:
+        ValueError: If there is no padded file or it is of other texts.
+    """
+    if neck_text_embed is not None:
+        return load_embeddings(neck_text_embed)
+    if not pad:
+        return embeddings
+    if text_embed == OWN_TEXTS:
+        raise ValueError(
+            'pad needs an embeddings file: it takes the padding prompt '
+            'from the FILE_padded.npy beside it. Give the neck its texts '
+            'with --neck-text-embed.')
+    path = padded_path(text_embed)
+    if not Path(path).is_file():
+        raise ValueError(
+            f'pad: {path} does not exist. Make it together with '
+            f'{text_embed}: yolo-world-rep embed --pad.')
+    padded = load_embeddings(path)
+    count = len(embeddings.vectors)
+    if not np.array_equal(padded.vectors[:count], embeddings.vectors):
+        raise ValueError(
+            f'pad: {path} does not begin with the rows of {text_embed}. '
+            f'Make both anew: yolo-world-rep embed --pad.')
+    return padded
+
+
+def notes_on(embeddings: TextEmbeddings, names: Optional[Sequence[str]],
+             source: Description) -> List[str]:
+    """What is legitimate and yet worth a word."""
+    notes = []
+    norms = torch.from_numpy(embeddings.vectors).norm(dim=1)
+    if embeddings.path != OWN_TEXTS and (
+        (norms - 1).abs() > NORM_TOLERANCE).any():
+        notes.append(
+            f'the embeddings have norms of {norms.min():.3g} to '
+            f'{norms.max():.3g}; encoders of public models give 1. The '
+            f'head normalizes them, the neck takes them as they are')
+    if names is None:
+        notes.append('the classes have no names: give --texts, or a sidecar '
+                     'beside the embeddings, so that predictions and checks '
+                     'can use them')
+    elif len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        notes.append(f'class names that occur twice: {twice[:5]}')
+    if source.prompts is not None and embeddings.path != OWN_TEXTS:
+        notes.append(
+            'the checkpoint holds tuned prompts, which are not used: the '
+            'texts are those of the embeddings file. To fold its own: '
+            '--text-embed checkpoint')
+    return notes
+
+
+def convert_checkpoint(model: PathLike,
+                       text_embed: PathLike,
+                       out_dir: PathLike,
+                       neck_form: str = 'rep_linear',
+                       texts: Optional[PathLike] = None,
+                       neck_text_embed: Optional[PathLike] = None,
+                       pad: bool = False,
+                       overwrite: bool = False,
+                       trust: bool = False) -> Conversion:
+    """Fold texts into a checkpoint file, check it, and write the result.
+
+    Args:
+        model (str | Path): Checkpoint of a text-conditioned YOLO-World.
+        text_embed (str | Path): ``.npy`` of N×D text embeddings, or
+            'checkpoint' for the texts that prompt tuning left in it.
+        out_dir (str | Path): Folder of the result; it is named after the
+            checkpoint and the form.
+        neck_form (str): See
+            :func:`~.state_dict.reparameterize_state_dict`.
+            Defaults to 'rep_linear'.
+        texts (str | Path, optional): JSON of class texts, for the names.
+            Defaults to None for the names that come with the embeddings.
+        neck_text_embed (str | Path, optional): ``.npy`` of another
+            vocabulary for the neck. Defaults to None.
+        pad (bool): Whether the neck gets the padding prompt as well, from
+            the file that ``generate_text_prompts.py --pad`` wrote beside
+            ``text_embed``. Defaults to False.
+        overwrite (bool): Whether an existing result is replaced.
+            Defaults to False.
+        trust (bool): See :func:`load_checkpoint`. Defaults to False.
+
+    Returns:
+        Conversion: The path, the errors and the meta written.
+
+    Raises:
+        ValueError: If anything does not fit; nothing is written then.
+    """
+    model = Path(model)
+    path = require_new(
+        Path(out_dir) / f'{model.stem}{SUFFIXES[neck_form]}.pth', overwrite,
+        '--out-dir')
+    if text_embed == OWN_TEXTS:
+        source = load_checkpoint(model, trust=trust)
+        embeddings = texts_of_checkpoint(source)
+    else:
+        embeddings = load_embeddings(text_embed)
+        source = load_checkpoint(model, trust=trust)
+    neck_texts = load_neck_texts(text_embed, embeddings, neck_text_embed, pad)
+    names = class_names_of(embeddings, texts)
+    vectors, neck_vectors = (
+        torch.from_numpy(each.vectors) for each in (embeddings, neck_texts))
+    with about_file(model):
+        layout = inspect_layout(source.state_dict)
+    with about_file(embeddings.path):
+        check_text(layout, vectors)
+    if neck_texts is not embeddings:
+        with about_file(neck_texts.path):
+            check_text(layout, neck_vectors)
+    converted = fold_texts(layout, source.state_dict, vectors, neck_form,
+                           neck_vectors)
+    checks = check_layers(layout, source.state_dict, converted, vectors,
+                          neck_vectors)
+    require_exact(checks)
+    kind = 'padded' if pad else 'own' if neck_text_embed else 'same'
+    meta = conversion_meta(source, layout, embeddings, neck_texts, names,
+                           neck_form, kind)
+    save_checkpoint(path, converted, meta, overwrite)
+    return Conversion(path, checks, meta,
+                      notes_on(embeddings, names, source.description))
+
+
+def origin_of(embeddings: TextEmbeddings) -> Dict[str, Any]:
+    """Where embeddings came from, as a meta says it."""
+    return dict(file=Path(embeddings.path).name, sha256=embeddings.sha256)
+
+
+def conversion_meta(source: Checkpoint, layout: Layout,
+                    embeddings: TextEmbeddings, neck_texts: TextEmbeddings,
+                    names: Optional[Sequence[str]], neck_form: str,
+                    neck_vocabulary: str) -> Dict[str, Any]:
+    """The meta of a converted file: what it is, and how to change it.
+
+    Class names stand where mmdet's inference looks for them as well; the
+    layers that texts fold through stay, so that another text can be folded
+    later. ``neck_vocabulary`` says how the neck's texts go with the head's:
+    'same', 'padded' (the head's come first) or its 'own'.
+    """
+    classes = None if names is None else tuple(names)
+    meta: Dict[str, Any] = {
+        META_KEY:
+        dict(
+            version=__version__,
+            format='rep_head' if neck_form == 'text' else neck_form,
+            head=layout.head_kind,
+            num_classes=len(embeddings.vectors),
+            num_guide=len(neck_texts.vectors) if layout.guided else 0,
+            embed_dims=layout.text_channels,
+            classes=classes,
+            source=dict(
+                file=source.path.name,
+                sha256=source.sha256,
+                epoch=source.meta.get('epoch'),
+                iter=source.meta.get('iter')),
+            embeddings=origin_of(embeddings),
+            neck_embeddings=origin_of(neck_texts),
+            neck_vocabulary=neck_vocabulary,
+            text_layers=text_layers(layout, source.state_dict),
+            history=[])
+    }
+    if classes is not None:
+        meta['dataset_meta'] = dict(classes=classes)
+    return meta
