@@ -9,7 +9,7 @@ from mmengine.model import BaseTTAModel
 from mmengine.runner import BaseLoop
 from torch import nn
 
-from yolo_world_rep.engine import CheckpointGuardHook
+from yolo_world_rep.engine import CheckpointGuardHook, ClassNamesHook
 
 NAMES = ('cat', 'dog', 'cow')
 TRAINING = dict(
@@ -123,7 +123,9 @@ def test_wrapped_models_are_compared_inside():
             return data_samples_list
 
     model = Model()
-    load(make_checkpoint(model), make_runner(Tta(model), train=False))
+    runner = make_runner(Tta(model), train=False)
+    load(make_checkpoint(model), runner)
+    ClassNamesHook().before_run(runner)
     assert model.dataset_meta == dict(classes=NAMES)
 
 
@@ -293,25 +295,6 @@ def test_nothing_loaded_is_refused_for_reparameterized_models():
         getattr(hook, step)(runner)
     CheckpointGuardHook().before_train(
         make_runner(Model(reparameterized=False)))
-
-
-def test_origin_is_carried_on_with_the_present_classes():
-    runner = make_runner()
-    checkpoint = make_checkpoint(runner.model, classes=('a', 'b', 'c', 'd'))
-    checkpoint['meta']['yolo_world_rep']['source'] = 'official'
-    hook = load(checkpoint, runner, class_names='ignore', fresh=[CONTRAST])
-    saved = dict(meta={})
-    hook.before_save_checkpoint(runner, saved)
-    assert saved['meta']['yolo_world_rep'] == dict(
-        num_classes=3,
-        classes=NAMES,
-        source='official',
-        # The neck's guides are still those of the four classes.
-        neck_vocabulary='own')
-    assert checkpoint['meta']['yolo_world_rep']['num_classes'] == 4
-    saved = dict(meta={})
-    CheckpointGuardHook().before_save_checkpoint(runner, saved)
-    assert saved == dict(meta={})
 
 
 @pytest.mark.parametrize('options', [

@@ -5,7 +5,9 @@ from yolo_world_rep.moved import moved_names
 from .ema import ExactExpMomentumEMA
 from .hooks import (
     CheckpointGuardHook,
+    ClassNamesHook,
     EpochSeedHook,
+    FoldedMetaHook,
     SafeCheckpointHook,
     SyncStatisticsHook,
 )
@@ -13,9 +15,10 @@ from .optimizers import CPUAmpOptimWrapper, YOLOWv5OptimizerConstructor
 from .runner import VariablesRunner
 
 __all__ = [
-    'CPUAmpOptimWrapper', 'CheckpointGuardHook', 'EpochSeedHook',
-    'ExactExpMomentumEMA', 'SafeCheckpointHook', 'SyncStatisticsHook',
-    'VariablesRunner', 'YOLOWv5OptimizerConstructor',
+    'CPUAmpOptimWrapper', 'CheckpointGuardHook', 'ClassNamesHook',
+    'EpochSeedHook', 'ExactExpMomentumEMA', 'FoldedMetaHook',
+    'SafeCheckpointHook', 'SyncStatisticsHook', 'VariablesRunner',
+    'YOLOWv5OptimizerConstructor',
     'check_config', 'resolve_variables'
 ]
 

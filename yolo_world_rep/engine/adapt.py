@@ -52,6 +52,16 @@ def with_hook(cfg: Config, key: str, **hook: Any) -> Config:
     return cfg
 
 
+def with_names_and_origin(cfg: Config) -> Config:
+    """A copy of a config that trains what ``yolo-world-rep edit`` takes.
+
+    Its model knows the names of its classes, and its checkpoints say what
+    the folded one says that it began with.
+    """
+    cfg = with_hook(cfg, 'class_names', type='ClassNamesHook')
+    return with_hook(cfg, 'folded_meta', type='FoldedMetaHook')
+
+
 def with_safe_checkpoints(cfg: Config) -> Config:
     """A copy of a config whose checkpoints survive what may happen.
 

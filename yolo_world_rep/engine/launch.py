@@ -44,6 +44,7 @@ def _prepared(cfg: Config, config_path: str, work_dir: Optional[str],
     cfg.work_dir = work_dir_of(cfg, config_path, work_dir)
     cfg = adapt.with_checked_images(cfg)
     cfg = adapt.with_hook(cfg, 'checkpoint_guard', type='CheckpointGuardHook')
+    cfg = adapt.with_names_and_origin(cfg)
     if launcher != 'none' and not cuda:
         cfg = adapt.on_cpus(cfg, launcher)
     return cfg

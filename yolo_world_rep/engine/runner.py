@@ -10,6 +10,8 @@ from mmyolo.registry import RUNNERS
 from yolo_world_rep.config.variables import check_config, resolve_variables
 from yolo_world_rep.registry import register
 
+from .adapt import with_names_and_origin
+
 
 @register(RUNNERS)
 class VariablesRunner(Runner):
@@ -40,4 +42,4 @@ class VariablesRunner(Runner):
         for note in notes:
             print_log(f'Config: {note}', 'current', logging.INFO)
         check_config(cfg)
-        return super().from_cfg(cfg)
+        return super().from_cfg(with_names_and_origin(cfg))

@@ -2,13 +2,15 @@
 from yolo_world_rep.moved import moved_names
 
 from .checkpoint_guard_hook import CheckpointGuardHook
+from .class_names_hook import ClassNamesHook
 from .epoch_seed_hook import EpochSeedHook
+from .folded_meta_hook import FoldedMetaHook
 from .safe_checkpoint_hook import SafeCheckpointHook, SaveError
 from .sync_statistics_hook import SyncStatisticsHook
 
 __all__ = [
-    'CheckpointGuardHook', 'EpochSeedHook', 'SafeCheckpointHook', 'SaveError',
-    'SyncStatisticsHook'
+    'CheckpointGuardHook', 'ClassNamesHook', 'EpochSeedHook',
+    'FoldedMetaHook', 'SafeCheckpointHook', 'SaveError', 'SyncStatisticsHook'
 ]
 
 __getattr__ = moved_names(

@@ -1,12 +1,10 @@
 """A checkpoint is loaded whole, or the run ends before its first step."""
-import copy
 import logging
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import torch.nn as nn
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from mmyolo.registry import HOOKS
 
@@ -28,26 +26,12 @@ from yolo_world_rep.text.names import (
 
 from ..loading import require_training
 from ..masks import count_masks, takes_boxes_from_masks
+from .class_names_hook import data_sets, unwrapped
 
 # The tensors of a reparameterized head that hold one row a class.
 CLASS_TENSORS = 'bbox_head.head_module.cls_contrasts'
 RESTART = 'To start a training from it set load_from, without --resume.'
 OPTION = 'default_hooks=dict(checkpoint_guard=dict({}))'
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The detector inside the wrappers for processes and augmentation."""
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
-
-
-def _data_sets(runner: Runner) -> Iterator[Tuple[str, Any]]:
-    """(name, data set) of the loops that were built for this run."""
-    for name in ('train', 'val', 'test'):
-        loop = getattr(runner, f'_{name}_loop', None)
-        if isinstance(loop, BaseLoop):
-            yield name, loop.dataloader.dataset
 
 
 def _prefixes(name: str, value: Sequence[str]) -> Tuple[str, ...]:
@@ -100,26 +84,19 @@ class CheckpointGuardHook(Hook):
         self.class_names = class_names
         self.from_scratch = from_scratch
         self._loaded = False
-        self._folded: Optional[Dict[str, Any]] = None
 
     def before_run(self, runner: Runner) -> None:
-        """Check the data sets against each other and against the head.
-
-        Gives the model the names of its classes on the way, so that its
-        predictions carry them.
-        """
+        """Check the data sets against each other and against the head."""
         model = unwrapped(runner.model)
         count = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)
         stale = unresolved_message(runner.cfg)
         problems = [stale] if stale else []
         checked: Dict[Names, List[int]] = {}
-        for loop, dataset in reversed(list(_data_sets(runner))):
+        for loop, dataset in reversed(list(data_sets(runner))):
             problems += self._check_masks(loop, dataset)
             names = names_of(getattr(dataset, 'metainfo', None))
             if names is None:
                 continue
-            model.dataset_meta = dict(
-                getattr(model, 'dataset_meta', None) or {}, classes=names)
             if getattr(model, 'reparameterized', False) and (
                     count is not None and count != len(names)):
                 problems.append(
@@ -209,25 +186,7 @@ class CheckpointGuardHook(Hook):
                                           source)
         if problems:
             raise ValueError(' '.join(problems))
-        folded = meta.get(META_KEY)
-        self._folded = copy.deepcopy(folded) if folded else None
         self._loaded = True
-
-    def before_save_checkpoint(self, runner: Runner,
-                               checkpoint: dict) -> None:
-        """Carry the origin of a folded model on, with its present classes."""
-        if self._folded is None:
-            return
-        model = unwrapped(runner.model)
-        folded = copy.deepcopy(self._folded)
-        names = names_of(getattr(model, 'dataset_meta', None))
-        if names is not None:
-            if len(names) != folded.get('num_classes'):
-                # A fresh head of another vocabulary: its rows are no
-                # longer those of the neck's guides.
-                folded['neck_vocabulary'] = 'own'
-            folded.update(classes=names, num_classes=len(names))
-        checkpoint.setdefault('meta', {})[META_KEY] = folded
 
     def before_train(self, runner: Runner) -> None:
         """A reparameterized model does not train from random weights."""
@@ -349,7 +308,7 @@ class CheckpointGuardHook(Hook):
         if None not in (stated, count) and stated != count:
             problems.append(f'{source} has {stated} class(es) and the head '
                             f'num_classes={count}.')
-        for loop, dataset in _data_sets(runner):
+        for loop, dataset in data_sets(runner):
             wanted = names_of(getattr(dataset, 'metainfo', None))
             if names is None or wanted is None:
                 continue

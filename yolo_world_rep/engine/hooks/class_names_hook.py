@@ -1,0 +1,48 @@
+"""The model knows the names of its classes."""
+from typing import Any, Iterator, Tuple
+
+import torch.nn as nn
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+from mmyolo.registry import HOOKS
+
+from yolo_world_rep.registry import register
+from yolo_world_rep.text.names import names_of
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The detector inside the wrappers for processes and augmentation."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
+
+
+def data_sets(runner: Runner) -> Iterator[Tuple[str, Any]]:
+    """(name, data set) of the loops that were built for this run."""
+    for name in ('train', 'val', 'test'):
+        loop = getattr(runner, f'_{name}_loop', None)
+        if isinstance(loop, BaseLoop):
+            yield name, loop.dataloader.dataset
+
+
+@register(HOOKS)
+class ClassNamesHook(Hook):
+    """Give the model the names of its classes, for its predictions.
+
+    They are those of the training data, else those of the data that it is
+    evaluated on. The launcher and :class:`VariablesRunner` add this hook.
+    """
+
+    priority = 40
+
+    def before_run(self, runner: Runner) -> None:
+        """Put the names into the model's ``dataset_meta``."""
+        model = unwrapped(runner.model)
+        for _, dataset in data_sets(runner):
+            names = names_of(getattr(dataset, 'metainfo', None))
+            if names is not None:
+                model.dataset_meta = dict(
+                    getattr(model, 'dataset_meta', None) or {},
+                    classes=names)
+                return
