@@ -38,6 +38,11 @@ MOVED = {
     'inference.backends.pytorch': 'detector.pytorch_backend',
     'inference.evaluation': 'detector.evaluation',
     'inference.from_config': 'detector.spec_of_config',
+    'reparam.folded': 'reparam.folded_model',
+    'reparam.original': 'reparam.original_checkpoints',
+    'reparam.requirements': 'reparam.tensor_checks',
+    'reparam.verification': 'reparam.conversion_check',
+    'reparam.weights': 'reparam.tensor_checks',
 }
 # What became of those that are not in the package any more.
 BENCHMARKS = 'it is in benchmarks/ of the repository now, not in the package'

@@ -16,7 +16,7 @@ from yolo_world_rep.config.composition import Wishes, compose
 from yolo_world_rep.config.own_data import read_own_data
 from yolo_world_rep.config.schedule import make_schedule
 from yolo_world_rep.datasets.conversion import convert
-from yolo_world_rep.reparam.folded import FoldedModel
+from yolo_world_rep.reparam.folded_model import FoldedModel
 
 COCO = dict(
     images=[

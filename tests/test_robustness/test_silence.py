@@ -22,7 +22,7 @@ from yolo_world_rep.reparam import (
     load_checkpoint,
     reparameterize_state_dict,
 )
-from yolo_world_rep.reparam.weights import check_weights
+from yolo_world_rep.reparam.tensor_checks import check_weights
 from yolo_world_rep.text import save_embeddings
 from yolo_world_rep_cli import ending
 from yolo_world_rep_cli.main import main

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from yolo_world_rep.reparam.folded import FoldedModel
+from yolo_world_rep.reparam.folded_model import FoldedModel
 from yolo_world_rep.utils.configs import base_reference, config_root
 from yolo_world_rep.utils.files import PathLike
 

@@ -10,7 +10,7 @@ from mmyolo.registry import MODELS
 
 from yolo_world_rep.reparam import load_checkpoint
 from yolo_world_rep.reparam.fit import compare, describe
-from yolo_world_rep.reparam.folded import FoldedModel, folded_model
+from yolo_world_rep.reparam.folded_model import FoldedModel, folded_model
 from yolo_world_rep.text.names import name_differences
 from yolo_world_rep.utils.files import PathLike, atomic_path, require_new
 

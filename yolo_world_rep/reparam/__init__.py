@@ -5,11 +5,11 @@ folding (pure math) <- state_dict (conversion) <- verification <- checkpoint
 """
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .conversion import Conversion, convert_checkpoint
+from .conversion_check import LayerCheck, check_conversion, require_exact
 from .description import Description, description_of
 from .layers import inspect_layout
 from .meta import META_KEY
 from .state_dict import reparameterize_state_dict
-from .verification import LayerCheck, check_conversion, require_exact
 
 __all__ = [
     'META_KEY', 'Checkpoint', 'Conversion', 'Description', 'LayerCheck',

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from yolo_world_rep.checkpoint_file import Record, budget_of, read
 from yolo_world_rep.checkpoint_file.safetensors_file import SUFFIX, as_bytes
+from yolo_world_rep.moved import moved_names
 from yolo_world_rep.text.names import Names, names_of_checkpoint
 from yolo_world_rep.utils.files import (
     PathLike,
@@ -20,10 +21,10 @@ from yolo_world_rep.utils.files import (
 )
 
 from .description import Description, StateDict, description_of
-from .original import read_as_ours
+from .original_checkpoints import read_as_ours
 from .records import check_tensors, plain
 from .state_dict import strip_wrapper
-from .weights import check_weights
+from .tensor_checks import check_weights
 
 # To read a file that another process replaces meanwhile.
 ATTEMPTS = 5
@@ -114,7 +115,7 @@ def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
 
     Raises:
         ValueError: If the file is not such a checkpoint, or its weights are
-            none, see :func:`~.weights.check_weights`.
+            none, see :func:`~.tensor_checks.check_weights`.
     """
     path = Path(path)
     for _ in range(ATTEMPTS):
@@ -177,3 +178,10 @@ def save_checkpoint(path: PathLike,
         data = buffer.getvalue()
     with atomic_path(path, overwrite) as temporary:
         temporary.write_bytes(data)
+
+
+__getattr__ = moved_names(__name__, {
+    'META_KEY': 'reparam.META_KEY',
+    'Conversion': 'reparam.Conversion',
+    'convert_checkpoint': 'reparam.convert_checkpoint',
+})

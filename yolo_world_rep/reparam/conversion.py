@@ -18,10 +18,10 @@ from yolo_world_rep.utils.files import PathLike, about_file, require_new
 from yolo_world_rep.version import __version__
 
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .conversion_check import LayerCheck, check_layers, require_exact
 from .description import Description
 from .layers import Layout, check_text, inspect_layout
 from .state_dict import fold_texts, text_layers, tuned_prompts
-from .verification import LayerCheck, check_layers, require_exact
 
 SUFFIXES = dict(
     rep_conv='_rep_conv', rep_linear='_rep_linear', text='_rep_head')

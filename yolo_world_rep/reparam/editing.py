@@ -18,11 +18,11 @@ from yolo_world_rep.version import __version__
 
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .conversion import Conversion, class_names_of, origin_of
+from .conversion_check import check_layers, require_exact
 from .description import Description, StateDict
 from .layers import check_text, inspect_layout
 from .meta import META_KEY, folding_meta, require
 from .state_dict import fold_texts
-from .verification import check_layers, require_exact
 
 
 @dataclass(frozen=True)

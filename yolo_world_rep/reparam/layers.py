@@ -7,7 +7,7 @@ from torch import Tensor
 from yolo_world_rep.utils.wording import some
 
 from .description import StateDict, description_of
-from .requirements import require_floats, require_scalar
+from .tensor_checks import require_floats, require_scalar
 
 # Of a text; torch normalizes shorter ones to less than 1.
 LEAST_NORM = 1e-12

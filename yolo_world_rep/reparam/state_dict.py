@@ -8,6 +8,7 @@ from typing import Dict, Optional
 
 from torch import Tensor
 
+from yolo_world_rep.moved import moved_names
 from yolo_world_rep.utils.wording import some
 
 from . import folding
@@ -20,7 +21,7 @@ from .layers import (
     check_text,
     inspect_layout,
 )
-from .weights import at_least_single
+from .tensor_checks import at_least_single
 
 # The form of the neck's guides after conversion.
 NECK_FORMS = ('rep_conv', 'rep_linear', 'text')
@@ -212,3 +213,8 @@ def fold_texts(layout: Layout, state_dict: StateDict, text: Tensor,
         weight = state_dict[f'{layout.guided[0].name}.guide_fc.weight']
         converted['embeddings'] = neck_text.to(at_least_single(weight.dtype))
     return converted
+
+
+__getattr__ = moved_names(__name__, {
+    'Layout': 'reparam.layers.Layout',
+})

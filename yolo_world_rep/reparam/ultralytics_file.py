@@ -19,6 +19,7 @@ from yolo_world_rep.version import __version__
 from .checkpoint import read_content, save_checkpoint
 from .meta import META_KEY
 from .records import check_tensors, module_tensors
+from .tensor_checks import check_weights
 from .ultralytics import (
     check_modules,
     convert_state_dict,
@@ -26,7 +27,6 @@ from .ultralytics import (
     size_of,
 )
 from .ultralytics_layers import PLACES
-from .weights import check_weights
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 import os
 from typing import Any, List, Union
 
+from yolo_world_rep.moved import moved_names
+
 from ..utils.files import is_text, parse_json, require_regular
 
 
@@ -89,3 +91,8 @@ def check_class_texts(entries: object, name: str) -> List[List[str]]:
                 f'string or a list of at least one string')
         texts.append(list(synonyms))
     return texts
+
+
+__getattr__ = moved_names(__name__, {
+    'class_names': 'text.class_names',
+})

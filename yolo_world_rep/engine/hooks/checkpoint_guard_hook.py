@@ -13,9 +13,9 @@ from yolo_world_rep.detector.remedies import mend_of_names, remedies
 from yolo_world_rep.registry import register
 from yolo_world_rep.reparam import META_KEY, description_of
 from yolo_world_rep.reparam.fit import Fit, compare, describe, groups, under
-from yolo_world_rep.reparam.original import read_as_ours
+from yolo_world_rep.reparam.original_checkpoints import read_as_ours
 from yolo_world_rep.reparam.state_dict import strip_wrapper
-from yolo_world_rep.reparam.weights import check_weights
+from yolo_world_rep.reparam.tensor_checks import check_weights
 from yolo_world_rep.text.names import (
     Names,
     annotation_names,

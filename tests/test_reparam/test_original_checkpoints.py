@@ -26,7 +26,10 @@ from yolo_world_rep.reparam import (
 )
 from yolo_world_rep.reparam.inspection import inspect_checkpoint
 from yolo_world_rep.reparam.interpolation import interpolate_checkpoints
-from yolo_world_rep.reparam.original import read_guides, stray_names
+from yolo_world_rep.reparam.original_checkpoints import (
+    read_guides,
+    stray_names,
+)
 from yolo_world_rep.text.names import names_of_checkpoint
 
 EXACT = 1e-10

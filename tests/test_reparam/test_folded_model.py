@@ -6,7 +6,7 @@ from builders import build_detector
 from own_data import NAMES, folded_checkpoint
 
 from yolo_world_rep.reparam import load_checkpoint
-from yolo_world_rep.reparam.folded import folded_model, read_folded
+from yolo_world_rep.reparam.folded_model import folded_model, read_folded
 
 TINY = dict(widen_factor=0.125, num_heads=(16, 16, 32), embed_dims=64)
 
