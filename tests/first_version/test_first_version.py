@@ -124,7 +124,8 @@ def test_commands_make_what_they_made(expected, first, tmp_path, monkeypatch):
 def test_a_training_goes_on_and_is_edited(expected, tmp_path):
     """By the config that it left in its folder, of all hooks by name."""
     read_set.run(f'train trained/finetune.py --work-dir {tmp_path} --resume '
-                 f'trained/epoch_1.pth --cfg-options max_epochs=2')
+                 f'trained/epoch_1.pth --cfg-options max_epochs=2 '
+                 f'visualizer.name={tmp_path}')
     said = expected['checkpoints']['trained/epoch_1.pth']
     found = read_set.inspect(f'{tmp_path}/epoch_2.pth')
     assert (found['epoch'], found['iter']) == (2, 2 * said['iter'])

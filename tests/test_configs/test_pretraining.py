@@ -146,9 +146,13 @@ def test_steps_of_a_pretraining(config, tmp_path):
         str(config),
         work_dir=str(tmp_path / 'run'),
         cfg_options={
-            f'model.{part}.widen_factor': 0.125
-            for part in ('backbone.image_model', 'neck',
-                         'bbox_head.head_module')
+            # Another of one name would be written to in its place.
+            'visualizer.name': str(tmp_path),
+            **{
+                f'model.{part}.widen_factor': 0.125
+                for part in ('backbone.image_model', 'neck',
+                             'bbox_head.head_module')
+            }
         },
         cuda=False)
     launch.check_files(cfg, ('train_dataloader', ))
