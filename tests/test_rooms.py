@@ -22,6 +22,18 @@ def test_no_room_imports_one_above_it():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_package_loads_no_room_that_it_does_not_need():
+    """Every process of a training imports it, and data loaders' too."""
+    done = subprocess.run(
+        [sys.executable, '-c', 'import sys, yolo_world_rep\n'
+         'print(*(name for name in sys.modules))'],
+        cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert 'yolo_world_rep.report.training_report_hook' in loaded
+    assert not loaded & {f'yolo_world_rep.{room}' for room in (
+        'report.page', 'detector.loading', 'inference', 'deploy', 'demo')}
+
+
 def test_no_file_is_too_long_to_read():
     long = {
         str(path.relative_to(ROOT)): count
