@@ -266,6 +266,22 @@ def test_own_texts_of_a_tuned_checkpoint(tmp_path, out_dir, adapter):
         torch.testing.assert_close(found[level], value, rtol=1e-4, atol=1e-4)
 
 
+def test_own_texts_have_no_names_of_rows_folded_before(tmp_path, out_dir):
+    """A meta can be of the folded model that a training began with."""
+    model = build_detector('text', num_classes=NUM_TEXTS)
+    path = tmp_path / 'prompts.pth'
+    torch.save(
+        dict(
+            state_dict=randomize(model).state_dict(),
+            meta={
+                'dataset_meta': dict(classes=NAMES),
+                META_KEY: dict(classes=('owl', ))
+            }), path)
+    meta = convert_checkpoint(path, 'checkpoint', out_dir).meta
+    assert meta[META_KEY]['classes'] == tuple(NAMES)
+    assert meta[META_KEY]['num_classes'] == NUM_TEXTS
+
+
 def test_no_own_texts(model, out_dir):
     with pytest.raises(ValueError, match='no prompts of its own'):
         convert_checkpoint(model, 'checkpoint', out_dir)

@@ -72,8 +72,11 @@ def texts_of_checkpoint(source: Checkpoint) -> TextEmbeddings:
         ValueError: If there are none.
     """
     vectors = tuned_prompts(source.state_dict).float().numpy()
+    # What folding noted is of the rows that were folded before.
+    stated = dict(dataset_meta=source.meta.get('dataset_meta'))
+    names = names_of_checkpoint(stated, len(vectors))
     return TextEmbeddings(
-        vectors, names_of_checkpoint(source.meta, len(vectors)),
+        vectors, names,
         hashlib.sha256(vectors.tobytes()).hexdigest(), OWN_TEXTS)
 
 
