@@ -14,6 +14,7 @@ from typing import (
 )
 
 from ..utils.files import PathLike, parse_json, require_regular
+from ..utils.wording import some
 
 SHOWN = 3  # examples of each finding
 MIN_SIZE = 32  # mmyolo leaves smaller images out of training
@@ -87,10 +88,7 @@ class Annotations:
 
 def listed(examples: Iterable[Any], count: Optional[int] = None) -> str:
     """A few examples, and how many more there are."""
-    examples = list(examples)
-    count = len(examples) if count is None else count
-    more = f' and {count - SHOWN} more' if count > SHOWN else ''
-    return ', '.join(map(str, examples[:SHOWN])) + more
+    return some(list(examples), SHOWN, count)
 
 
 # More is nothing that an image has, and overflows where it is computed with.

@@ -19,6 +19,7 @@ from typing import (
 import numpy as np
 from mmengine.logging import print_log
 
+from yolo_world_rep.datasets.annotations import from_content, read_content
 from yolo_world_rep.inference.predictor import Predictor
 from yolo_world_rep.text.names import name_differences
 from yolo_world_rep.utils.files import PathLike
@@ -41,11 +42,6 @@ def quiet_coco(annotation_file: PathLike) -> Any:
         ValueError: If the file is none.
     """
     from pycocotools.coco import COCO
-
-    from yolo_world_rep.datasets.annotations import (
-        from_content,
-        read_content,
-    )
     data = from_content(
         read_content(annotation_file), annotation_file, '', sizes=False)
     odd = [

@@ -53,8 +53,10 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
     wanted = model.state_dict()
     # The file, the model, what the one has alone, and what the other has.
     have, want, more, less = (
-        description_of({name: each[name] for name in names
-                  if isinstance(each[name], Tensor)})
+        description_of({
+            name: each[name]
+            for name in names if isinstance(each[name], Tensor)
+        })
         for each, names in ((state, state), (wanted, wanted),
                             (state, fit.unexpected), (wanted, fit.missing)))
     file = shlex.quote(str(path or 'FILE'))

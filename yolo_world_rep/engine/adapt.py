@@ -2,12 +2,12 @@
 import copy
 import logging
 import os.path as osp
-from typing import Any, Iterator, Mapping
+from typing import Any, Mapping
 
 from mmengine.config import Config
 from torch import Tensor
 
-from yolo_world_rep.config.variables import type_name
+from yolo_world_rep.config.variables import find, type_name
 from yolo_world_rep.detector.class_branch import (
     contrast_head,
     with_class_branch,
@@ -83,7 +83,8 @@ def with_safe_checkpoints(cfg: Config) -> Config:
 def with_checked_images(cfg: Config) -> Config:
     """A copy of a config that names an image which cannot be read."""
     cfg = copy.deepcopy(cfg)
-    for transform in _typed(list(cfg.values()), 'LoadImageFromFile'):
+    for transform, _, _ in find(cfg._cfg_dict,
+                                ['**', '[LoadImageFromFile]', 'type']):
         transform['type'] = CHECKED
     return cfg
 
@@ -100,7 +101,8 @@ def with_skipped_images(cfg: Config) -> Config:
     cfg = copy.deepcopy(cfg)
     loading = [
         transform for place in ('train_dataloader', 'custom_hooks')
-        for transform in _typed(cfg.get(place), CHECKED)
+        for transform, _, _ in find(cfg._cfg_dict,
+                                    [place, '**', f'[{CHECKED}]', 'type'])
     ]
     if not loading:
         raise ValueError(
@@ -109,16 +111,6 @@ def with_skipped_images(cfg: Config) -> Config:
     for transform in loading:
         transform['ignore_empty'] = True
     return cfg
-
-
-def _typed(node: Any, kind: str) -> Iterator[Any]:
-    """The dicts of a type in a tree."""
-    if type_name(node) == kind:
-        yield node
-    children = node.values() if isinstance(node, Mapping) else (
-        node if isinstance(node, (list, tuple)) else ())
-    for child in children:
-        yield from _typed(child, kind)
 
 
 def with_class_branch_of_file(cfg: Config, training: bool,
