@@ -38,3 +38,9 @@ def test_the_page_lists_all():
                if f'| `{old}` | `{new}` |' not in text]
     missing += [old for old in GONE if f'`{old}`' not in text]
     assert not missing
+
+
+@pytest.mark.parametrize('name', GONE)
+def test_what_is_gone_says_where_it_went(name):
+    with pytest.raises(ImportError, match=f'{name} is gone: .*(see|is in) '):
+        importlib.import_module(f'yolo_world_rep.{name}')

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from builders import build_detector, detector_cfg, randomize
+from built_loop import Loop
 from mmengine.config import ConfigDict
-from mmengine.runner import BaseLoop
 from mmyolo.registry import MODELS
 from original_files import PRETRAINED, checkpoint, folded_tensors
 
@@ -41,19 +41,6 @@ def original(form='rep_conv', names=PRETRAINED, text=None, **changes):
     model = randomize(detector('text', **changes))
     text = torch.randn(5, 32) if text is None else text
     return checkpoint(folded_tensors(model.state_dict(), text, form), names)
-
-
-class Loop(BaseLoop):
-
-    def __init__(self, names):
-        self.dataset = SimpleNamespace(metainfo=dict(classes=names))
-
-    @property
-    def dataloader(self):
-        return SimpleNamespace(dataset=self.dataset)
-
-    def run(self):
-        raise NotImplementedError
 
 
 def guard(model, file, names=NAMES, resume=False, **options):

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from builders import EFFICIENT, build_detector
+from built_loop import Loop
 from mmengine.model import BaseTTAModel
-from mmengine.runner import BaseLoop
 from torch import nn
 
 from yolo_world_rep.engine import CheckpointGuardHook, ClassNamesHook
@@ -37,20 +37,6 @@ class Model(nn.Module):
 
     def checkpoint_allowances(self):
         return dict(missing=['extra'], unexpected=['backbone.text_model.'])
-
-
-class Loop(BaseLoop):
-
-    def __init__(self, names, **attributes):
-        metainfo = dict(classes=names)
-        self.dataset = SimpleNamespace(metainfo=metainfo, **attributes)
-
-    @property
-    def dataloader(self):
-        return SimpleNamespace(dataset=self.dataset)
-
-    def run(self):
-        raise NotImplementedError
 
 
 def make_runner(model=None, names=NAMES, train=True, resume=False, **more):

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.runner import BaseLoop
+from built_loop import Loop
 from tiny_training import (
     NAMES,
     build_model,
@@ -17,19 +17,6 @@ from yolo_world_rep.config.variables import resolve_variables
 from yolo_world_rep.engine import ClassNamesHook, FoldedMetaHook, adapt, launch
 from yolo_world_rep.reparam import load_checkpoint
 from yolo_world_rep.reparam.editing import edit_checkpoint
-
-
-class Loop(BaseLoop):
-
-    def __init__(self, names):
-        self.dataset = SimpleNamespace(metainfo=dict(classes=names))
-
-    @property
-    def dataloader(self):
-        return SimpleNamespace(dataset=self.dataset)
-
-    def run(self):
-        raise NotImplementedError
 
 
 def make_runner(**loops):
