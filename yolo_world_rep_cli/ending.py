@@ -3,6 +3,7 @@ import io
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import (
     Any,
     Callable,
     Iterator,
+    Mapping,
     NoReturn,
     Optional,
     TextIO,
@@ -52,6 +54,16 @@ def printable(text: str, keep: str = '') -> str:
     return ''.join(
         c if c.isprintable() or c in keep else json.dumps(c)[1:-1]
         for c in text)
+
+
+def as_options(message: str, options: Mapping[str, str]) -> str:
+    """A message of the library with options for its `parameters`.
+
+    Errors of the library name what a Python user passes, as in "pass
+    `overwrite=True`"; a user of the command types ``--overwrite``.
+    """
+    return re.sub(r'`(\w+)(?:=True)?`',
+                  lambda found: options.get(found[1], found[0]), message)
 
 
 def say(text: str, file: Optional[TextIO] = None, keep: str = '') -> None:
@@ -117,7 +129,9 @@ def end_when_told_to() -> None:
         signal.signal(signal.SIGTERM, end)
 
 
-def run(main: Callable[[], Optional[int]], debug: bool = False) -> NoReturn:
+def run(main: Callable[[], Optional[int]],
+        debug: bool = False,
+        options: Optional[Mapping[str, str]] = None) -> NoReturn:
     """Run a command and leave with its exit status.
 
     A ``ValueError``, ``OSError`` or ``ImportError`` (an extra that is not
@@ -129,6 +143,8 @@ def run(main: Callable[[], Optional[int]], debug: bool = False) -> NoReturn:
         main (Callable): The command; returns its exit status, None for 0.
         debug (bool): Whether the user's errors come with their traceback.
             Defaults to False.
+        options (Mapping[str, str], optional): The command's options by the
+            parameters that errors name. Defaults to None.
     """
     take_any_name()
     end_when_told_to()
@@ -148,7 +164,8 @@ def run(main: Callable[[], Optional[int]], debug: bool = False) -> NoReturn:
         if isinstance(error, UnicodeError) and not sys.flags.utf8_mode:
             # Some of the packages below read text as the locale has it.
             hint = '; if the file is UTF-8, set PYTHONUTF8=1'
-        say(f'error: {one_line(error)}{hint}', sys.stderr)
+        message = as_options(one_line(error), options or {})
+        say(f'error: {message}{hint}', sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         say('interrupted', sys.stderr)

@@ -67,7 +67,11 @@ def version() -> str:
 def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
     """Give a parser the arguments of a command."""
     command.module.add_arguments(parser)
-    parser.set_defaults(run=command.module.run)
+    names = {
+        action.dest: (action.option_strings or [action.dest.upper()])[-1]
+        for action in parser._actions
+    }
+    parser.set_defaults(run=command.module.run, names=names)
 
 
 def _description(command: Command) -> str:
@@ -116,7 +120,7 @@ def _execute(args: argparse.Namespace) -> NoReturn:
     # Spawned workers import what this names, however the command was called.
     sys.modules['__main__'].__spec__ = importlib.util.find_spec(
         'yolo_world_rep_cli.main')
-    ending.run(lambda: args.run(args), args.debug)
+    ending.run(lambda: args.run(args), args.debug, args.names)
 
 
 def main(words: Optional[Sequence[str]] = None) -> NoReturn:

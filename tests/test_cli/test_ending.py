@@ -31,6 +31,15 @@ def test_status(main, status, err, capsys):
     assert capsys.readouterr().err == err
 
 
+def test_parameters_are_said_as_options(capsys):
+    """The library names what a Python user passes."""
+    main = raiser(ValueError('m.pth exists; pass `overwrite=True`, `other`'))
+    with pytest.raises(SystemExit):
+        ending.run(main, options=dict(overwrite='--overwrite'))
+    assert capsys.readouterr().err == (
+        'error: m.pth exists; pass --overwrite, `other`\n')
+
+
 def test_a_bug_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         ending.run(raiser(ZeroDivisionError()))

@@ -242,7 +242,7 @@ def export_model(config: Union[Config, PathLike],
     weights = 'fp16' if half else 'fp32'
     path = require_new(
         Path(out_dir) / name_of_file(checkpoint, format, contract, weights),
-        overwrite)
+        overwrite, '`out_dir`')
     pictures = [
         image if isinstance(image, np.ndarray) else read_image(image)
         for image in images

@@ -216,7 +216,7 @@ def quantize_model(config: Any,
     paths = choose_images(calibration, calibration_count)
     name = name_of_file(checkpoint, format,
                         options.get('contract', 'decoded'), 'int8')
-    path = require_new(Path(out_dir) / name, overwrite)
+    path = require_new(Path(out_dir) / name, overwrite, '`out_dir`')
     with workshop(path) as folder:
         exported = export(config, checkpoint, folder, 'onnx', **options)
         import onnx

@@ -177,7 +177,7 @@ def convert_checkpoint(model: PathLike,
     model = Path(model)
     path = require_new(
         Path(out_dir) / f'{model.stem}{SUFFIXES[neck_form]}.pth', overwrite,
-        '--out-dir')
+        '`out_dir`')
     if text_embed == OWN_TEXTS:
         source = load_checkpoint(model, trust=trust)
         embeddings = texts_of_checkpoint(source)

@@ -51,24 +51,17 @@ def require_regular(path: PathLike) -> Path:
 
 def require_new(path: PathLike,
                 overwrite: bool = False,
-                place: str = '--out',
+                place: str = '`out`',
                 meanwhile: bool = False) -> Path:
-    """The path of a result, where nothing is or may be replaced.
+    """The path of a result; ``ValueError`` if there is one already.
 
-    Args:
-        path (str | Path): It.
-        overwrite (bool): Whether what is there is replaced.
-            Defaults to False.
-        place (str): What to choose another of. Defaults to ``'--out'``.
-        meanwhile (bool): Whether there was none before. Defaults to False.
-
-    Raises:
-        ValueError: If there is one, without ``overwrite``.
+    ``place`` is what the message says to change; ``meanwhile`` says that
+    there was no such file when the work began.
     """
     if os.path.lexists(path) and not overwrite:
         why = ': another process wrote it meanwhile' if meanwhile else ''
         raise ValueError(f'{path} exists{why}; remove it, choose another '
-                         f'{place}, or say --overwrite.')
+                         f'{place}, or pass `overwrite=True`.')
     return Path(path)
 
 

@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='config of the folded model')
     parser.add_argument('checkpoint', help='its checkpoint (.pth)')
     parser.add_argument('--format', choices=FORMATS, default='onnx')
-    parser.add_argument('--out', default='work_dirs/export', metavar='DIR')
+    parser.add_argument(
+        '--out', dest='out_dir', default='work_dirs/export', metavar='DIR')
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
         '--img-size', nargs=2, type=int, metavar=('H', 'W'),
@@ -186,7 +187,7 @@ def run(args: argparse.Namespace) -> None:
         images=images,
         overwrite=args.overwrite,
         cfg_options=cfg_options(args.cfg_options))
-    where = (args.config, args.checkpoint, args.out, args.format)
+    where = (args.config, args.checkpoint, args.out_dir, args.format)
     if not args.int8:
         print_exported(
             console,
