@@ -33,10 +33,16 @@ def texts_in(source: str) -> Iterator[str]:
             yield re.sub(r'\s+', ' ', re.sub(f'{FIELD}+', FIELD, text))
 
 
+def as_printed(message: str) -> str:
+    """A message with options for its `parameters`, as commands print it."""
+    return re.sub('`([a-z_]+)(?:=True)?`',
+                  lambda found: f'--{found[1].replace("_", "-")}', message)
+
+
 @cache
 def messages() -> Tuple[str, ...]:
     return tuple(
-        text for folder in ('yolo_world_rep', 'yolo_world_rep_cli')
+        as_printed(text) for folder in ('yolo_world_rep', 'yolo_world_rep_cli')
         for path in sorted((REPOSITORY / folder).rglob('*.py'))
         for text in texts_in(path.read_text(encoding='utf-8')))
 
