@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 from mmyolo.registry import MODELS
 from torch import nn
 
-import yolo_world_rep  # noqa: F401  registers the models
+import yolo_world_rep  # noqa: F401  mmyolo finds our models
 from yolo_world_rep.deploy import fuse
 from yolo_world_rep.utils.files import atomic_path
 

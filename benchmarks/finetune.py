@@ -39,7 +39,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from summary import paired, plot_seeds, spread  # noqa: E402
 
-import yolo_world_rep  # noqa: E402, F401  registers the models
+import yolo_world_rep  # noqa: E402, F401  mmyolo finds our models
 from yolo_world_rep.datasets.shapes import ANNOTATION_FILE  # noqa: E402
 from yolo_world_rep.demo import training  # noqa: E402
 from yolo_world_rep.demo.world import EMBEDDINGS, Sizes  # noqa: E402

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmyolo.registry import MODELS
 from tuning_world import TUNE, TUNE_VAL, TUNED
 
-import yolo_world_rep  # noqa: F401  registers the models
+import yolo_world_rep  # noqa: F401  mmyolo finds our models
 from yolo_world_rep.config.recipes import recipe
 from yolo_world_rep.config.variables import find, resolve_variables
 from yolo_world_rep.datasets.shapes import ANNOTATION_FILE, TEXT_FILE

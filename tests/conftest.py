@@ -6,7 +6,7 @@ import pytest
 from builders import GOLDEN, Golden
 from tiny_clip import save_tiny_clip
 
-import yolo_world_rep  # noqa: F401  registers the models
+import yolo_world_rep  # noqa: F401  mmyolo finds our models
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

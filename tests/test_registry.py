@@ -1,4 +1,7 @@
 """Registration in mmyolo's registries."""
+import subprocess
+import sys
+
 import mmdet.registry
 import mmengine.registry
 import mmyolo.registry
@@ -55,6 +58,30 @@ def test_a_config_can_name(registry, name):
     assert registry.get(name).__module__.startswith('yolo_world_rep.')
 
 
+@pytest.mark.parametrize('imports', [
+    'yolo_world_rep, mmyolo.registry',
+    'mmyolo.registry, mmyolo.models, yolo_world_rep',
+    'yolo_world_rep, mmyolo.utils',
+    'yolo_world_rep.detector.fusion',
+])
+def test_in_any_order_of_imports(imports):
+    """Lookups find ours, and those of before hide nothing."""
+    names = [
+        ('HOOKS', 'YOLOv5ParamSchedulerHook'), ('MODELS', 'YOLOv8Head'),
+        ('DATASETS', 'YOLOv5LVISV1Dataset'), ('HOOKS', 'TrainingReportHook'),
+        ('MODELS', 'YOLOWorldPAFPN'), ('MODELS', 'ExactExpMomentumEMA'),
+        ('RUNNERS', 'VariablesRunner'), ('TRANSFORMS', 'LoadText'),
+        ('TASK_UTILS', 'SparseTaskAlignedAssigner')]
+    lookups = [f'assert mmyolo.registry.{key}.get({name!r}), {name!r}'
+               for key, name in names]
+    code = '\n'.join([
+        f'import {imports}', 'import mmyolo.registry', *lookups[:2],
+        'import yolo_world_rep', *lookups[2:]])
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_name_taken_by_another_package():
     """The error says which name, who has it and what to do."""
 
@@ -78,6 +105,7 @@ def test_no_name_hides_one_of_the_packages_below():
     for key, ours in vars(mmyolo.registry).items():
         if not isinstance(ours, Registry):
             continue
+        ours.import_from_location()
         below = set().union(*(
             getattr(package, key).module_dict
             for package in (mmdet.registry, mmengine.registry)

@@ -22,10 +22,27 @@ def test_no_room_imports_one_above_it():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_package_loads_no_room_that_it_does_not_need():
-    """Every process of a training imports it, and data loaders' too."""
+@pytest.mark.parametrize(('module', 'unwanted'), [
+    ('yolo_world_rep', ('numpy', 'cv2', 'PIL')),
+    ('yolo_world_rep.inference', ()),
+])
+def test_a_light_import(module, unwanted):
+    """Every process imports it, and exported files run without torch."""
     done = subprocess.run(
-        [sys.executable, '-c', 'import sys, yolo_world_rep\n'
+        [sys.executable, '-c', f'import sys, {module}\n'
+         'print(*(name for name in sys.modules))'],
+        cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert module in loaded
+    assert not loaded & {
+        'torch', 'mmengine', 'mmcv', 'mmdet', 'mmyolo', *unwanted}
+
+
+def test_training_loads_no_room_that_it_does_not_need():
+    """Every process of a training imports these, and data loaders' too."""
+    done = subprocess.run(
+        [sys.executable, '-c', 'import sys, yolo_world_rep.report\n'
+         'import yolo_world_rep.engine, yolo_world_rep.datasets\n'
          'print(*(name for name in sys.modules))'],
         cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())

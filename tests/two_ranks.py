@@ -11,7 +11,7 @@ from mmyolo.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-import yolo_world_rep  # noqa: F401  registers the models
+import yolo_world_rep  # noqa: F401  mmyolo finds our models
 from yolo_world_rep.reparam.guide_max import FEW_GUIDES
 
 NUM_CLASSES = FEW_GUIDES + 20

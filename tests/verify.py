@@ -30,7 +30,7 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
 
-import yolo_world_rep  # noqa: F401  registers the models
+import yolo_world_rep  # noqa: F401  mmyolo finds our models
 from yolo_world_rep.deploy import fuse
 from yolo_world_rep.deploy.formats import write
 from yolo_world_rep.deploy.onnx_file import DEFAULT_OPSET

@@ -1,17 +1,27 @@
 """Reparameterized YOLO-World for mmyolo.
 
-Importing the package registers everything a config can name, so
 ``custom_imports = dict(imports=['yolo_world_rep'],
-allow_failed_imports=False)`` is all a config needs.
+allow_failed_imports=False)`` is all that a config needs: mmyolo's registries
+then find everything that it can name (see :mod:`.registry`). The import
+itself loads nothing heavy, not even torch.
 """
-from .compat import check_versions, install_mmcv_ops
+from importlib import import_module
+from typing import Any
+
+from .compat import install_mmcv_ops
 from .moved import keep_old_paths
+from .registry import ROOMS, offer_to_mmyolo
 from .version import __version__
 
-check_versions()
 keep_old_paths()
-install_mmcv_ops()  # before the first import of mmdet.models below
+install_mmcv_ops()
+offer_to_mmyolo()
 
-from . import datasets, engine, models, report  # noqa: E402
+__all__ = ['__version__']
 
-__all__ = ['__version__', 'datasets', 'engine', 'models', 'report']
+
+def __getattr__(name: str) -> Any:
+    """The rooms that were imported with the package in version 0.1."""
+    if f'{__name__}.{name}' in ROOMS:
+        return import_module(f'.{name}', __name__)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,6 +1,7 @@
 """The gate for the packages below us."""
 import pytest
 
+from yolo_world_rep import registry
 from yolo_world_rep.compat import check_versions, versions
 
 
@@ -41,3 +42,9 @@ def test_an_old_mmengine_needs_pkg_resources(monkeypatch, mmengine, present,
 
 def test_what_is_installed_fits():
     check_versions()
+
+
+def test_it_is_said_before_mmyolo_runs(monkeypatch):
+    monkeypatch.setattr(versions, 'installed_version', lambda _: '0.0.1')
+    with pytest.raises(ImportError, match='0.0.1 is installed'):
+        registry._MmyoloFinder().find_spec('mmyolo')

@@ -3,6 +3,12 @@
 Each file says which version it is for and when it can go.
 """
 from .mmcv_ops import install_mmcv_ops
-from .versions import check_versions
+
+
+def check_versions() -> None:
+    """As :func:`.versions.check_versions`; it loads what it needs."""
+    from . import versions
+    versions.check_versions()
+
 
 __all__ = ['check_versions', 'install_mmcv_ops']
