@@ -51,8 +51,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add_size_arguments(parser)
 
 
-def be_quiet() -> None:
-    """Leave standard output to the results, and warn on standard error."""
+def be_quiet(*models: str) -> None:
+    """Leave standard output to the results, and warn on standard error.
+
+    Only configs log through mmengine, which loads torch.
+    """
+    if not any(model.endswith('.py') for model in models):
+        return
     from mmengine.logging import MMLogger
     logger = MMLogger.get_current_instance()
     logger.setLevel('WARNING')
@@ -66,7 +71,7 @@ def open_predictor(args: argparse.Namespace, **settings: Any) -> 'Predictor':
     import cv2
 
     from yolo_world_rep.inference import Predictor
-    be_quiet()
+    be_quiet(args.model)
     # One thread an image: they work on several at the same time anyhow.
     cv2.setNumThreads(1)
     return Predictor(

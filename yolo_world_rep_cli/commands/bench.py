@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
     import json
 
     from yolo_world_rep.inference.benchmark import compare_latency
-    models.be_quiet()
+    models.be_quiet(*args.model)
     found = compare_latency(
         args.model,
         args.checkpoint,
