@@ -164,6 +164,10 @@ def run(main: Callable[[], Optional[int]],
         if isinstance(error, UnicodeError) and not sys.flags.utf8_mode:
             # Some of the packages below read text as the locale has it.
             hint = '; if the file is UTF-8, set PYTHONUTF8=1'
+        elif isinstance(error, ModuleNotFoundError):
+            # An environment of requirements/deploy.txt, and no more.
+            hint = ('; it comes with this package where that is installed '
+                    'without --no-deps')
         message = as_options(one_line(error), options or {})
         say(f'error: {message}{hint}', sys.stderr)
         sys.exit(2)
