@@ -93,7 +93,7 @@ def _folder(path: Path, root: Path) -> str:
     return '' if below == '.' else f'{below}/'
 
 
-def _model_settings(model: FoldedModel, name: str) -> Dict[str, Any]:
+def model_settings(model: FoldedModel, name: str) -> Dict[str, Any]:
     """What the base config's model must change for a checkpoint."""
     settings: Dict[str, Any] = {
         part: dict(values)
@@ -168,7 +168,7 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
             f'a vocabulary of its own.',
             f'num_padding = {model.num_guide - count}'
         ]
-    settings = _model_settings(model, wishes.recipe)
+    settings = model_settings(model, wishes.recipe)
     if settings:
         frozen = ' and '.join(recipe(wishes.recipe).frozen)
         if frozen:

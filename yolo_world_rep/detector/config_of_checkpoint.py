@@ -1,0 +1,180 @@
+"""The config of a folded checkpoint, from what the file itself tells.
+
+Widths, depth, heads, guides and classes stand in the tensors, the names in
+the meta. The test pipeline, the normalisation and the thresholds are those
+of the config that mmengine wrote into the meta of a training, as far as they
+are plain values that :mod:`.spec_of_config` understands; nothing of that
+config is run. A checkpoint that no training wrote has those of our configs.
+"""
+import ast
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from mmengine.config import Config
+
+from yolo_world_rep.config.composition import base_config, model_settings
+from yolo_world_rep.config.variables import resolve_variables
+from yolo_world_rep.reparam import Checkpoint
+from yolo_world_rep.reparam.folded_model import folded_model
+from yolo_world_rep.utils.configs import config_root
+
+from .spec_of_config import letterbox_of_pipeline, post_processing_of
+
+IMAGE_MODEL = 'backbone.image_model'
+# Of the neck: the layers at its three levels, the finest first.
+LEVELS = ('top_down_layers.1', 'top_down_layers.0', 'bottom_up_layers.1')
+MASKS = 'bbox_head.head_module.proto_pred.conv1.conv.weight'
+SEGMENTATION = 'yolo_world_v2_seg_s_rep_vlpan_bn_2e-4_80e_8gpus_finetune_' \
+    'coco.py'
+# Characters of a config in a meta, and of the numbers it may be nested.
+LONGEST = 1 << 20
+
+
+def _attention(state: Mapping[str, Any], level: str,
+               widen: float) -> Optional[Tuple[int, int]]:
+    """Channels and heads of a level's attention, before it is scaled."""
+    prefix = f'neck.{level}.attn_block'
+    heads = state.get(f'{prefix}.bias')
+    guide = state.get(f'{prefix}.guide_convs.0.weight')
+    if guide is None:
+        guide = state.get(f'{prefix}.guide_weight')
+        width = None if guide is None else guide.shape[2]
+    else:
+        width = guide.shape[1]
+    if heads is None or width is None:
+        return None
+    return round(len(heads) * width / widen), round(len(heads) / widen)
+
+
+def scale_of(state: Mapping[str, Any]) -> Dict[str, Any]:
+    """The widths and the depth of a folded detector, as settings of a config.
+
+    Args:
+        state (Mapping): Its tensors.
+
+    Returns:
+        dict: What ``model`` of a config must have.
+    """
+    stem, last = (state[f'{IMAGE_MODEL}.{name}.weight'].shape[0]
+                  for name in ('stem.conv', 'stage4.0.conv'))
+    widen = stem / 64
+    blocks = {key.split('.')[5] for key in state
+              if key.startswith(f'{IMAGE_MODEL}.stage2.1.blocks.')}
+    # stage2 of a YOLOv8 has six blocks, before it is scaled.
+    factors = dict(deepen_factor=len(blocks) / 6, widen_factor=widen)
+    channels = [256, 512, round(last / widen)]
+    neck = dict(factors, in_channels=channels, out_channels=channels)
+    attentions = [_attention(state, level, widen) for level in LEVELS]
+    if None not in attentions:
+        neck['embed_channels'], neck['num_heads'] = map(
+            list, zip(*filter(None, attentions)))
+    return dict(
+        backbone=dict(image_model=dict(
+            factors, last_stage_out_channels=channels[-1])),
+        neck=neck,
+        bbox_head=dict(head_module=dict(
+            widen_factor=widen, in_channels=channels)))
+
+
+def _plain(node: ast.expr) -> Any:
+    """The value of an expression of ``dict(...)``, lists and literals."""
+    if isinstance(node, ast.Call) and not node.args and (
+            isinstance(node.func, ast.Name) and node.func.id == 'dict'):
+        return {str(each.arg): _plain(each.value) for each in node.keywords}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        kind = list if isinstance(node, ast.List) else tuple
+        return kind(map(_plain, node.elts))
+    return ast.literal_eval(node)
+
+
+def trained_with(meta: Mapping[str, Any]) -> Dict[str, Any]:
+    """The plain values of the config in a checkpoint's meta.
+
+    Args:
+        meta (Mapping): The checkpoint's.
+
+    Returns:
+        dict: Variable to value; empty if there is no such config.
+    """
+    text = meta.get('cfg')
+    if not isinstance(text, str) or len(text) > LONGEST:
+        return {}
+    values = {}
+    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Assign) and isinstance(
+                    node.targets[0], ast.Name):
+                with suppress(ValueError):
+                    values[node.targets[0].id] = _plain(node.value)
+    return values
+
+
+def _numbers(values: Any, count: int) -> bool:
+    return isinstance(values, (list, tuple)) and len(values) == count and all(
+        type(value) in (int, float) for value in values)
+
+
+def _of_training(meta: Mapping[str, Any]) -> Dict[str, Any]:
+    """Settings of the config of a training that are understood here."""
+    values = trained_with(meta)
+    settings: Dict[str, Any] = dict(model={})
+    loader = values.get('test_dataloader')
+    dataset = loader.get('dataset') if isinstance(loader, dict) else None
+    while isinstance(dataset, dict) and isinstance(
+            dataset.get('dataset'), dict) and not dataset.get('pipeline'):
+        dataset = dataset['dataset']
+    pipeline = dataset.get('pipeline') if isinstance(dataset, dict) else None
+    if isinstance(pipeline, list):
+        with suppress(ValueError, TypeError):
+            letterbox_of_pipeline(pipeline)
+            settings['test_dataloader'] = dict(
+                dataset=dict(pipeline=[
+                    step for step in pipeline if 'LoadText' not in
+                    str(step.get('type'))]))
+    model = values.get('model')
+    if isinstance(model, dict):
+        thresholds = model.get('test_cfg')
+        if isinstance(thresholds, dict):
+            with suppress(ValueError, TypeError, KeyError):
+                post_processing_of(thresholds)
+                settings['model']['test_cfg'] = thresholds
+        before = model.get('data_preprocessor')
+        if isinstance(before, dict) and isinstance(
+                before.get('bgr_to_rgb'), bool) and all(
+                _numbers(before.get(key), 3) for key in ('mean', 'std')):
+            settings['model']['data_preprocessor'] = {
+                key: before[key] for key in ('mean', 'std', 'bgr_to_rgb')}
+    return settings
+
+
+def config_of_checkpoint(loaded: Checkpoint) -> Config:
+    """A config for a folded checkpoint that has none.
+
+    Args:
+        loaded (Checkpoint): With head and neck folded.
+
+    Returns:
+        Config: Of the model, the test pipeline and the thresholds; for
+        training, of our recipe on COCO.
+
+    Raises:
+        ValueError: If the checkpoint is not folded, or has no names for its
+            classes; with what to run.
+    """
+    model = folded_model(loaded)
+    state = loaded.state_dict
+    # Its scale is set below: there are sizes without a config of their own.
+    base = config_root() / 'segmentation' / SEGMENTATION if (
+        MASKS in state) else base_config(replace(model, size='s'))
+    cfg = Config.fromfile(str(base), import_custom_modules=False)
+    count = len(model.classes)
+    cfg.merge_from_dict(dict(
+        num_classes=count, class_names=model.classes,
+        num_padding=model.num_guide - count if model.num_guide else 0))
+    cfg = resolve_variables(cfg)[0]
+    for settings in (dict(model=scale_of(state)),
+                     dict(model=model_settings(model, 'full')),
+                     _of_training(loaded.meta)):
+        cfg.merge_from_dict(settings)
+    return cfg
