@@ -8,8 +8,7 @@ from torch import Tensor
 StateDict = Mapping[str, Tensor]
 
 GUIDED_LAYER = re.compile(r'^(?P<name>.+)\.guide_fc\.weight$')
-CONTRAST_LAYER = re.compile(
-    r'^(?P<name>.+\.cls_contrasts\.\d+)\.logit_scale$')
+CONTRAST_LAYER = re.compile(r'^(?P<name>.+\.cls_contrasts\.\d+)\.logit_scale$')
 ENHANCER = re.compile(r'^(?P<name>.+\.text_enhancer)\.query\.1\.weight$')
 FOLDED_LAYER = re.compile(r'^(?P<name>.+)\.('
                           r'guide_convs\.\d+\.weight|guide_weight|'
@@ -139,9 +138,7 @@ def rows(state_dict: StateDict, ending: str, axis: int) -> Optional[int]:
 
 
 def _names(pattern: 're.Pattern[str]', state_dict: StateDict) -> List[str]:
-    return [
-        match['name'] for match in map(pattern.match, state_dict) if match
-    ]
+    return [match['name'] for match in map(pattern.match, state_dict) if match]
 
 
 def _row_axes(state_dict: StateDict) -> Dict[str, int]:

@@ -82,8 +82,7 @@ def edit_state_dict(found: Description, state_dict: StateDict,
     """
     count = len(edit.keep) + (0 if edit.add is None else len(edit.add))
     if not count:
-        raise ValueError(
-            'No class would be left; keep or add at least one.')
+        raise ValueError('No class would be left; keep or add at least one.')
     changed = dict(state_dict)
     fresh: Dict[str, Tensor] = {}
     if edit.add is not None:

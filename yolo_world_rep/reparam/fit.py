@@ -76,8 +76,7 @@ def groups(names: Iterable[str], depth: int = 3) -> List[str]:
     """
     gathered: Dict[str, List[str]] = {}
     for name in names:
-        gathered.setdefault('.'.join(name.split('.')[:depth]),
-                            []).append(name)
+        gathered.setdefault('.'.join(name.split('.')[:depth]), []).append(name)
     return [
         members[0] if len(members) == 1 else f'{group}.* ({len(members)})'
         for group, members in gathered.items()

@@ -90,8 +90,7 @@ def adapt_prompts(
         return prompts_ND
     weight_in, bias_in, weight_out, bias_out = adapter
     hidden = F.linear(prompts_ND, weight_in, bias_in).relu()
-    return normalize_text(prompts_ND +
-                          F.linear(hidden, weight_out, bias_out))
+    return normalize_text(prompts_ND + F.linear(hidden, weight_out, bias_out))
 
 
 def split_heads(guide_NE: Tensor, num_heads: int) -> Tensor:
@@ -197,8 +196,7 @@ def compose_linear(weight_DC: Tensor, bias_D: Tensor, weight_ND: Tensor,
     return weight_ND @ weight_DC, weight_ND @ bias_D + bias_N
 
 
-def length_factor(weight_DC: Tensor,
-                  bias_D: Tensor) -> Tuple[Tensor, Tensor]:
+def length_factor(weight_DC: Tensor, bias_D: Tensor) -> Tuple[Tensor, Tensor]:
     """A smaller linear map whose outputs have the same lengths.
 
     ``‖W x + b‖ = ‖R [x; 1]‖`` with the triangular factor R of

@@ -129,8 +129,7 @@ def _winners_of_pieces(embed_BMdS: Tensor,
     winner_BMS: Optional[Tensor] = None
     for start, piece_MNd in _pieces(embed_BMdS, guide_MNd):
         # The maximum runs along contiguous memory in this order.
-        product_BMSN = torch.matmul(embed_BMSd,
-                                    piece_MNd.transpose(-1, -2))
+        product_BMSN = torch.matmul(embed_BMSd, piece_MNd.transpose(-1, -2))
         value_BMS, index_BMS = product_BMSN.max(dim=-1)
         if peak_BMS is None or winner_BMS is None:
             peak_BMS, winner_BMS = value_BMS, index_BMS
@@ -189,8 +188,7 @@ class _GuideMax(torch.autograd.Function):
                     torch.promote_types(ctx.guide_dtype, torch.float32))
             grad_guide = source.new_zeros(
                 torch.Size(sets).numel() * num_guides, width)
-            grad_guide.scatter_add_(
-                0, rows[:, None].expand(-1, width), source)
+            grad_guide.scatter_add_(0, rows[:, None].expand(-1, width), source)
             grad_guide = grad_guide.reshape(ctx.guide_shape).to(
                 ctx.guide_dtype)
         return grad_embed, grad_guide

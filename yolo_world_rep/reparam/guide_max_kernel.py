@@ -30,8 +30,7 @@ def kernel(embed, guide, peak, winner, heads, positions, guides, width,
         product = tl.dot(embed_SD, guide_DN, input_precision=PRECISION)
         inside = n[None, :] < guides
         # A maximum of Triton passes NaN by.
-        nans += tl.sum(
-            ((product != product) & inside).to(tl.int32), axis=1)
+        nans += tl.sum(((product != product) & inside).to(tl.int32), axis=1)
         product = tl.where(
             inside & (product == product), product, float('-inf'))
         top = tl.max(product, axis=1)
@@ -40,7 +39,6 @@ def kernel(embed, guide, peak, winner, heads, positions, guides, width,
         best = tl.maximum(best, top)
     best = tl.where(nans > 0, float('nan'), best)
     out = tl.program_id(1) * positions + s
-    tl.store(peak + out, best.to(peak.dtype.element_ty),
-             mask=s < positions)
+    tl.store(peak + out, best.to(peak.dtype.element_ty), mask=s < positions)
     tl.store(winner + out, which, mask=s < positions)
 

@@ -50,8 +50,7 @@ def _is_asked_for() -> bool:
     return os.environ.get(ENABLE) == '1'
 
 
-def operands(embed_BMdS: Tensor,
-             guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
+def operands(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
     """Both in the type that autocast, where it is on, multiplies them in.
 
     Where the kernel is not asked for they stay as they are.

@@ -38,8 +38,7 @@ def _plain(found: Description, state_dict: StateDict) -> Dict[str, Any]:
         adapter=found.adapter,
         text_encoder=found.text_encoder,
         tensors=len(state_dict),
-        parameters=sum(
-            tensor.numel() for tensor in state_dict.values()),
+        parameters=sum(tensor.numel() for tensor in state_dict.values()),
         dtypes=sorted({
             str(tensor.dtype).replace('torch.', '')
             for tensor in state_dict.values()
@@ -51,8 +50,7 @@ def without_tensors(value: Any) -> Any:
     if isinstance(value, Tensor):
         return f'tensor {tuple(value.shape)}'
     if isinstance(value, Mapping):
-        return {str(key): without_tensors(item)
-                for key, item in value.items()}
+        return {str(key): without_tensors(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [without_tensors(item) for item in value]
     return value

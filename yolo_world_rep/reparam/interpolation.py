@@ -102,9 +102,7 @@ def interpolate_checkpoints(before: PathLike,
         after=dict(file=second.path.name, sha256=second.sha256),
         version=__version__)
     meta = {
-        META_KEY: {
-            **about, 'history': [*(about.get('history') or []), step]
-        }
+        META_KEY: {**about, 'history': [*(about.get('history') or []), step]}
     }
     if others is not None:
         meta['dataset_meta'] = dict(classes=others)

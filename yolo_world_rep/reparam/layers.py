@@ -97,9 +97,7 @@ def inspect_layout(state_dict: StateDict) -> Layout:
             'The checkpoint has no YOLO-World layers: no key matches '
             'bbox_head.head_module.cls_contrasts.*.logit_scale. Give the '
             'checkpoint of a text-conditioned YOLO-World for mmyolo.')
-    foreign = [
-        key for key in state_dict if not key.startswith(KEPT + DROPPED)
-    ]
+    foreign = [key for key in state_dict if not key.startswith(KEPT + DROPPED)]
     if foreign:
         raise ValueError(
             f'The checkpoint has keys that belong to no part of a '

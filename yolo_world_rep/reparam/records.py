@@ -86,8 +86,7 @@ def check_tensors(path: Path, tensors: Mapping[str, Any],
             (f'entries in its state_dict that are no tensors: {some(odd)}.'
              if odd else 'no tensors under state_dict.') +
             f' Expected {expected}.')
-    size = sum(each.numel() * each.element_size()
-               for each in tensors.values())
+    size = sum(each.numel() * each.element_size() for each in tensors.values())
     bytes_of_file = path.stat().st_size
     if size > budget_of(bytes_of_file):
         raise ValueError(

@@ -215,6 +215,4 @@ def fold_texts(layout: Layout, state_dict: StateDict, text: Tensor,
     return converted
 
 
-__getattr__ = moved_names(__name__, {
-    'Layout': 'reparam.layers.Layout',
-})
+__getattr__ = moved_names(__name__, {'Layout': 'reparam.layers.Layout'})

@@ -59,8 +59,7 @@ class Translation:
     notes: List[str] = field(default_factory=list)
 
 
-def find_model(content: Mapping[str, Any], path: PathLike
-               ) -> UltralyticsModel:
+def find_model(content: Mapping[str, Any], path: PathLike) -> UltralyticsModel:
     """The model in a file: pickled, or as a state dict.
 
     The averaged weights (``ema``) are taken where there are any, as

@@ -52,8 +52,7 @@ NUM_LEVELS = 3
 # The 0, 1, 2, ... that distributions of box sides are weighted with; a
 # constant in both detectors, and no tensor of ours.
 BINS = f'{HEAD}.dfl.conv.weight'
-NORM = ('weight', 'bias', 'running_mean', 'running_var',
-        'num_batches_tracked')
+NORM = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
 
 
 def layers_of(*classes: str) -> List[int]:

@@ -256,8 +256,7 @@ def _scores_of(cls_scores: Sequence[Tensor], labels_BG: Tensor) -> Tensor:
     levels: List[Tensor] = []
     for logits in cls_scores:
         flat = logits.detach().flatten(2)
-        levels.append(
-            flat.gather(1, columns.expand(-1, -1, flat.shape[-1])))
+        levels.append(flat.gather(1, columns.expand(-1, -1, flat.shape[-1])))
     return torch.cat(levels, -1).transpose(1, 2).sigmoid()
 
 

@@ -266,8 +266,7 @@ class _Masks:
             if not len(truth):
                 continue
             coeffs = coeffs_BAK[image, positives.anchor[own]]
-            logits = (coeffs @ proto.flatten(1)).unflatten(
-                1, proto.shape[1:])
+            logits = (coeffs @ proto.flatten(1)).unflatten(1, proto.shape[1:])
             boxes = positives.box[own].to(proto) * to_protos
             pixels = self.crop_mask(
                 self.loss_mask(logits, target)[None], boxes)[0]

@@ -181,8 +181,7 @@ class YOLOWorldDetector(_YOLOWorld):
             self.text_feats = self.backbone.forward_text([names])
         self.texts = [[name] for name in names]
 
-    def _texts_of_batch(
-            self, samples: Union[None, dict, SampleList]) -> Texts:
+    def _texts_of_batch(self, samples: Union[None, dict, SampleList]) -> Texts:
         """The texts of each image, wherever they are.
 
         Raises:
@@ -212,15 +211,12 @@ class YOLOWorldDetector(_YOLOWorld):
         if isinstance(samples, dict) or len(set(map(tuple, texts))) > 1:
             return self.backbone.forward_text(texts)
         # One vocabulary for all images, as in testing: encode it once.
-        return self.backbone.forward_text(texts[:1]).expand(
-            len(texts), -1, -1)
+        return self.backbone.forward_text(texts[:1]).expand(len(texts), -1, -1)
 
     def class_names(self, sample) -> Optional[Sequence[str]]:
         texts = self.texts if self.text_feats is not None else (
             self._texts_of_batch([sample])[0])
-        return [
-            text if isinstance(text, str) else text[0] for text in texts
-        ]
+        return [text if isinstance(text, str) else text[0] for text in texts]
 
 
 @register(MODELS)

@@ -195,8 +195,7 @@ class _FoldedAttn(_MaxSigmoidAttn):
             channels // self.num_heads, 0)
         if self.scale is not None:
             spread = self.scale.flatten() * spread.to(like)
-        return DeployAttn(peak, self.project_conv,
-                          conv1x1(spread, None, like))
+        return DeployAttn(peak, self.project_conv, conv1x1(spread, None, like))
 
 
 @register(MODELS)
