@@ -183,7 +183,7 @@ class TestMismatch:
         return str(caught.value)
 
     def test_size(self, world, tmp_path):
-        self.refused(world, tmp_path, 'of size s, and --size is m',
+        self.refused(world, tmp_path, 'of size s, and `size` is m',
                      wishes=Wishes(size='m'))
 
     def test_size_without_a_config(self, world, tmp_path):

@@ -321,7 +321,7 @@ def test_padding_is_the_necks_alone(model, vectors, tmp_path, out_dir):
 def test_no_overwriting_unless_told(model, text_embed, out_dir):
     first = convert_checkpoint(model, text_embed, out_dir).path
     content = first.read_bytes()
-    with pytest.raises(ValueError, match='exists.*--overwrite'):
+    with pytest.raises(ValueError, match='exists.*`overwrite=True`'):
         convert_checkpoint(model, text_embed, out_dir)
     assert first.read_bytes() == content
     convert_checkpoint(model, text_embed, out_dir, overwrite=True)

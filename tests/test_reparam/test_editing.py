@@ -200,7 +200,7 @@ def test_names_of_a_texts_file(folder):
     (dict(keep=['cow']), r"no classes named \['cow'\]"),
     (dict(keep=['cat', 'cat']), 'named twice'),
     (dict(add=OLD[:1]), r"added again: \['cat'\]"),
-    (dict(add=NEW, replace=NEW), 'replace alone'),
+    (dict(add=NEW, replace=NEW), '`replace` alone'),
 ])
 def test_refusals(folder, kwargs, message):
     kwargs = {

@@ -33,7 +33,7 @@ def test_what_a_config_needs(tmp_path, content):
 def test_size_and_form_are_those_of_the_tensors(tmp_path, form):
     model = read(tmp_path, folded_checkpoint(form), size='s')
     assert (model.size, model.neck_form) == ('s', form)
-    with pytest.raises(ValueError, match='of size s, and --size is l'):
+    with pytest.raises(ValueError, match='of size s, and `size` is l'):
         read_folded(tmp_path / 'folded.pth', 'l')
 
 

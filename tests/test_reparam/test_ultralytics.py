@@ -377,7 +377,7 @@ def test_other_files_are_refused(tmp_path):
 def test_no_overwriting_unless_told(file, tmp_path):
     out = tmp_path / 'ours.pth'
     out.write_bytes(b'precious')
-    with pytest.raises(ValueError, match='exists.*--overwrite'):
+    with pytest.raises(ValueError, match='exists.*`overwrite=True`'):
         convert_ultralytics(file, out)
     assert out.read_bytes() == b'precious'
     convert_ultralytics(file, out, overwrite=True)

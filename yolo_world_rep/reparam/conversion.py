@@ -94,19 +94,19 @@ def load_neck_texts(text_embed: PathLike, embeddings: TextEmbeddings,
         return embeddings
     if text_embed == OWN_TEXTS:
         raise ValueError(
-            'pad needs an embeddings file: it takes the padding prompt '
+            '`pad` needs an embeddings file: it takes the padding prompt '
             'from the FILE_padded.npy beside it. Give the neck its texts '
-            'with --neck-text-embed.')
+            'by `neck_text_embed`.')
     path = padded_path(text_embed)
     if not Path(path).is_file():
         raise ValueError(
-            f'pad: {path} does not exist. Make it together with '
+            f'`pad`: {path} does not exist. Make it together with '
             f'{text_embed}: yolo-world-rep embed --pad.')
     padded = load_embeddings(path)
     count = len(embeddings.vectors)
     if not np.array_equal(padded.vectors[:count], embeddings.vectors):
         raise ValueError(
-            f'pad: {path} does not begin with the rows of {text_embed}. '
+            f'`pad`: {path} does not begin with the rows of {text_embed}. '
             f'Make both anew: yolo-world-rep embed --pad.')
     return padded
 
@@ -123,7 +123,7 @@ def notes_on(embeddings: TextEmbeddings, names: Optional[Sequence[str]],
             f'{norms.max():.3g}; encoders of public models give 1. The '
             f'head normalizes them, the neck takes them as they are')
     if names is None:
-        notes.append('the classes have no names: give --texts, or a sidecar '
+        notes.append('the classes have no names: give `texts`, or a sidecar '
                      'beside the embeddings, so that predictions and checks '
                      'can use them')
     elif len(set(names)) < len(names):
@@ -132,8 +132,8 @@ def notes_on(embeddings: TextEmbeddings, names: Optional[Sequence[str]],
     if source.prompts is not None and embeddings.path != OWN_TEXTS:
         notes.append(
             'the checkpoint holds tuned prompts, which are not used: the '
-            'texts are those of the embeddings file. To fold its own: '
-            '--text-embed checkpoint')
+            'texts are those of the embeddings file. To fold its own, give '
+            f'{OWN_TEXTS!r} as `text_embed`')
     return notes
 
 

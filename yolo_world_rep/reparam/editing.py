@@ -196,8 +196,8 @@ def positions(names: Optional[Sequence[str]],
     if names is None:
         raise ValueError(
             'The checkpoint does not know the names of its classes, so '
-            'none can be chosen by name. Convert its source again with '
-            '--texts.')
+            'none can be chosen by name. Convert its source again: '
+            'yolo-world-rep reparameterize --texts NAMES.json ….')
     unknown = [name for name in wanted if name not in names]
     if unknown:
         raise ValueError(
@@ -238,7 +238,7 @@ def edit_checkpoint(model: PathLike,
     """
     if not (keep or add or replace) or (replace and (keep or add)):
         raise ValueError(
-            'Say what to change: keep, add (or both), or replace alone.')
+            'Say what to change: `keep`, `add` (or both), or `replace` alone.')
     require_new(out, overwrite)
     checkpoint = load_checkpoint(model)
     about = require_folded(checkpoint)
@@ -281,7 +281,7 @@ def _new_names(names: Optional[Sequence[str]], kept: Sequence[int],
         raise ValueError(
             f'Classes that are there already would be added again: '
             f'{twice[:5]}. Leave them out of the new ones, or out of '
-            f'--keep.')
+            f'`keep`.')
     return (*(stay or []), *come)
 
 

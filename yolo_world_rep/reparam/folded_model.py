@@ -79,8 +79,8 @@ def folded_model(checkpoint: Checkpoint,
             f'without --head-only.')
     if size is not None and found.size != size:
         raise ValueError(
-            f'{path} is of size {found.size}, and --size is {size}: take '
-            f'--size {found.size}, or the checkpoint of the other size.')
+            f'{path} is of size {found.size}, and `size` is {size}: give '
+            f'{found.size}, or the checkpoint of the other size.')
     about = folding_meta(path, checkpoint.meta)
     if not about:
         raise ValueError(
@@ -91,8 +91,8 @@ def folded_model(checkpoint: Checkpoint,
     if classes is None:
         raise ValueError(
             f'{path} has no names for its {found.classes} classes, so '
-            f'nothing says that they are those of the data. Fold again with '
-            f'--texts NAMES.json.')
+            f'nothing says that they are those of the data. Fold again: '
+            f'yolo-world-rep reparameterize --texts NAMES.json ….')
     form = '' if found.neck == 'none' else found.neck
     # Of what the meta states; older files state less.
     for what, tensors in (('num_classes', found.classes),

@@ -125,8 +125,8 @@ def tuned_prompts(state_dict: StateDict) -> Tensor:
     if 'embeddings' not in state_dict:
         raise ValueError(
             'The checkpoint has no prompts of its own (no tensor named '
-            '"embeddings"), as prompt tuning makes them. Give the texts '
-            'as a file: --text-embed FILE.npy.')
+            '"embeddings"), as prompt tuning makes them. Give a file of '
+            'texts (.npy) as `text_embed`.')
     names = [
         f'adapter.{layer}.{part}' for layer in (0, 2)
         for part in ('weight', 'bias')

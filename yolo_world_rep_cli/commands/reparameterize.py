@@ -1,8 +1,8 @@
 """Fold text embeddings into a YOLO-World checkpoint."""
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Mapping
 
-from ..ending import console, say
+from ..ending import as_options, console, say
 from ..running import add_trust
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_trust(parser)
 
 
-def show(conversion: 'Conversion') -> None:
+def show(conversion: 'Conversion', names: Mapping[str, str]) -> None:
     """Print the check of each layer, what to know, and the path."""
     from rich.table import Table
     table = Table(
@@ -61,7 +61,7 @@ def show(conversion: 'Conversion') -> None:
             str(check.num_texts), f'{check.exact:.1e}', f'{check.stored:.1e}')
     console().print(table)
     for note in conversion.notes:
-        say(f'note: {note}')
+        say(f'note: {as_options(note, names)}')
     say(f'wrote {conversion.path}')
 
 
@@ -78,4 +78,5 @@ def run(args: argparse.Namespace) -> None:
             neck_text_embed=args.neck_text_embed,
             pad=args.pad,
             overwrite=args.overwrite,
-            trust=args.trust_checkpoint))
+            trust=args.trust_checkpoint),
+        args.names)
