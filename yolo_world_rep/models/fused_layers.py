@@ -1,10 +1,10 @@
 """What folded layers become for deployment; each has a ``fuse()``.
 
-The convolutions are in an order that runtimes need not shuffle for: ONNX
-Runtime on a CPU keeps features in blocks of 16 channels and computes
-convolutions, activations, sums of equal shapes and concatenations on them so.
-Whatever else it meets, such as a split, it puts in the plain order first, and
-in blocks again behind. OpenVINO does not mind.
+The convolutions are ordered so that runtimes need not shuffle: ONNX Runtime on
+a CPU keeps features in blocks of 16 channels, and computes convolutions,
+activations, sums of equal shapes and concatenations on them. For anything
+else, such as a split, it restores the plain order first and the blocks
+afterwards. OpenVINO does not mind.
 """
 import copy
 from typing import List, NamedTuple, Optional, Tuple
@@ -23,11 +23,8 @@ SHORTEST = 1e-12
 class Costs(NamedTuple):
     """Multiply-adds at one position of a feature map.
 
-    Args:
-        apart (int): Of the factors, one after the other.
-        merged (int, optional): Of their product; None where there is but one
-            factor.
-        what (str): The factors and their widths, in words.
+    Those of the factors one after the other, those of their product, None
+    if there is but one factor, and the factors and their widths in words.
     """
     apart: int
     merged: Optional[int]
@@ -51,12 +48,10 @@ def linear_of(conv: nn.Conv2d) -> Tuple[Tensor, Tensor]:
 
 
 class GuideProduct(nn.Module):
-    """max_n ⟨e_m, g_mn⟩ + β_m by a batched product.
+    """(B, C, H, W) -> (B, M, H, W): max_n ⟨e_m, g_mn⟩ + β_m by a product.
 
-    Args:
-        embed (nn.Module): Of the input; an identity where it has none.
-        guide_MNd (Tensor): Guides with 1/√d in them.
-        bias_M (Tensor): β.
+    ``embed`` is an identity where the input has none; the guides have 1/√d
+    in them.
     """
 
     def __init__(self, embed: nn.Module, guide_MNd: Tensor,
@@ -67,7 +62,6 @@ class GuideProduct(nn.Module):
         self.bias = nn.Parameter(bias_M[:, None])
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, M, H, W)."""
         num_heads, _, width = self.weight.shape
         heads = self.embed(x).flatten(2).unflatten(1, (num_heads, width))
         peak = guide_max(heads, self.weight) + self.bias
@@ -75,12 +69,7 @@ class GuideProduct(nn.Module):
 
 
 class GuideConv(nn.Module):
-    """The same with the embedding in the guides: a C→M·N convolution.
-
-    Args:
-        conv (nn.Conv2d): The convolution, head by head.
-        num_heads (int): M.
-    """
+    """The same with the embedding in the guides: a C→M·N convolution."""
 
     def __init__(self, conv: nn.Conv2d, num_heads: int) -> None:
         super().__init__()
@@ -88,22 +77,15 @@ class GuideConv(nn.Module):
         self.num_heads = num_heads
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, M, H, W)."""
         return self.conv(x).unflatten(1, (self.num_heads, -1)).amax(2)
 
 
 class DeployAttn(nn.Module):
     """Max-sigmoid attention whose constants are all in its weights.
 
-    Each gate goes to its head's channels by a 1×1 convolution, which leaves
-    a product of equal shapes: a runtime need not reshape the features for
-    it.
-
-    Args:
-        peak (nn.Module): (B, C, H, W) to the gates' logits, (B, M, H, W).
-        project (nn.Module): The projection.
-        spread (nn.Conv2d): M→C', γ or 1 for the channels of a head and 0 for
-            others, without a bias.
+    Each gate goes to its head's channels by the 1×1 convolution ``spread``,
+    M→C', of γ or 1 for the channels of a head and 0 for others. That leaves
+    a product of equal shapes: a runtime need not reshape the features.
     """
 
     def __init__(self, peak: nn.Module, project: nn.Module,
@@ -114,7 +96,7 @@ class DeployAttn(nn.Module):
         self.spread = spread
 
     def forward(self, x: Tensor, guide: Optional[Tensor] = None) -> Tensor:
-        """(B, C, H, W) -> (B, C', H, W); ``guide`` is of no use here."""
+        """(B, C, H, W) -> (B, C', H, W); ``guide`` is not used."""
         return self.project(x) * self.spread(self.peak(x).sigmoid())
 
 
@@ -122,13 +104,9 @@ class DeployL2Head(nn.Module):
     """The L2 head behind a class branch that no longer has D channels.
 
     ``W x / ‖R [x; 1]‖ + b``, see
-    :func:`yolo_world_rep.reparam.folding.length_factor`.
-
-    Args:
-        conv (nn.Conv2d): C→N: the class branch's last convolution and the
-            texts, without b.
-        length (nn.Conv2d): C→C + 1: R.
-        bias (Tensor): b, (N, ).
+    :func:`yolo_world_rep.reparam.folding.length_factor`. ``conv``, C→N, is the
+    class branch's last convolution and the texts, without b; ``length``,
+    C→C + 1, is R.
     """
 
     def __init__(self, conv: nn.Conv2d, length: nn.Conv2d,
@@ -139,24 +117,19 @@ class DeployL2Head(nn.Module):
         self.bias = nn.Parameter(bias.reshape(-1, 1, 1))
 
     def forward(self, x: Tensor, w: Optional[Tensor] = None) -> Tensor:
-        """(B, C, H, W) -> logits (B, N, H, W); ``w`` is of no use here."""
+        """(B, C, H, W) -> logits (B, N, H, W); ``w`` is not used."""
         length = self.length(x).norm(dim=1, keepdim=True)
         return self.conv(x) / length.clamp_min(SHORTEST) + self.bias
 
 
 class GridMaxPool(nn.Module):
-    """torch's AdaptiveMaxPool2d by slices, which every runtime has.
-
-    Args:
-        size (int): Patches a side.
-    """
+    """torch's AdaptiveMaxPool2d to size² patches, by slices alone."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, size, size)."""
         for axis in (2, 3):
             length, size = x.shape[axis], self.size
             patches: List[Tensor] = []
@@ -164,19 +137,14 @@ class GridMaxPool(nn.Module):
                 first = i * length // size
                 # Rounded up: neighbours may share a row.
                 end = ((i + 1) * length + size - 1) // size
-                patches.append(
-                    x.narrow(axis, first, end - first).amax(
-                        axis, keepdim=True))
+                patch = x.narrow(axis, first, end - first)
+                patches.append(patch.amax(axis, keepdim=True))
             x = torch.cat(patches, axis)
         return x
 
 
 class DeployCSPLayer(nn.Module):
-    """A CSP layer whose first convolution is two in place of one to split.
-
-    Args:
-        layer (CSPLayerWithTwoConv): The layer, batch norms folded.
-    """
+    """A CSP layer whose first convolution is two instead of one to split."""
 
     def __init__(self, layer: CSPLayerWithTwoConv) -> None:
         super().__init__()
@@ -188,7 +156,6 @@ class DeployCSPLayer(nn.Module):
         self.final_conv = layer.final_conv
 
     def forward(self, x: Tensor, guide: Optional[Tensor] = None) -> Tensor:
-        """(B, C, H, W) -> (B, C', H, W); guides for attention with some."""
         branches = [self.skip_conv(x), self.main_conv(x)]
         for block in self.blocks:
             branches.append(block(branches[-1]))

@@ -5,13 +5,11 @@ import torch.nn as nn
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+NORM_CFG = dict(type='BN', momentum=0.03, eps=0.001)
+
 
 def require_text(module: nn.Module, text: Optional[Tensor]) -> Tensor:
-    """The text embeddings, or an error that says who misses them.
-
-    Raises:
-        ValueError: If ``text`` is None.
-    """
+    """The text embeddings, or a ValueError that names who lacks them."""
     if text is None:
         raise ValueError(
             f'{type(module).__name__} is text-conditioned and got no text '
@@ -21,7 +19,7 @@ def require_text(module: nn.Module, text: Optional[Tensor]) -> Tensor:
 
 
 def freeze(module: nn.Module) -> None:
-    """No gradients for the parameters, no updates of the statistics."""
+    """Stop gradients of the parameters and updates of the statistics."""
     for child in module.modules():
         if isinstance(child, _BatchNorm):
             child.eval()

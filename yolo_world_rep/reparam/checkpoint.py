@@ -39,7 +39,7 @@ class Checkpoint:
         meta (dict): Plain values only.
         path (Path): The file.
         sha256 (str): Hash of its bytes.
-        notes (tuple[str]): What was read otherwise than it stands there.
+        notes (tuple[str]): What was read differently from how it is stored.
     """
     state_dict: Dict[str, Tensor]
     meta: Dict[str, Any]
@@ -49,7 +49,7 @@ class Checkpoint:
 
     @cached_property
     def description(self) -> Description:
-        """What it is."""
+        """What the state dict is."""
         return description_of(self.state_dict)
 
     @property
@@ -59,33 +59,17 @@ class Checkpoint:
 
 
 def read_content(path: PathLike, trust: bool = False) -> Dict[str, Any]:
-    """Read the dict that a checkpoint file is.
+    """The dict that a checkpoint file is, on the CPU; ValueError if none.
 
-    Args:
-        path (str | Path): The file.
-        trust (bool): Whether code in the file may run, as a usual load
-            does. Defaults to False.
-
-    Returns:
-        dict: Its content, on the CPU, see
-        :func:`yolo_world_rep.checkpoint_file.read`.
-
-    Raises:
-        ValueError: If the file cannot be read or holds no dict.
+    ``trust`` lets code in the file run, as a usual load does.
     """
     path = Path(path)
     content = _trusted(path) if trust else read(path)
     if not isinstance(content, dict):
-        raise ValueError(
-            f'{path} holds a {_kind(content)}; expected a dict with a '
-            f'state_dict.')
+        kind = str(getattr(content, 'origin', '') or type(content).__name__)
+        raise ValueError(f'{path} holds a {kind.rpartition(".")[2][:80]}; '
+                         f'expected a dict with a state_dict.')
     return content
-
-
-def _kind(content: Any) -> str:
-    """What a file holds, in a word."""
-    origin = getattr(content, 'origin', '') or type(content).__name__
-    return str(origin).rpartition('.')[2][:80]
 
 
 def _trusted(path: Path) -> Any:
@@ -103,19 +87,17 @@ def _trusted(path: Path) -> Any:
 
 
 def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
-    """Read tensors and plain values of a checkpoint file.
+    """Read tensors and plain values of a checkpoint file, on the CPU.
 
     Args:
-        path (str | Path): A ``.pth`` with a ``state_dict``, or a bare
-            state dict.
-        trust (bool): See :func:`read_content`. Defaults to False.
-
-    Returns:
-        Checkpoint: Its content, on the CPU.
+        path (str | Path): A ``.pth`` with a ``state_dict``, or a bare state
+            dict.
+        trust (bool): Whether code in the file may run, as a usual load does.
+            Defaults to False.
 
     Raises:
         ValueError: If the file is not such a checkpoint, or its weights are
-            none, see :func:`~.tensor_checks.check_weights`.
+            not finite numbers.
     """
     path = Path(path)
     for _ in range(ATTEMPTS):
@@ -129,7 +111,7 @@ def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
 
 
 def _load(path: Path, trust: bool) -> Checkpoint:
-    """:func:`load_checkpoint` of a file that stays what it is."""
+    """:func:`load_checkpoint` of a file that is not replaced meanwhile."""
     content = read_content(path, trust)
     if any(isinstance(each, Record) and each.origin.startswith('ultralytics.')
            for each in content.values()):
@@ -154,17 +136,13 @@ def _load(path: Path, trust: bool) -> Checkpoint:
         path, sha256_of_file(path), tuple(notes))
 
 
-def save_checkpoint(path: PathLike,
-                    state_dict: StateDict,
-                    meta: Dict[str, Any],
-                    overwrite: bool = True) -> None:
+def save_checkpoint(path: PathLike, state_dict: StateDict,
+                    meta: Dict[str, Any], overwrite: bool = True) -> None:
     """Write a checkpoint file, whole or not at all.
 
     Tensors that are views are written without the storage behind them. A
     name that ends in ``.safetensors`` gives a file of that format.
-
-    Raises:
-        ValueError: If there is a file meanwhile, without ``overwrite``.
+    ValueError if there is a file by then, without ``overwrite``.
     """
     state_dict = {key: value.clone() for key, value in state_dict.items()}
     # The writers of both libraries say nothing of a full disk.

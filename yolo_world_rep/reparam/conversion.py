@@ -2,7 +2,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from yolo_world_rep.text import (
     load_embeddings,
 )
 from yolo_world_rep.text.embeddings import padded_path
-from yolo_world_rep.text.names import META_KEY, names_of_checkpoint
+from yolo_world_rep.text.names import Names, names_of_checkpoint
 from yolo_world_rep.utils.files import PathLike, about_file, require_new
 from yolo_world_rep.version import __version__
 
@@ -21,6 +21,7 @@ from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .conversion_check import LayerCheck, check_layers, require_exact
 from .description import Description
 from .layers import Layout, check_text, inspect_layout
+from .meta import meta_of
 from .state_dict import fold_texts, text_layers, tuned_prompts
 
 SUFFIXES = dict(
@@ -48,11 +49,8 @@ class Conversion:
 
 
 def class_names_of(embeddings: TextEmbeddings,
-                   texts: Optional[PathLike]) -> Optional[Tuple[str, ...]]:
-    """Names of the classes: of the texts file, else of the embeddings.
-
-    Raises:
-        ValueError: If there are not as many as embeddings.
+                   texts: Optional[PathLike]) -> Optional[Names]:
+    """Names of the classes: those of the texts file, else of the embeddings.
     """
     if texts is None:
         return embeddings.names
@@ -66,11 +64,7 @@ def class_names_of(embeddings: TextEmbeddings,
 
 
 def texts_of_checkpoint(source: Checkpoint) -> TextEmbeddings:
-    """The texts that prompt tuning left in a checkpoint, with their names.
-
-    Raises:
-        ValueError: If there are none.
-    """
+    """The texts that prompt tuning left in a checkpoint, with their names."""
     vectors = tuned_prompts(source.state_dict).float().numpy()
     # What folding noted is of the rows that were folded before.
     stated = dict(dataset_meta=source.meta.get('dataset_meta'))
@@ -83,11 +77,7 @@ def texts_of_checkpoint(source: Checkpoint) -> TextEmbeddings:
 def load_neck_texts(text_embed: PathLike, embeddings: TextEmbeddings,
                     neck_text_embed: Optional[PathLike],
                     pad: bool) -> TextEmbeddings:
-    """The neck's vocabulary: the head's, another, or the head's padded.
-
-    Raises:
-        ValueError: If there is no padded file or it is of other texts.
-    """
+    """The neck's vocabulary: the head's, another one, or the head's padded."""
     if neck_text_embed is not None:
         return load_embeddings(neck_text_embed)
     if not pad:
@@ -111,9 +101,9 @@ def load_neck_texts(text_embed: PathLike, embeddings: TextEmbeddings,
     return padded
 
 
-def notes_on(embeddings: TextEmbeddings, names: Optional[Sequence[str]],
+def notes_on(embeddings: TextEmbeddings, names: Optional[Names],
              source: Description) -> List[str]:
-    """What is legitimate and yet worth a word."""
+    """Remarks on what is legitimate but may surprise."""
     notes = []
     norms = torch.from_numpy(embeddings.vectors).norm(dim=1)
     if embeddings.path != OWN_TEXTS and (
@@ -152,21 +142,19 @@ def convert_checkpoint(model: PathLike,
         model (str | Path): Checkpoint of a text-conditioned YOLO-World.
         text_embed (str | Path): ``.npy`` of N×D text embeddings, or
             'checkpoint' for the texts that prompt tuning left in it.
-        out_dir (str | Path): Folder of the result; it is named after the
+        out_dir (str | Path): Folder of the result, which is named after the
             checkpoint and the form.
-        neck_form (str): See
-            :func:`~.state_dict.reparameterize_state_dict`.
-            Defaults to 'rep_linear'.
+        neck_form (str): As of
+            :func:`~.state_dict.reparameterize_state_dict`, by default
+            'rep_linear'.
         texts (str | Path, optional): JSON of class texts, for the names.
             Defaults to None for the names that come with the embeddings.
         neck_text_embed (str | Path, optional): ``.npy`` of another
             vocabulary for the neck. Defaults to None.
         pad (bool): Whether the neck gets the padding prompt as well, from
-            the file that ``generate_text_prompts.py --pad`` wrote beside
-            ``text_embed``. Defaults to False.
+            the file that ``embed --pad`` wrote beside ``text_embed``.
         overwrite (bool): Whether an existing result is replaced.
-            Defaults to False.
-        trust (bool): See :func:`load_checkpoint`. Defaults to False.
+        trust (bool): See :func:`load_checkpoint`.
 
     Returns:
         Conversion: The path, the errors and the meta written.
@@ -179,11 +167,11 @@ def convert_checkpoint(model: PathLike,
         Path(out_dir) / f'{model.stem}{SUFFIXES[neck_form]}.pth', overwrite,
         '`out_dir`')
     if text_embed == OWN_TEXTS:
-        source = load_checkpoint(model, trust=trust)
+        source = load_checkpoint(model, trust)
         embeddings = texts_of_checkpoint(source)
     else:
         embeddings = load_embeddings(text_embed)
-        source = load_checkpoint(model, trust=trust)
+        source = load_checkpoint(model, trust)
     neck_texts = load_neck_texts(text_embed, embeddings, neck_text_embed, pad)
     names = class_names_of(embeddings, texts)
     vectors, neck_vectors = (
@@ -209,43 +197,36 @@ def convert_checkpoint(model: PathLike,
 
 
 def origin_of(embeddings: TextEmbeddings) -> Dict[str, Any]:
-    """Where embeddings came from, as a meta says it."""
+    """Where embeddings came from, for the meta."""
     return dict(file=Path(embeddings.path).name, sha256=embeddings.sha256)
 
 
 def conversion_meta(source: Checkpoint, layout: Layout,
                     embeddings: TextEmbeddings, neck_texts: TextEmbeddings,
-                    names: Optional[Sequence[str]], neck_form: str,
+                    names: Optional[Names], neck_form: str,
                     neck_vocabulary: str) -> Dict[str, Any]:
     """The meta of a converted file: what it is, and how to change it.
 
-    Class names stand where mmdet's inference looks for them as well; the
-    layers that texts fold through stay, so that another text can be folded
-    later. ``neck_vocabulary`` says how the neck's texts go with the head's:
-    'same', 'padded' (the head's come first) or its 'own'.
+    The layers that texts fold through are kept, so that other texts can be
+    folded later. ``neck_vocabulary`` relates the neck's texts to the head's:
+    'same', 'padded' (the head's come first) or 'own'.
     """
-    classes = None if names is None else tuple(names)
-    meta: Dict[str, Any] = {
-        META_KEY:
-        dict(
-            version=__version__,
-            format='rep_head' if neck_form == 'text' else neck_form,
-            head=layout.head_kind,
-            num_classes=len(embeddings.vectors),
-            num_guide=len(neck_texts.vectors) if layout.guided else 0,
-            embed_dims=layout.text_channels,
-            classes=classes,
-            source=dict(
-                file=source.path.name,
-                sha256=source.sha256,
-                epoch=source.meta.get('epoch'),
-                iter=source.meta.get('iter')),
-            embeddings=origin_of(embeddings),
-            neck_embeddings=origin_of(neck_texts),
-            neck_vocabulary=neck_vocabulary,
-            text_layers=text_layers(layout, source.state_dict),
-            history=[])
-    }
-    if classes is not None:
-        meta['dataset_meta'] = dict(classes=classes)
-    return meta
+    about = dict(
+        version=__version__,
+        format='rep_head' if neck_form == 'text' else neck_form,
+        head=layout.head_kind,
+        num_classes=len(embeddings.vectors),
+        num_guide=len(neck_texts.vectors) if layout.guided else 0,
+        embed_dims=layout.text_channels,
+        classes=names,
+        source=dict(
+            file=source.path.name,
+            sha256=source.sha256,
+            epoch=source.meta.get('epoch'),
+            iter=source.meta.get('iter')),
+        embeddings=origin_of(embeddings),
+        neck_embeddings=origin_of(neck_texts),
+        neck_vocabulary=neck_vocabulary,
+        text_layers=text_layers(layout, source.state_dict),
+        history=[])
+    return meta_of(about, names)

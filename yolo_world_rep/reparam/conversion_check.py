@@ -1,7 +1,7 @@
 """A conversion proves itself: layer by layer, in float64, on random maps.
 
-The references below follow the definitions of the paper literally, with
-loops over texts and heads, and share no code with what they check.
+The references follow the definitions of the paper literally, with loops over
+texts and heads, and share no code with what they check.
 """
 from dataclasses import dataclass
 from typing import Iterable, List, Optional
@@ -57,7 +57,7 @@ class LayerCheck:
 
 
 def _error(found: Tensor, expected: Tensor) -> float:
-    """Largest difference over the largest value expected."""
+    """Largest difference over the largest expected value."""
     return float((found - expected).abs().max() / expected.abs().max())
 
 
@@ -78,7 +78,7 @@ def _gate_by_definition(embed: Tensor, text: Tensor, layer: GuidedLayer,
 
 
 def _scale(layer: GuidedLayer, state_dict: StateDict) -> Tensor:
-    """γ as (M, 1, 1), ones when the layer has none."""
+    """γ as (M, 1, 1); 1 where the layer has none."""
     scale = state_dict.get(f'{layer.name}.scale')
     if scale is None:
         return torch.ones((), dtype=torch.float64)
@@ -125,22 +125,18 @@ def _logits_by_definition(feature: Tensor, text: Tensor, name: str,
 
 
 def _folded_logits(feature: Tensor, name: str, folded: StateDict) -> Tensor:
-    """The logits of a converted head."""
     return F.conv2d(feature, folded[f'{name}.conv.weight'].double(),
                     folded[f'{name}.conv.bias'].double())
 
 
 def _double(state_dict: StateDict, prefix: str) -> StateDict:
-    """One layer's tensors in float64."""
     return {
         key: tensor.double()
         for key, tensor in state_dict.items() if key.startswith(prefix + '.')
     }
 
 
-def check_conversion(source: StateDict,
-                     converted: StateDict,
-                     text: Tensor,
+def check_conversion(source: StateDict, converted: StateDict, text: Tensor,
                      neck_text: Optional[Tensor] = None,
                      seed: int = 0) -> List[LayerCheck]:
     """Compare every folded layer with the text-conditioned one.
@@ -149,8 +145,7 @@ def check_conversion(source: StateDict,
         source (Mapping): State dict before the conversion.
         converted (Mapping): State dict after it.
         text (Tensor): The texts folded, (N, D).
-        neck_text (Tensor, optional): Those of the neck where they are
-            others. Defaults to None.
+        neck_text (Tensor, optional): Those of the neck where they differ.
         seed (int): Of the random feature maps. Defaults to 0.
 
     Returns:
@@ -162,11 +157,8 @@ def check_conversion(source: StateDict,
         text if neck_text is None else neck_text, seed)
 
 
-def check_layers(layout: Layout,
-                 source: StateDict,
-                 converted: StateDict,
-                 text: Tensor,
-                 neck_text: Tensor,
+def check_layers(layout: Layout, source: StateDict, converted: StateDict,
+                 text: Tensor, neck_text: Tensor,
                  seed: int = 0) -> List[LayerCheck]:
     """:func:`check_conversion` of a source whose layers are known."""
     text, neck_text = text.double(), neck_text.double()
@@ -174,13 +166,8 @@ def check_layers(layout: Layout,
     checks = []
 
     def features(channels: int) -> Tensor:
-        return torch.randn(
-            2,
-            channels,
-            HEIGHT,
-            WIDTH,
-            dtype=torch.float64,
-            generator=generator)
+        return torch.randn(2, channels, HEIGHT, WIDTH, dtype=torch.float64,
+                           generator=generator)
 
     def add(name: str, kind: str, texts: Tensor, expected: Tensor,
             exact: Tensor, stored: Tensor, dtype: torch.dtype) -> None:
@@ -190,11 +177,12 @@ def check_layers(layout: Layout,
                        ROUNDED.get(dtype, ROUNDED_HALF)))
 
     for layer in layout.guided:
-        matrix = f'{layer.name}.guide_weight' in converted
-        if not matrix and f'{layer.name}.guide_convs.0.weight' not in (
-                converted):
+        if f'{layer.name}.guide_weight' in converted:
+            form = 'rep_linear'
+        elif f'{layer.name}.guide_convs.0.weight' in converted:
+            form = 'rep_conv'
+        else:
             continue  # the head alone was folded
-        form = 'rep_linear' if matrix else 'rep_conv'
         embed = features(layer.embed_channels)
         own = _double(source, layer.name)
         exact = {**own, **fold_guided_layer(layer, own, neck_text, form)}
@@ -225,12 +213,7 @@ def check_layers(layout: Layout,
 
 
 def require_exact(checks: Iterable[LayerCheck]) -> None:
-    """Refuse a conversion that is not what it should be.
-
-    Raises:
-        ValueError: If a layer is further off than its tolerance; it names
-            them with their errors.
-    """
+    """Raise ValueError, with names and errors, if a layer is off too far."""
     failed = [check for check in checks if not check.passed]
     if failed:
         raise ValueError(

@@ -10,10 +10,9 @@ StateDict = Mapping[str, Tensor]
 GUIDED_LAYER = re.compile(r'^(?P<name>.+)\.guide_fc\.weight$')
 CONTRAST_LAYER = re.compile(r'^(?P<name>.+\.cls_contrasts\.\d+)\.logit_scale$')
 ENHANCER = re.compile(r'^(?P<name>.+\.text_enhancer)\.query\.1\.weight$')
-FOLDED_LAYER = re.compile(r'^(?P<name>.+)\.('
-                          r'guide_convs\.\d+\.weight|guide_weight|'
-                          r'query_weight|'
-                          r'cls_contrasts\.\d+\.conv\.weight)$')
+FOLDED_LAYER = re.compile(
+    r'^(?P<name>.+)\.(guide_convs\.\d+\.weight|guide_weight|query_weight|'
+    r'cls_contrasts\.\d+\.conv\.weight)$')
 
 STEM = 'backbone.image_model.stem.conv.weight'
 # Channels of the stem, which widen_factor decides alone.
@@ -34,27 +33,25 @@ HEADS = dict(bn='v2 (batch norm)', l2='v1 (L2)')
 
 @dataclass(frozen=True)
 class Description:
-    """What a state dict is, by its names and shapes alone.
-
-    What is None is not in it.
+    """What a state dict is, by names and shapes; None for what it lacks.
 
     Args:
         neck (str): How texts are in the neck: 'text' where it takes them,
             'rep_conv' or 'rep_linear' where guides are folded, or 'none'.
         head (str, optional): 'bn' (v2) or 'l2' (v1).
-        guided (tuple[str]): Prefixes of layers of the neck that take texts.
+        guided (tuple[str]): Prefixes of the neck's layers that take texts.
         contrasts (tuple[str]): Those of the head.
-        enhancers (tuple[str]): What updates texts from the image, likewise.
-        folded_layers (tuple[str]): Of what texts are folded into, sorted.
-        row_axes (dict): Of each tensor with a row for each text, the axis.
+        enhancers (tuple[str]): Those that update texts from the image.
+        folded_layers (tuple[str]): Those that texts are folded into, sorted.
+        row_axes (dict): Axis of the texts, for each tensor with a row a text.
         dual (bool): Whether the neck updates its texts.
         stem (int, optional): Channels of the first convolution.
         text_width (int, optional): D.
         classes (int, optional): Rows of a folded head.
         guides (int, optional): Rows of a folded neck.
         class_branch (tuple[int], optional): Shape of the first convolution
-            of the head's branch for classes.
-        prompts (tuple[int], optional): Shape of texts of its own.
+            of the head's class branch.
+        prompts (tuple[int], optional): Shape of the model's own texts.
         adapter (bool): Whether those go through an adapter.
         text_encoder (bool): Whether there is one.
     """
@@ -77,45 +74,40 @@ class Description:
 
     @property
     def folded(self) -> bool:
-        """Whether texts are in the weights, of the head at least."""
+        """Whether texts are in the weights, at least in those of the head."""
         return bool(self.folded_layers)
 
     @property
     def text_conditioned(self) -> bool:
-        """Whether texts are an input, of head and neck."""
+        """Whether head and neck take texts as an input."""
         return bool(self.contrasts) and not self.folded
 
     @property
     def kind(self) -> str:
-        """What it is, for people."""
+        """What it is, in words."""
         if self.folded:
             return FOLDED_KINDS[self.neck]
         return 'text-conditioned' if self.contrasts else 'not a YOLO-World'
 
     @property
     def size(self) -> Optional[str]:
-        """'s', 'm', 'l', ...; the channels in words where it is none."""
+        """'s', 'm', 'l', ...; the stem's channels in words if of no known
+        size."""
         return None if self.stem is None else SIZES.get(
             self.stem, f'stem of {self.stem} channels')
 
     @property
     def head_name(self) -> Optional[str]:
-        """The form of the head, for people."""
+        """The form of the head, in words."""
         return None if self.head is None else HEADS[self.head]
 
-    def pretrain_classes(self,
-                         current: int = PRETRAIN_CLASSES) -> Optional[int]:
-        """The ``pretrain_classes`` that a head needs to hold this.
+    def pretrain_classes(
+            self, current: int = PRETRAIN_CLASSES) -> Optional[int]:
+        """The ``pretrain_classes`` that a head needs to load this.
 
         The original's class branch is ``max(in_channels[0], num_classes)``
-        wide, so that its hidden width tells.
-
-        Args:
-            current (int): What the head has now. Defaults to 80.
-
-        Returns:
-            int | None: None where the width is that of ``current``, or
-            there is no such branch.
+        wide, so its hidden width tells. None where ``current``, which the head
+        has now, gives that width, or there is no such branch.
         """
         if self.class_branch is None:
             return None
@@ -126,13 +118,13 @@ class Description:
 
 def _shape(state_dict: StateDict, ending: str,
            least: int) -> Optional[Tuple[int, ...]]:
-    """Of the first tensor with so many axes whose name ends so."""
+    """Of the first tensor of at least so many axes whose name ends so."""
     return next((tuple(tensor.shape) for key, tensor in state_dict.items()
                  if key.endswith(ending) and tensor.dim() >= least), None)
 
 
 def rows(state_dict: StateDict, ending: str, axis: int) -> Optional[int]:
-    """Length of the first tensor whose name ends so, along an axis."""
+    """Length along an axis of the first tensor whose name ends so."""
     shape = _shape(state_dict, ending, axis + 1)
     return None if shape is None else shape[axis]
 
@@ -154,15 +146,7 @@ def _row_axes(state_dict: StateDict) -> Dict[str, int]:
 
 
 def description_of(state_dict: StateDict) -> Description:
-    """Say what a state dict is.
-
-    Args:
-        state_dict (Mapping): Of any checkpoint, without the names of
-            wrappers.
-
-    Returns:
-        Description: Of its names and shapes; nothing is computed.
-    """
+    """What a state dict is, by names and shapes; without wrappers' names."""
     guided = _names(GUIDED_LAYER, state_dict)
     axes = _row_axes(state_dict)
     neck = 'rep_conv' if any('.guide_convs.' in key for key in axes) else (

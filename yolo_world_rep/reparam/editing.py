@@ -1,12 +1,11 @@
 """Change the vocabulary of a folded checkpoint, fine-tuned or not.
 
-A class is one row in every folded tensor. Rows that stay are taken bit for
-bit; new ones are folded through the layers that the checkpoint keeps for it
-in its meta.
+A class is one row in every folded tensor. Rows that stay are copied bit for
+bit; new ones are folded through the text layers kept in the checkpoint's meta.
 """
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -21,67 +20,40 @@ from .conversion import Conversion, class_names_of, origin_of
 from .conversion_check import check_layers, require_exact
 from .description import Description, StateDict
 from .layers import check_text, inspect_layout
-from .meta import META_KEY, folding_meta, require
+from .meta import META_KEY, folding_meta, meta_of, require
 from .state_dict import fold_texts
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A change of vocabulary.
+    """Classes that stay, by number in their new order, and those to come.
 
-    Args:
-        keep (tuple[int]): Classes that stay, by their number, in their new
-            order.
-        add (Tensor, optional): Embeddings of new classes, which come after
-            those, (K, D).
+    ``add`` are embeddings of new classes, (K, D), which follow the kept ones.
     """
     keep: Tuple[int, ...]
     add: Optional[Tensor] = None
 
 
+# In the names of all tensors of the layers that text enters.
+TEXT_PARTS = ('.attn_block.', '.cls_contrasts.', '.cls_preds.',
+              '.text_enhancer.')
+
+
 def in_head(key: str) -> bool:
-    """Whether a folded tensor is the head's; the neck's otherwise."""
+    """Whether a folded tensor belongs to the head; to the neck otherwise."""
     return '.cls_contrasts.' in key
-
-
-def _text_source(state_dict: StateDict, axes: Mapping[str, int],
-                 text_layers: StateDict) -> Dict[str, Tensor]:
-    """A text-conditioned state dict of the layers that text enters."""
-    beside = {
-        key: value
-        for key, value in state_dict.items()
-        if ('.attn_block.' in key or '.cls_contrasts.' in key
-            or '.cls_preds.' in key or '.text_enhancer.' in key)
-        and key not in axes
-    }
-    return {**beside, **text_layers}
 
 
 def edit_state_dict(found: Description, state_dict: StateDict,
                     text_layers: StateDict, edit: Edit, num_classes: int,
                     neck_vocabulary: str = 'same') -> Dict[str, Tensor]:
-    """Keep some classes of a folded model and add others.
+    """Keep some classes of a folded model and add others; pure.
 
-    Pure; the new rows are checked against the text-conditioned layers.
-
-    Args:
-        found (Description): Of the state dict.
-        state_dict (Mapping): Of a folded checkpoint.
-        text_layers (Mapping): What its meta keeps for folding.
-        edit (Edit): What stays and what comes.
-        num_classes (int): Classes before the change.
-        neck_vocabulary (str): 'same', 'padded' (rows after the classes'
-            are the padding's and stay last) or 'own' (the neck stays as it
-            is). Defaults to 'same'.
-
-    Returns:
-        dict: The state dict of the changed model.
-
-    Raises:
-        ValueError: If nothing would be left, or the texts do not fit.
+    ``num_classes`` counts the classes before the change. With the neck
+    vocabulary 'padded' the rows after them are padding and stay last, with
+    'own' the neck stays as it is.
     """
-    count = len(edit.keep) + (0 if edit.add is None else len(edit.add))
-    if not count:
+    if not edit.keep and (edit.add is None or not len(edit.add)):
         raise ValueError('No class would be left; keep or add at least one.')
     changed = dict(state_dict)
     fresh: Dict[str, Tensor] = {}
@@ -102,15 +74,16 @@ def edit_state_dict(found: Description, state_dict: StateDict,
 
 def _fold_rows(found: Description, state_dict: StateDict,
                text_layers: StateDict, text: Tensor) -> Dict[str, Tensor]:
-    """Rows of new classes for every folded tensor, checked.
-
-    Raises:
-        ValueError: If the texts do not fit the layers.
-    """
+    """Rows of new classes for every folded tensor, checked."""
     axes = found.row_axes
     form = 'text' if 'embeddings' in axes else (
         'rep_linear' if found.neck == 'rep_linear' else 'rep_conv')
-    source = _text_source(state_dict, axes, text_layers)
+    # These layers as a text-conditioned checkpoint has them.
+    source = {
+        key: value for key, value in state_dict.items()
+        if key not in axes and any(part in key for part in TEXT_PARTS)
+    }
+    source.update(text_layers)
     layout = inspect_layout(source)
     check_text(layout, text)
     folded = fold_texts(layout, source, text, form, text)
@@ -128,16 +101,12 @@ def _fold_rows(found: Description, state_dict: StateDict,
 
 
 def _without(tensor: Tensor, axis: int) -> List[int]:
-    """Its shape but for the rows."""
+    """The shape without the axis of the rows."""
     return [n for place, n in enumerate(tensor.shape) if place != axis]
 
 
 def require_folded(checkpoint: Checkpoint) -> Dict[str, Any]:
-    """What a folded checkpoint's meta says.
-
-    Raises:
-        ValueError: If it is not folded, or keeps no layers to fold
-            another text through.
+    """The meta of a folded checkpoint that can be edited; ValueError if not.
     """
     about = folding_meta(checkpoint.path, checkpoint.meta)
     if not about:
@@ -155,11 +124,7 @@ def require_folded(checkpoint: Checkpoint) -> Dict[str, Any]:
 
 
 def require_rows(checkpoint: Checkpoint, about: Dict[str, Any]) -> None:
-    """Whether every folded tensor has the rows that the meta says.
-
-    Raises:
-        ValueError: If one has not, or the meta contradicts itself.
-    """
+    """Check that every folded tensor has the rows that the meta states."""
     counts = [about.get(name) for name in ('num_classes', 'num_guide')]
     path, axes = checkpoint.path, checkpoint.description.row_axes
     require(path, 'num_classes', counts[0], bool(counts[0]) and bool(axes),
@@ -188,11 +153,7 @@ def require_rows(checkpoint: Checkpoint, about: Dict[str, Any]) -> None:
 
 def positions(names: Optional[Sequence[str]],
               wanted: Sequence[str]) -> Tuple[int, ...]:
-    """Numbers of the classes with the names wanted, in that order.
-
-    Raises:
-        ValueError: If the classes have no names, or not those.
-    """
+    """Numbers of the classes with the given names, in that order."""
     if names is None:
         raise ValueError(
             'The checkpoint does not know the names of its classes, so '
@@ -215,23 +176,18 @@ def edit_checkpoint(model: PathLike,
                     replace: Optional[PathLike] = None,
                     texts: Optional[PathLike] = None,
                     overwrite: bool = False) -> Conversion:
-    """Change the classes of a folded checkpoint file.
+    """Change the classes of a folded checkpoint file, converted or trained.
 
     Args:
-        model (str | Path): A folded checkpoint, converted or trained.
+        model (str | Path): The checkpoint.
         out (str | Path): The file to write.
         keep (Sequence[str], optional): Names of the classes that stay, in
             their new order. Defaults to None for all.
         add (str | Path, optional): ``.npy`` of classes to add.
-        replace (str | Path, optional): ``.npy`` of classes to put in the
-            place of all.
+        replace (str | Path, optional): ``.npy`` of classes that replace all.
         texts (str | Path, optional): Names of the new classes.
             Defaults to None for the sidecar of the embeddings.
         overwrite (bool): Whether an existing ``out`` is replaced.
-            Defaults to False.
-
-    Returns:
-        Conversion: The path, the checks of new rows, the meta and notes.
 
     Raises:
         ValueError: If anything does not fit; nothing is written then.
@@ -258,31 +214,26 @@ def edit_checkpoint(model: PathLike,
                               vocabulary)
     meta = _edited_meta(checkpoint, about, new_names, edit, embeddings)
     save_checkpoint(out, changed, meta, overwrite)
-    notes = []
-    if vocabulary == 'own' and about.get('num_guide'):
-        notes.append('the neck has a vocabulary of its own, which stayed')
+    notes = ['the neck has a vocabulary of its own, which stayed'
+             ] if vocabulary == 'own' and about.get('num_guide') else []
     return Conversion(Path(out), [], meta, notes)
 
 
 def _new_names(names: Optional[Sequence[str]], kept: Sequence[int],
                embeddings: Optional[TextEmbeddings],
                texts: Optional[PathLike]) -> Optional[Tuple[str, ...]]:
-    """Names of the classes after the change, None where one is unknown."""
-    stay: Optional[List[str]] = None if names is None else [
-        names[row] for row in kept
-    ]
-    if embeddings is None:
-        return None if stay is None else tuple(stay)
-    come = class_names_of(embeddings, texts)
-    if come is None or (stay is None and kept):
+    """Class names after the change; None if any is unknown."""
+    come = () if embeddings is None else class_names_of(embeddings, texts)
+    if come is None or (names is None and kept):
         return None
-    twice = sorted(set(stay or []) & set(come))
+    stay = tuple(names[row] for row in kept) if names else ()
+    twice = sorted(set(stay) & set(come))
     if twice:
         raise ValueError(
             f'Classes that are there already would be added again: '
             f'{twice[:5]}. Leave them out of the new ones, or out of '
             f'`keep`.')
-    return (*(stay or []), *come)
+    return (*stay, *come)
 
 
 def _edited_meta(checkpoint: Checkpoint, about: Dict[str, Any],
@@ -301,14 +252,7 @@ def _edited_meta(checkpoint: Checkpoint, about: Dict[str, Any],
     guides = about.get('num_guide', 0)
     if guides and about.get('neck_vocabulary') != 'own':
         guides += count - about['num_classes']
-    meta: Dict[str, Any] = {
-        META_KEY: {
-            **about, 'num_classes': count,
-            'num_guide': guides,
-            'classes': names,
-            'history': [*(about.get('history') or []), step]
-        }
-    }
-    if names is not None:
-        meta['dataset_meta'] = dict(classes=names)
-    return meta
+    return meta_of(
+        dict(
+            about, num_classes=count, num_guide=guides, classes=names,
+            history=[*(about.get('history') or []), step]), names)

@@ -9,31 +9,21 @@ SHOWN = 6  # names or groups listed of each kind before "and N more"
 
 
 class Fit(NamedTuple):
-    """What keeps a checkpoint from fitting a model.
+    """What keeps a checkpoint from fitting a model; true if nothing does.
 
-    Args:
-        missing (tuple): Names that the model has and the checkpoint lacks.
-        unexpected (tuple): Names that only the checkpoint has.
-        misshapen (tuple): (name, shape in the checkpoint, shape in the
-            model).
+    Names that only the model has, names that only the checkpoint has, and
+    (name, shape in the checkpoint, shape in the model) of the misshapen.
     """
     missing: Tuple[str, ...]
     unexpected: Tuple[str, ...]
     misshapen: Tuple[Tuple[str, Tuple[int, ...], Tuple[int, ...]], ...]
 
     def __bool__(self) -> bool:
-        """Whether everything fits."""
         return not (self.missing or self.unexpected or self.misshapen)
 
 
 def under(name: str, prefixes: Iterable[str]) -> bool:
-    """Whether a tensor's name is one of ``prefixes`` or below one of them.
-
-    Args:
-        name (str): As in a state dict, ``'neck.top_down_layers.0.weight'``.
-        prefixes (Iterable[str]): Names of modules or tensors; a dot at the
-            end makes no difference.
-    """
+    """Whether a tensor's name is one of ``prefixes`` or below one of them."""
     prefixes = [prefix.rstrip('.') for prefix in prefixes]
     return any(
         name == prefix or name.startswith(prefix + '.') for prefix in prefixes)
@@ -45,13 +35,6 @@ def compare(checkpoint: Mapping[str, Tensor],
 
     ``num_batches_tracked`` may be missing: early versions of torch had none,
     and the momentum of a batch norm makes it idle.
-
-    Args:
-        checkpoint (Mapping[str, Tensor]): What a file holds.
-        model (Mapping[str, Tensor]): What it is to be loaded into.
-
-    Returns:
-        Fit: The differences.
     """
     missing = tuple(name for name in model if name not in checkpoint
                     and not name.endswith('num_batches_tracked'))
@@ -65,15 +48,7 @@ def compare(checkpoint: Mapping[str, Tensor],
 
 
 def groups(names: Iterable[str], depth: int = 3) -> List[str]:
-    """Names gathered by their first parts, ``'neck.reduce_layers.* (4)'``.
-
-    Args:
-        names (Iterable[str]): Names of tensors.
-        depth (int): Parts that make a group.
-
-    Returns:
-        List[str]: One entry a group, in order of appearance.
-    """
+    """Names gathered by their first parts, ``'neck.reduce_layers.* (4)'``."""
     gathered: Dict[str, List[str]] = {}
     for name in names:
         gathered.setdefault('.'.join(name.split('.')[:depth]), []).append(name)

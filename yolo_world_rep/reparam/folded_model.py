@@ -13,17 +13,10 @@ from .meta import META_KEY, folding_meta
 class FoldedModel:
     """The model that a folded checkpoint is of.
 
-    Args:
-        path (Path): The file.
-        size (str): ``'s'``, ``'m'``, ``'l'``, ``'x'``, ...
-        neck_form (str): ``'rep_conv'``, ``'rep_linear'``, or ``''`` for a
-            neck without guides.
-        bn_head (bool): Whether the head is of the batch-norm form.
-        text_width (int): D, what the class branch ends in.
-        num_guide (int): Guides in the neck.
-        classes (tuple[str]): Names of the N classes.
-        pretrain_classes (int, optional): What the width of the class branch
-            asks for, None where the default does.
+    ``neck_form`` is 'rep_conv', 'rep_linear' or '' for a neck without guides,
+    ``text_width`` the D that the class branch ends in, ``num_guide`` the
+    guides in the neck, and ``pretrain_classes`` what the width of the class
+    branch asks for, None where the default does.
     """
     path: Path
     size: str
@@ -43,19 +36,7 @@ def _disagree(path: Path, what: str, meta: Any, tensors: Any) -> ValueError:
 
 
 def read_folded(path: PathLike, size: Optional[str] = None) -> FoldedModel:
-    """Read what a config must know of a folded checkpoint.
-
-    Args:
-        path (str | Path): A file that the converter wrote, or one trained
-            from it.
-        size (str, optional): The size that is expected.
-
-    Returns:
-        FoldedModel: Of tensors and meta, which agree.
-
-    Raises:
-        ValueError: If it is not folded, or not what is expected; with what
-            to run.
+    """What a config must know of a folded checkpoint; ValueError if not one.
     """
     return folded_model(load_checkpoint(path), size)
 
@@ -105,7 +86,7 @@ def folded_model(checkpoint: Checkpoint,
     if len(classes) != found.classes:
         raise _disagree(path, 'len(classes)', len(classes), found.classes)
     return FoldedModel(
-        path=Path(path),
+        path=path,
         size=str(found.size),
         neck_form=form,
         bn_head=found.head == 'bn',

@@ -1,8 +1,8 @@
 """The equations of YOLO-World's text conditioning, and how text folds.
 
 Everything that computes a logit or folds a text, in models, conversion and
-verification alike, calls this file. It needs torch alone and nothing is
-mutated. Source: YOLO-World, arXiv:2401.17270, section 3.2 (text contrastive
+verification alike, calls this file. It needs torch alone and mutates
+nothing. Source: YOLO-World, arXiv:2401.17270, section 3.2 (text contrastive
 head, eq. 1; text-guided CSP layer, eq. 2) and section 3.4
 (re-parameterization).
 
@@ -44,8 +44,7 @@ def contrast(feature_BDHW: Tensor, text_BND: Tensor, logit_scale: Tensor,
         Tensor: Logits, (B, N, H, W).
     """
     height, width = feature_BDHW.shape[-2:]
-    logits_BNS = torch.matmul(
-        normalize_text(text_BND), feature_BDHW.flatten(2))
+    logits_BNS = normalize_text(text_BND) @ feature_BDHW.flatten(2)
     logits_BNS = logits_BNS * logit_scale.exp() + bias
     return logits_BNS.unflatten(-1, (height, width))
 
@@ -70,21 +69,18 @@ def fold_contrast(text_ND: Tensor, logit_scale: Tensor,
             bias.reshape(1).repeat(len(text_ND)))
 
 
-def adapt_prompts(
-        prompts_ND: Tensor,
-        adapter: Optional[Sequence[Tensor]] = None) -> Tensor:
+def adapt_prompts(prompts_ND: Tensor,
+                  adapter: Optional[Sequence[Tensor]] = None) -> Tensor:
     """Tuned prompts as neck and head take them.
 
-    Without an adapter they are what they are: the head normalizes every
-    text, the neck none. Behind an adapter they are normalized for both.
+    Without an adapter they stay as they are: the head normalizes every text,
+    the neck none. Behind an adapter they are normalized for both:
+    (t + MLP(t)) / ‖t + MLP(t)‖.
 
     Args:
         prompts_ND (Tensor): The prompts.
         adapter (Sequence[Tensor], optional): Weight and bias of the first
             and of the second layer of a residual MLP. Defaults to None.
-
-    Returns:
-        Tensor: t, or (t + MLP(t)) / ‖t + MLP(t)‖; (N, D).
     """
     if adapter is None:
         return prompts_ND
@@ -118,17 +114,10 @@ def project_guide(text_ND: Tensor, weight: Tensor, bias: Tensor,
 
 def project_query(text_ND: Tensor, norm_weight: Tensor, norm_bias: Tensor,
                   weight: Tensor, bias: Tensor) -> Tensor:
-    """Queries of the dual neck's text update: q = W LN(t) + b.
+    """Queries (…, N, E) of the dual neck's text update: q = W LN(t) + b.
 
-    Args:
-        text_ND (Tensor): (…, N, D) text embeddings, as they are.
-        norm_weight (Tensor): Of the layer norm, (D, ).
-        norm_bias (Tensor): Likewise.
-        weight (Tensor): W, (E, D).
-        bias (Tensor): b, (E, ).
-
-    Returns:
-        Tensor: Queries, (…, N, E).
+    The texts are (…, N, D) and not normalized, the layer norm's weight and
+    bias (D, ), W (E, D) and b (E, ).
     """
     norm = F.layer_norm(text_ND, text_ND.shape[-1:], norm_weight, norm_bias)
     return F.linear(norm, weight, bias)
@@ -144,9 +133,7 @@ def guide_from_convs(weights: Sequence[Tensor]) -> Tensor:
     return torch.stack([weight.flatten(1) for weight in weights])
 
 
-def max_sigmoid_gate(embed_BEHW: Tensor,
-                     guide_MNd: Tensor,
-                     bias_M: Tensor,
+def max_sigmoid_gate(embed_BEHW: Tensor, guide_MNd: Tensor, bias_M: Tensor,
                      scale: Optional[Tensor] = None) -> Tensor:
     """Attention of the neck: σ(max_n ⟨e_m, g_mn⟩ / √d + β_m) · γ_m.
 
@@ -154,11 +141,10 @@ def max_sigmoid_gate(embed_BEHW: Tensor,
 
     Args:
         embed_BEHW (Tensor): Image embeddings e, E = M·d channels.
-        guide_MNd (Tensor): Guides, (M, N, d) or one set an image,
-            (B, M, N, d).
+        guide_MNd (Tensor): Guides, (M, N, d), or (B, M, N, d) for one set
+            per image.
         bias_M (Tensor): β, (M, ).
-        scale (Tensor, optional): γ, M values in any shape. Defaults to
-            None for 1.
+        scale (Tensor, optional): γ, M values in any shape. Defaults to 1.
 
     Returns:
         Tensor: Gates, (B, M, H, W).
@@ -181,17 +167,10 @@ def apply_gate(feature_BCHW: Tensor, gate_BMHW: Tensor) -> Tensor:
 
 def compose_linear(weight_DC: Tensor, bias_D: Tensor, weight_ND: Tensor,
                    bias_N: Tensor) -> Tuple[Tensor, Tensor]:
-    """Two linear maps, the second after the first, as one.
+    """Two linear maps, the second after the first, as one: (N, C) and (N, ).
 
-    Args:
-        weight_DC (Tensor): Of the first, such as a class branch's last
-            convolution with the batch norm behind it.
-        bias_D (Tensor): Of the first.
-        weight_ND (Tensor): Of the second, such as the folded texts.
-        bias_N (Tensor): Of the second.
-
-    Returns:
-        tuple[Tensor, Tensor]: Weight (N, C) and bias (N, ).
+    The first is such as a class branch's last convolution with the batch norm
+    behind it, the second such as the folded texts.
     """
     return weight_ND @ weight_DC, weight_ND @ bias_D + bias_N
 
@@ -201,14 +180,7 @@ def length_factor(weight_DC: Tensor, bias_D: Tensor) -> Tuple[Tensor, Tensor]:
 
     ``‖W x + b‖ = ‖R [x; 1]‖`` with the triangular factor R of
     ``[W b] = Q R``, since Q keeps lengths: C + 1 channels in place of D.
-
-    Args:
-        weight_DC (Tensor): W.
-        bias_D (Tensor): b.
-
-    Returns:
-        tuple[Tensor, Tensor]: Weight (K, C) and bias (K, ) with
-        K = min(D, C + 1).
+    Weight (K, C) and bias (K, ) with K = min(D, C + 1).
     """
     factor = torch.linalg.qr(
         torch.cat([weight_DC, bias_D[:, None]], 1), mode='r')[1]
@@ -234,8 +206,7 @@ def fold_embed(guide_MNd: Tensor, bias_M: Tensor, weight_EC: Tensor,
         bias_E (Tensor): b, batch norm included.
 
     Returns:
-        tuple[Tensor, Tensor]: Weight (M·N, C) and bias (M·N, ), head by
-        head.
+        tuple[Tensor, Tensor]: Weight (M·N, C) and bias (M·N, ), by heads.
     """
     num_heads = len(guide_MNd)
     weight_MdC = weight_EC.unflatten(0, (num_heads, -1))

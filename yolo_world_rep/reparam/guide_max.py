@@ -38,17 +38,15 @@ RECORDED_PIECE = 4096
 def guide_max(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
     """max_n ⟨e_m, g_mn⟩ of each head and position.
 
-    Of guides that tie, one gets the whole gradient. Which one is not
-    defined, as in ``torch.max``.
-
-    While a graph is compiled and in training with few guides, this is one
-    product and one maximum; while one is traced or exported, one for each
-    few thousand guides.
+    Of guides that tie, one gets the whole gradient; which one is not defined,
+    as in ``torch.max``. In a compiled graph and in training with few guides
+    this is one product and one maximum; in a traced or exported graph, one
+    for each few thousand guides.
 
     Args:
         embed_BMdS (Tensor): Image embeddings by heads.
-        guide_MNd (Tensor): Guides, (M, N, d) or one set an image,
-            (B, M, N, d).
+        guide_MNd (Tensor): Guides, (M, N, d), or (B, M, N, d) for one set
+            per image.
 
     Returns:
         Tensor: Maxima, (B, M, S).
@@ -76,14 +74,12 @@ def guide_max(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
 
 
 def _is_traced() -> bool:
-    """Whether a graph is being traced."""
     return torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
 
 
 def _is_recorded() -> bool:
     """Whether a graph is being traced, compiled or exported."""
-    compiler = getattr(torch, 'compiler', None)
-    is_compiling = getattr(compiler, 'is_compiling', None)
+    is_compiling = getattr(torch.compiler, 'is_compiling', None)
     return _is_traced() or (is_compiling is not None and is_compiling())
 
 
@@ -106,7 +102,7 @@ def _pieces(embed_BMdS: Tensor,
 
 
 def _winners(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
-    """Maxima and the numbers of the guides that they are of, (B, M, S)."""
+    """Maxima and the numbers of their guides, (B, M, S)."""
     found = _winners_of_kernel(embed_BMdS, guide_MNd)
     return _winners_of_pieces(
         embed_BMdS, guide_MNd) if found is None else found
@@ -123,7 +119,7 @@ def _winners_of_kernel(embed_BMdS: Tensor, guide_MNd: Tensor
 
 def _winners_of_pieces(embed_BMdS: Tensor,
                        guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
-    """The same by products and maxima, some guides at a time."""
+    """:func:`_winners` by products and maxima, some guides at a time."""
     embed_BMSd = embed_BMdS.transpose(-1, -2)
     peak_BMS: Optional[Tensor] = None
     winner_BMS: Optional[Tensor] = None
@@ -148,30 +144,25 @@ class _GuideMax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
-        """Maxima, and the winners for the backward pass."""
         peak_BMS, winner_BMS = _winners(embed_BMdS, guide_MNd)
         embed_grad, guide_grad = ctx.needs_input_grad
         ctx.guide_shape, ctx.guide_dtype = guide_MNd.shape, guide_MNd.dtype
         ctx.embed_dtype = embed_BMdS.dtype
-        ctx.save_for_backward(winner_BMS,
-                              embed_BMdS if guide_grad else None,
+        ctx.save_for_backward(winner_BMS, embed_BMdS if guide_grad else None,
                               guide_MNd if embed_grad else None)
         return peak_BMS
 
     @staticmethod
     @once_differentiable
-    def backward(
-            ctx: Any,
-            grad_BMS: Tensor) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+    def backward(ctx: Any, grad_BMS: Tensor
+                 ) -> Tuple[Optional[Tensor], Optional[Tensor]]:
         """Gradients of both, in their own types whatever autocast did."""
         winner_BMS, embed_BMdS, guide_MNd = ctx.saved_tensors
         *sets, num_guides, width = ctx.guide_shape
         # Guides of all heads (and images) as rows of one matrix.
-        offset = torch.arange(
-            0,
-            torch.Size(sets).numel() * num_guides,
-            num_guides,
-            device=winner_BMS.device).reshape(*sets, 1)
+        num_rows = torch.Size(sets).numel() * num_guides
+        offset = torch.arange(0, num_rows, num_guides,
+                              device=winner_BMS.device).reshape(*sets, 1)
         rows = (winner_BMS + offset).flatten()
         grad_BMS1 = grad_BMS[..., None]
         grad_embed, grad_guide = None, None
@@ -186,9 +177,8 @@ class _GuideMax(torch.autograd.Function):
             source = (embed_BMdS.transpose(-1, -2) * grad_BMS1).reshape(
                 -1, width).to(
                     torch.promote_types(ctx.guide_dtype, torch.float32))
-            grad_guide = source.new_zeros(
-                torch.Size(sets).numel() * num_guides, width)
-            grad_guide.scatter_add_(0, rows[:, None].expand(-1, width), source)
+            grad_guide = source.new_zeros(num_rows, width).scatter_add_(
+                0, rows[:, None].expand(-1, width), source)
             grad_guide = grad_guide.reshape(ctx.guide_shape).to(
                 ctx.guide_dtype)
         return grad_embed, grad_guide

@@ -41,4 +41,3 @@ def kernel(embed, guide, peak, winner, heads, positions, guides, width,
     out = tl.program_id(1) * positions + s
     tl.store(peak + out, best.to(peak.dtype.element_ty), mask=s < positions)
     tl.store(winner + out, which, mask=s < positions)
-

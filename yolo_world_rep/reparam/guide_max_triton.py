@@ -3,11 +3,10 @@
 The N-sized product lives in registers, a tile at a time, and is never
 written. Which guide wins comes along for the backward pass.
 
-It waits to be asked for: set the environment variable
-``YOLO_WORLD_REP_TRITON`` to 1. Then, for each new kind of input, both ways are
-run once, compared and timed, and the kernel is used where it agrees and is
-faster. The log says which. That may turn out one way or the other in two
-runs, and their last digits differ then.
+The environment variable ``YOLO_WORLD_REP_TRITON=1`` asks for it. Then, for
+each new kind of input, both ways are run once, compared and timed, and the
+kernel is used where it agrees and is faster. The log says which. The choice
+may differ between two runs, and their last digits do then.
 
 Shape suffixes as in :mod:`yolo_world_rep.reparam.folding`.
 """
@@ -51,7 +50,7 @@ def _is_asked_for() -> bool:
 
 
 def operands(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
-    """Both in the type that autocast, where it is on, multiplies them in.
+    """Both in the type in which autocast, where it is on, multiplies them.
 
     Where the kernel is not asked for they stay as they are.
     """
@@ -65,15 +64,9 @@ def operands(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
 
 
 def is_chosen(embed_BMdS: Tensor, guide_MNd: Tensor, dense: Winners) -> bool:
-    """Whether the kernel is to be used for such inputs.
+    """Whether the kernel is asked for, agrees with ``dense`` and is faster.
 
-    Args:
-        embed_BMdS (Tensor): Image embeddings by heads.
-        guide_MNd (Tensor): Guides, (M, N, d) or (B, M, N, d).
-        dense (Callable): The other way, of the same arguments.
-
-    Returns:
-        bool: True where it was asked for, and agrees and is faster.
+    Guides are (M, N, d) or (B, M, N, d).
     """
     if (not _is_asked_for() or not embed_BMdS.is_cuda
             or embed_BMdS.dtype not in TYPES
@@ -110,8 +103,7 @@ def disagreement(embed_BMdS: Tensor, guide_MNd: Tensor,
                  dense: Winners) -> Tuple[float, float]:
     """Largest difference of the maxima, and what rounding may cause.
 
-    The winners are compared by the products that they stand for: of guides
-    that tie, either may win.
+    Winners are compared by their products: of guides that tie, either may win.
     """
     expected_BMS, _ = dense(embed_BMdS, guide_MNd)
     peak_BMS, winner_BMS = winners(embed_BMdS, guide_MNd)
@@ -156,22 +148,11 @@ def _milliseconds(way: Winners, *inputs: Tensor) -> float:
 
 
 def winners(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
-    """Maxima over the guides, and which guide each is of, by the kernel.
+    """Maxima and numbers (int64) of their guides, (B, M, S), by the kernel.
 
-    Float32 is multiplied in full precision unless torch is told to use TF32
-    for products of matrices. Where a product is NaN the
-    maximum is.
-
-    Args:
-        embed_BMdS (Tensor): Image embeddings by heads.
-        guide_MNd (Tensor): Guides, (M, N, d) or (B, M, N, d).
-
-    Returns:
-        tuple[Tensor, Tensor]: Maxima (B, M, S) in the type of the inputs,
-        and numbers of the guides (B, M, S) in int64.
-
-    Raises:
-        ImportError: If Triton is not installed.
+    Guides are (M, N, d) or (B, M, N, d). Float32 is multiplied in full
+    precision unless torch is told to use TF32 for matrix products. Where a
+    product is NaN the maximum is NaN.
     """
     try:
         from .guide_max_kernel import kernel

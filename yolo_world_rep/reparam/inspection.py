@@ -12,14 +12,7 @@ from .state_dict import strip_wrapper
 
 
 def describe_state_dict(state_dict: StateDict) -> Dict[str, Any]:
-    """What the tensors alone tell.
-
-    Args:
-        state_dict (Mapping): Of any checkpoint.
-
-    Returns:
-        dict: Plain values.
-    """
+    """What the tensors alone tell, as plain values."""
     state_dict = strip_wrapper(state_dict)
     return _plain(description_of(state_dict), state_dict)
 
@@ -46,7 +39,7 @@ def _plain(found: Description, state_dict: StateDict) -> Dict[str, Any]:
 
 
 def without_tensors(value: Any) -> Any:
-    """A value with tensors told by their shapes."""
+    """A value with each tensor replaced by its shape, in words."""
     if isinstance(value, Tensor):
         return f'tensor {tuple(value.shape)}'
     if isinstance(value, Mapping):
@@ -59,14 +52,7 @@ def without_tensors(value: Any) -> Any:
 def inspect_checkpoint(path: PathLike) -> Dict[str, Any]:
     """What a checkpoint file is: kind, size, classes, hashes, history.
 
-    Args:
-        path (str | Path): The file; nothing in it is executed.
-
-    Returns:
-        dict: Plain values; a JSON file can hold them.
-
-    Raises:
-        ValueError: If it is no checkpoint.
+    Plain values, which a JSON file can hold; nothing in the file is executed.
     """
     checkpoint = load_checkpoint(path)
     about = folding_meta(checkpoint.path, checkpoint.meta)

@@ -1,7 +1,7 @@
 """Between the weights before fine-tuning and those after it.
 
 A point on the line between both often keeps more of what the model could do
-before than the tuned end, for little of what it has learnt (WiSE-FT,
+before than the tuned end does, for little of what it has learnt (WiSE-FT,
 arXiv:2109.01903).
 """
 from pathlib import Path
@@ -14,26 +14,16 @@ from yolo_world_rep.version import __version__
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .description import StateDict
-from .meta import META_KEY, folding_meta
+from .meta import folding_meta, meta_of
 from .state_dict import strip_wrapper
 
 
 def interpolate_state_dict(before: StateDict, after: StateDict,
                            alpha: float) -> Dict[str, Tensor]:
-    """(1 - α)·before + α·after, tensor by tensor.
+    """(1 - α)·before + α·after of two state dicts of one model, 0 <= α <= 1.
 
-    Args:
-        before (Mapping): State dict before fine-tuning.
-        after (Mapping): State dict after it, of the same model.
-        alpha (float): Share of the latter, 0 to 1.
-
-    Returns:
-        dict: Computed in float64 and rounded to the tensors' types; what
-        is not of floating point is taken from ``after``.
-
-    Raises:
-        ValueError: If ``alpha`` is outside, or the two are not of one
-            model with one vocabulary.
+    Computed in float64 and rounded to the tensors' types; what is not of
+    floating point is taken from ``after``.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f'alpha={alpha}: expected a share from 0 (before) '
@@ -53,12 +43,12 @@ def interpolate_state_dict(before: StateDict, after: StateDict,
     if alpha in (0, 1):  # also of values that are not finite
         end = after if alpha else before
         return {
-            key: (end if value.is_floating_point() else after)[key].to(
-                value.dtype) for key, value in after.items()
+            key: end[key].to(value.dtype) if value.is_floating_point() else
+            value for key, value in after.items()
         }
     return {
-        key: value if not value.is_floating_point() else
-        before[key].double().lerp(value.double(), alpha).to(value.dtype)
+        key: before[key].double().lerp(value.double(), alpha).to(value.dtype)
+        if value.is_floating_point() else value
         for key, value in after.items()
     }
 
@@ -68,27 +58,15 @@ def interpolate_checkpoints(before: PathLike,
                             alpha: float,
                             out: PathLike,
                             overwrite: bool = False) -> Path:
-    """Write the checkpoint between two.
+    """Write the checkpoint between two folded ones of the same classes.
 
-    Args:
-        before (str | Path): Folded checkpoint before fine-tuning.
-        after (str | Path): The same after it.
-        alpha (float): Share of the latter, 0 to 1.
-        out (str | Path): The file to write, with the meta of ``after`` that
-            folding needs, and the step in its history.
-        overwrite (bool): Whether an existing file is replaced.
-            Defaults to False.
-
-    Returns:
-        Path: The file written.
-
-    Raises:
-        ValueError: If the two do not fit together, or classes differ.
+    It gets the meta of ``after`` that folding needs, with this step in its
+    history. ValueError if the two do not fit together.
     """
     out = require_new(out, overwrite)
     first, second = load_checkpoint(before), load_checkpoint(after)
-    about = folding_meta(second.path, second.meta) or folding_meta(
-        first.path, first.meta)
+    about = dict(folding_meta(second.path, second.meta)
+                 or folding_meta(first.path, first.meta))
     names, others = first.class_names, second.class_names
     if names is not None and others is not None and names != others:
         raise ValueError(
@@ -101,10 +79,6 @@ def interpolate_checkpoints(before: PathLike,
         before=dict(file=first.path.name, sha256=first.sha256),
         after=dict(file=second.path.name, sha256=second.sha256),
         version=__version__)
-    meta = {
-        META_KEY: {**about, 'history': [*(about.get('history') or []), step]}
-    }
-    if others is not None:
-        meta['dataset_meta'] = dict(classes=others)
-    save_checkpoint(out, mixed, meta, overwrite)
+    about['history'] = [*(about.get('history') or []), step]
+    save_checkpoint(out, mixed, meta_of(about, others), overwrite)
     return out

@@ -20,14 +20,7 @@ DROPPED = ('backbone.text_model.', 'embeddings', 'adapter.')
 
 @dataclass(frozen=True)
 class GuidedLayer:
-    """A max-sigmoid attention of the neck.
-
-    Args:
-        name (str): Prefix of its keys, without the last dot.
-        num_heads (int): M.
-        embed_channels (int): E.
-        text_channels (int): D.
-    """
+    """A max-sigmoid attention of the neck: key prefix, M, E and D."""
     name: str
     num_heads: int
     embed_channels: int
@@ -36,15 +29,12 @@ class GuidedLayer:
 
 @dataclass(frozen=True)
 class Layout:
-    """What text conditioning a checkpoint has.
+    """The text conditioning of a checkpoint.
 
-    Args:
-        guided (tuple[GuidedLayer]): The neck's, in the order of the keys.
-        contrasts (tuple[str]): Prefixes of the head's, likewise.
-        head_kind (str): 'bn' (v2) or 'l2' (v1).
-        text_channels (int): D, the same in every layer.
-        enhancer (str, optional): Prefix of the keys of what updates a dual
-            neck's texts from the image.
+    ``guided`` and ``contrasts`` (key prefixes) are the layers of neck and head
+    in the order of the keys, ``head_kind`` is 'bn' (v2) or 'l2' (v1),
+    ``text_channels`` D, and ``enhancer`` the key prefix of what updates a dual
+    neck's texts from the image.
     """
     guided: Tuple[GuidedLayer, ...]
     contrasts: Tuple[str, ...]
@@ -59,7 +49,7 @@ class Layout:
 
     @property
     def constant(self) -> Tuple[GuidedLayer, ...]:
-        """The layers of the neck whose texts are as they came."""
+        """The layers of the neck that take the texts unchanged."""
         return tuple(layer for layer in self.guided
                      if not (self.dual and '.bottom_up_layers.' in layer.name))
 
@@ -70,12 +60,9 @@ def inspect_layout(state_dict: StateDict) -> Layout:
     Args:
         state_dict (Mapping): Of a text-conditioned checkpoint.
 
-    Returns:
-        Layout: The layers.
-
     Raises:
         ValueError: If the checkpoint is reparameterized already, has no
-            YOLO-World layers, has keys of something else, or lacks keys.
+            YOLO-World layers, has foreign keys, or lacks keys.
     """
     found = description_of(state_dict)
     if found.folded:
@@ -135,11 +122,7 @@ def _guided_layer(state_dict: StateDict, name: str) -> GuidedLayer:
 
 
 def check_text(layout: Layout, text_ND: Tensor) -> None:
-    """Whether texts fit the layers they are to be folded into.
-
-    Raises:
-        ValueError: If they are no finite (N, D) of the layers' D, or a row
-            is zero.
+    """Require finite, nonzero texts (N, D) of the layers' D; else ValueError.
     """
     if text_ND.dim() != 2 or not text_ND.numel():
         raise ValueError(

@@ -12,7 +12,7 @@ GUIDES = '.guide_weight'
 
 
 def stray_names(meta: Mapping[str, Any], state_dict: StateDict) -> str:
-    """What to say of names that are not those of the rows; '' if they are."""
+    """What to say of names that do not belong to the rows; '' if they do."""
     names, count = names_of_checkpoint(meta), rows(state_dict, HEAD_ROWS, 0)
     if names is None or names_of_checkpoint(meta, count) is not None:
         return ''
@@ -25,21 +25,12 @@ def read_guides(state_dict: StateDict,
                 meta: Mapping[str, Any]) -> Tuple[Dict[str, Tensor], str]:
     """The guides of a neck in matrix form as (M, N, d), whoever folded them.
 
-    The original's converter projects a text to E channels, of which d = E/M
-    in a row belong to each head, and stores that row of E numbers as (d, M),
-    so that its axes are not what they seem. Taken flat and split by heads it
-    is whole again. (The original's own layer cannot run, so nobody has
-    trained these tensors.)
-
-    Args:
-        state_dict (Mapping): Of any checkpoint; not changed.
-        meta (Mapping): Of the same; our own files are left as they are.
-
-    Returns:
-        tuple[dict, str]: The state dict, and what was done, '' if nothing.
-
-    Raises:
-        ValueError: If the shapes permit both layouts.
+    The original's converter projects a text to E channels, d = E/M
+    consecutive ones for each head, and reshapes that row to (d, M), so its
+    axes are not what they seem. Flattened and split by heads it is right
+    again. (The original's own layer cannot run, so nobody has trained these
+    tensors.) Our own files are left as they are. The second value says what
+    was done, '' if nothing; ValueError if the shapes permit both layouts.
     """
     state_dict = dict(state_dict)
     keys = [key for key in state_dict if key.endswith(GUIDES)]
@@ -94,11 +85,7 @@ def _embed_channels(state_dict: StateDict, name: str) -> Optional[int]:
 
 def read_as_ours(state_dict: StateDict, meta: Mapping[str, Any]
                  ) -> Tuple[Dict[str, Tensor], List[str]]:
-    """A checkpoint's tensors as our layers have them, and what to say of it.
-
-    Raises:
-        ValueError: See :func:`read_guides`.
-    """
+    """A checkpoint's tensors in our layout, and what to say about it."""
     state_dict, note = read_guides(state_dict, meta)
     return state_dict, [
         text for text in (note, stray_names(meta, state_dict)) if text

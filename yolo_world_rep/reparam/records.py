@@ -1,7 +1,7 @@
 """What is taken from the records of a file: plain values, modules' tensors.
 
-Where a file holds a whole torch module instead of a state dict, the tensors
-are picked out of the records of it.
+Where a file holds a pickled torch module instead of a state dict, the tensors
+are picked out of its records.
 """
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Tuple
@@ -20,16 +20,9 @@ MAX_DEPTH = 20
 def plain(value: Any, budget: int) -> Any:
     """The part of a value that is made of tensors and plain values alone.
 
-    Args:
-        value (Any): Anything loaded.
-        budget (int): Bytes that its tensors may have, each copied.
-
-    Returns:
-        Any: Numbers, strings, booleans, None, tensors, and lists, tuples
-        and dicts of them; what is none of these becomes None.
-
-    Raises:
-        ValueError: If there is no end of values.
+    Anything but numbers, strings, tensors, lists, tuples and dicts becomes
+    None. ValueError if there is no end of values, or the tensors take more
+    than ``budget`` bytes.
     """
     count = 0
     left = budget
@@ -64,16 +57,9 @@ def plain(value: Any, budget: int) -> Any:
 
 def check_tensors(path: Path, tensors: Mapping[str, Any],
                   expected: str = 'a checkpoint with a state_dict') -> None:
-    """Refuse what is no tensor, or is larger than what the file holds of it.
+    """Refuse what is no plain tensor, or larger than the file can hold.
 
-    Args:
-        path (Path): The file.
-        tensors (Mapping): From it; one can be there under many names.
-        expected (str): What the file should be, in words.
-
-    Raises:
-        ValueError: If copies of them would fill the memory, or one is not a
-            plain tensor of numbers.
+    One tensor can be there under many names, and copies would fill the memory.
     """
     odd = [
         str(key)[:80] for key, value in tensors.items()
@@ -99,24 +85,15 @@ MAX_MODULES = 10000
 
 
 def _part(module: Record, name: str) -> Dict[str, Any]:
-    """A dict among what a module was filled with, empty if none."""
+    """A dict among a module's attributes, empty if none."""
     state = module.state if isinstance(module.state, dict) else {}
     part = state.get(name)
     return part if isinstance(part, dict) else {}
 
 
 def named_modules(root: Record) -> Iterator[Tuple[str, Record]]:
-    """A pickled torch module and all modules below it.
-
-    Args:
-        root (Record): Of the module.
-
-    Yields:
-        tuple: Name, as torch would give it ('' for the root), and record.
-
-    Raises:
-        ValueError: If there is no end of modules.
-    """
+    """A pickled torch module and all below it, by torch's names, '' for
+    itself."""
     found: List[Tuple[str, Record]] = [('', root)]
     for name, module in found:
         yield name, module
@@ -130,14 +107,7 @@ def named_modules(root: Record) -> Iterator[Tuple[str, Record]]:
 
 
 def module_tensors(root: Record) -> Dict[str, Tensor]:
-    """Parameters and buffers of a pickled torch module, by name.
-
-    Args:
-        root (Record): Of the module.
-
-    Returns:
-        dict: Its state dict.
-    """
+    """Parameters and buffers of a pickled torch module, by name."""
     return {
         f'{name}.{key}'.lstrip('.'): value
         for name, module in named_modules(root)

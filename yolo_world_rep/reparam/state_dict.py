@@ -1,8 +1,7 @@
 """Conversion of a state dict: text-conditioned layers become folded ones.
 
-Levels, heads and widths are discovered from the keys. Pure functions:
-nothing of the caller's is changed, and tensors that need no conversion are
-shared with the input, not copied.
+Levels, heads and widths are read off the keys and shapes. The functions are
+pure, and tensors that need no conversion are shared with the input.
 """
 from typing import Dict, Optional
 
@@ -28,11 +27,7 @@ NECK_FORMS = ('rep_conv', 'rep_linear', 'text')
 
 
 def strip_wrapper(state_dict: StateDict) -> Dict[str, Tensor]:
-    """Keys without the ``module.`` that a distributed wrapper puts first.
-
-    Raises:
-        ValueError: If there is a key with it and without.
-    """
+    """Keys without the ``module.`` that a distributed wrapper puts first."""
     bare = {
         key[len('module.'):] if key.startswith('module.') else key: value
         for key, value in state_dict.items()
@@ -48,7 +43,7 @@ def strip_wrapper(state_dict: StateDict) -> Dict[str, Tensor]:
 
 def fold_guided_layer(layer: GuidedLayer, state_dict: StateDict,
                       text_ND: Tensor, neck_form: str) -> Dict[str, Tensor]:
-    """The tensors that take the place of a layer's text projection."""
+    """The tensors that replace a layer's text projection."""
     weight = state_dict[f'{layer.name}.guide_fc.weight']
     bias = state_dict[f'{layer.name}.guide_fc.bias']
     guide = folding.project_guide(text_ND.double(), weight.double(),
@@ -64,7 +59,7 @@ def fold_guided_layer(layer: GuidedLayer, state_dict: StateDict,
 
 def fold_enhancer(name: str, state_dict: StateDict,
                   text_ND: Tensor) -> Dict[str, Tensor]:
-    """The tensors that take the place of a text enhancer's query.
+    """The tensors that replace a text enhancer's query.
 
     They are the queries and, in the neck, the texts to be updated.
     """
@@ -80,29 +75,18 @@ def fold_enhancer(name: str, state_dict: StateDict,
 
 def fold_contrast_layer(name: str, state_dict: StateDict,
                         text_ND: Tensor) -> Dict[str, Tensor]:
-    """The tensors that take the place of a head's scale and bias."""
+    """The tensors that replace a head's scale and bias."""
     scale = state_dict[f'{name}.logit_scale']
     bias = state_dict[f'{name}.bias']
     weight, bias = folding.fold_contrast(text_ND.double(), scale.double(),
                                          bias.double())
     dtype = at_least_single(scale.dtype)
-    return {
-        f'{name}.conv.weight': weight.to(dtype),
-        f'{name}.conv.bias': bias.to(dtype)
-    }
+    return {f'{name}.conv.weight': weight.to(dtype),
+            f'{name}.conv.bias': bias.to(dtype)}
 
 
 def text_layers(layout: Layout, state_dict: StateDict) -> Dict[str, Tensor]:
-    """What folding takes from a checkpoint, and what it takes to fold again.
-
-    Args:
-        layout (Layout): Of the state dict.
-        state_dict (Mapping): Of a text-conditioned checkpoint.
-
-    Returns:
-        dict: Guide projections, scales and biases under their own names;
-        some megabytes.
-    """
+    """The layers that texts are folded through, by name; some megabytes."""
     names = [f'{layer.name}.guide_fc.{part}' for layer in layout.constant
              for part in ('weight', 'bias')]
     names += [f'{name}.{part}' for name in layout.contrasts for part in (
@@ -113,13 +97,7 @@ def text_layers(layout: Layout, state_dict: StateDict) -> Dict[str, Tensor]:
 
 
 def tuned_prompts(state_dict: StateDict) -> Tensor:
-    """The texts of prompt tuning, (N, D), of the norms that the neck meets.
-
-    Args:
-        state_dict (Mapping): With ``embeddings`` and maybe ``adapter``.
-
-    Raises:
-        ValueError: If there are no such texts.
+    """The texts of prompt tuning, (N, D), with the norms that the neck meets.
     """
     state_dict = strip_wrapper(state_dict)
     if 'embeddings' not in state_dict:
@@ -127,10 +105,8 @@ def tuned_prompts(state_dict: StateDict) -> Tensor:
             'The checkpoint has no prompts of its own (no tensor named '
             '"embeddings"), as prompt tuning makes them. Give a file of '
             'texts (.npy) as `text_embed`.')
-    names = [
-        f'adapter.{layer}.{part}' for layer in (0, 2)
-        for part in ('weight', 'bias')
-    ]
+    names = [f'adapter.{layer}.{part}' for layer in (0, 2)
+             for part in ('weight', 'bias')]
     missing = [name for name in names if name not in state_dict]
     if missing and len(missing) < len(names):
         raise ValueError(f'The adapter of the prompts is incomplete: '
@@ -140,30 +116,26 @@ def tuned_prompts(state_dict: StateDict) -> Tensor:
         None if missing else [state_dict[name].double() for name in names])
 
 
-def reparameterize_state_dict(state_dict: StateDict,
-                              text: Tensor,
-                              neck_form: str = 'rep_conv',
-                              neck_text: Optional[Tensor] = None
-                              ) -> Dict[str, Tensor]:
+def reparameterize_state_dict(
+        state_dict: StateDict, text: Tensor, neck_form: str = 'rep_conv',
+        neck_text: Optional[Tensor] = None) -> Dict[str, Tensor]:
     """Fold texts into a text-conditioned detector's weights.
 
     Products are computed in float64 and rounded once, to the precision of
-    the layer, of a layer in half precision to float32. The text encoder and
-    tuned prompts are left behind. Of a dual neck the top-down half folds,
-    and the queries of what updates its texts; the texts stay with it, under
-    ``neck.texts``, for the bottom-up half.
+    the layer, or to float32 if the layer is in half precision. The text
+    encoder and tuned prompts are left behind. Of a dual neck the top-down
+    half is folded, and the queries of its text update; the texts stay in the
+    neck, under ``neck.texts``, for the bottom-up half.
 
     Args:
         state_dict (Mapping): Of a text-conditioned YOLO-World.
         text (Tensor): Text embeddings, (N, D), of any norm: the head
             normalizes them, the neck takes them as they are.
-        neck_form (str): 'rep_conv' (a convolution a head), 'rep_linear'
-            (one matrix), or 'text': the head alone is folded and the texts
-            stay with the model, under ``embeddings``, for the neck.
-            Defaults to 'rep_conv'.
+        neck_form (str): 'rep_conv' (a convolution per head), 'rep_linear'
+            (one matrix), or 'text': only the detection head is folded and
+            the neck keeps its texts, under ``embeddings``.
         neck_text (Tensor, optional): Another vocabulary for the neck, such
-            as the same texts and the padding prompt. Defaults to None for
-            ``text``.
+            as the same texts and the padding prompt. Defaults to ``text``.
 
     Returns:
         dict: The state dict of the reparameterized detector.
@@ -186,7 +158,7 @@ def reparameterize_state_dict(state_dict: StateDict,
 
 def fold_texts(layout: Layout, state_dict: StateDict, text: Tensor,
                neck_form: str, neck_text: Tensor) -> Dict[str, Tensor]:
-    """:func:`reparameterize_state_dict` of what is checked already."""
+    """:func:`reparameterize_state_dict` of checked arguments."""
     replaced: Dict[str, Dict[str, Tensor]] = {}
     if neck_form != 'text':
         for guided in layout.constant:

@@ -1,4 +1,4 @@
-"""What tensors must be, before anything is computed with them."""
+"""What must hold of tensors before anything is computed with them."""
 from typing import Mapping, Optional
 
 import torch
@@ -13,16 +13,8 @@ VARIANCE = 'running_var'
 def check_weights(source: object, tensors: Mapping[str, Tensor]) -> None:
     """Refuse weights that no training gives and that detect nothing.
 
-    Loading would cast integers and complex numbers without a word, and NaN
-    is above no threshold.
-
-    Args:
-        source (object): The file, for the message.
-        tensors (Mapping): Its state dict.
-
-    Raises:
-        ValueError: With the name of the first that is not of floating
-            point, not finite, or a negative variance.
+    Loading would cast integers and complex numbers silently, and NaN is above
+    no threshold. ``source`` is the file, for the message.
     """
     for name, tensor in tensors.items():
         last = name.rpartition('.')[2]
@@ -42,11 +34,7 @@ def check_weights(source: object, tensors: Mapping[str, Tensor]) -> None:
 
 
 def require_key(state_dict: Mapping[str, Tensor], key: str) -> Tensor:
-    """The tensor of a name.
-
-    Raises:
-        ValueError: If there is none.
-    """
+    """The tensor of a name, or ValueError."""
     if key not in state_dict:
         raise ValueError(
             f'The checkpoint lacks {key}, which belongs to a YOLO-World '
@@ -56,16 +44,7 @@ def require_key(state_dict: Mapping[str, Tensor], key: str) -> Tensor:
 
 def require_floats(state_dict: Mapping[str, Tensor], key: str,
                    *shape: Optional[int]) -> Tensor:
-    """A tensor of finite numbers in a shape.
-
-    Args:
-        state_dict (Mapping): The checkpoint.
-        key (str): Its name.
-        *shape (int | None): Length of each axis, None for any but 0.
-
-    Raises:
-        ValueError: If it is missing, or anything else.
-    """
+    """A tensor of finite numbers in a shape; None for any length but 0."""
     tensor = require_key(state_dict, key)
     if not tensor.is_floating_point() or tensor.dim() != len(shape) or any(
             found != wanted if wanted is not None else not found
@@ -80,11 +59,7 @@ def require_floats(state_dict: Mapping[str, Tensor], key: str,
 
 
 def require_scalar(state_dict: Mapping[str, Tensor], key: str) -> Tensor:
-    """A tensor of one finite number.
-
-    Raises:
-        ValueError: If it is missing, or anything else.
-    """
+    """A tensor of one finite number."""
     tensor = require_key(state_dict, key)
     if not tensor.is_floating_point() or tensor.numel() != 1:
         raise ValueError(
@@ -96,11 +71,7 @@ def require_scalar(state_dict: Mapping[str, Tensor], key: str) -> Tensor:
 
 
 def require_finite(key: str, tensor: Tensor) -> None:
-    """Refuse NaN and infinite values.
-
-    Raises:
-        ValueError: If there are any.
-    """
+    """Refuse NaN and infinite values."""
     if not tensor.isfinite().all():
         raise ValueError(
             f'The checkpoint\'s {key} has NaN or infinite values: it is '
@@ -108,5 +79,5 @@ def require_finite(key: str, tensor: Tensor) -> None:
 
 
 def at_least_single(dtype: torch.dtype) -> torch.dtype:
-    """What is computed from weights of a type is kept in."""
+    """The type that results of weights of a type are kept in."""
     return torch.promote_types(dtype, torch.float32)

@@ -1,10 +1,10 @@
 """Ultralytics' YOLO-World-v2: the same tensors under other names.
 
-A ``yolov8{s,m,l,x}-worldv2.pt`` holds a pickled module, a list of 23
-layers. Each of them with weights has its place in a text-conditioned
-YOLO-World-v2 detector of this package, tensor by tensor, and computes the
-same there (``benchmarks/verify_ultralytics.py`` measures it). Only names and
-the layout are known here: nothing of the file is run.
+A ``yolov8{s,m,l,x}-worldv2.pt`` holds a pickled module, a list of 23 layers.
+Each layer with weights has its place in a text-conditioned YOLO-World-v2
+detector of this package and computes the same there
+(``benchmarks/verify_ultralytics.py`` measures it). Only names and the layout
+are known here: nothing in the file is run.
 """
 import re
 from typing import Any, Dict, List, Optional
@@ -32,12 +32,33 @@ NORM_EPS = 1e-3
 
 # Of the public sizes: stem's channels, blocks of the first stage, channels
 # of the last.
-SIZES = {
-    (32, 1, 512): 's',
-    (48, 2, 576): 'm',
-    (64, 3, 512): 'l',
-    (80, 3, 640): 'x',
-}
+SIZES = {(32, 1, 512): 's', (48, 2, 576): 'm', (64, 3, 512): 'l',
+         (80, 3, 640): 'x'}
+EXPECTED = 'Expected a yolov8[smlx]-worldv2.pt.'
+# Names of tensors in a layer, whether there must be any, and what follows if
+# that does not hold.
+PROBLEMS = (
+    ('conv.weight', True,
+     'No tensor is named model.0.conv.weight or the like: this is no detector '
+     f'of Ultralytics. {EXPECTED}'),
+    ('proto.', False,
+     'The model is for segmentation (it has model.*.proto), which YOLO-World '
+     f'here does not do. {EXPECTED}'),
+    (r'attn\.gl\.', True,
+     'The model is not a YOLO-World: no layer takes a text (none has '
+     f'model.*.attn.gl.weight). {EXPECTED}'),
+    (r'projections\.', False,
+     'The model is YOLO-World v1 (yolov8*-world.pt): its ImagePoolingAttn '
+     'changes the texts by what is in each image, so that they do not fold '
+     f'into the neck, and it is not mapped. {EXPECTED}'),
+    (r'conv\.bias', False,
+     'The model is fused: its batch norms are in the convolutions '
+     '(model.0.conv.bias) and cannot be taken out again. Give the file from '
+     'before fuse().'),
+    (r'cv4\.0\.norm\.', True,
+     'The model\'s contrastive heads have no batch norm '
+     '(model.*.cv4.0.norm), which v2 has and v1 has not: there is no exact '
+     f'map. {EXPECTED}'))
 
 
 def _channels(state_dict: StateDict, name: str) -> int:
@@ -47,19 +68,10 @@ def _channels(state_dict: StateDict, name: str) -> int:
 
 
 def count_blocks(state_dict: StateDict) -> Dict[int, int]:
-    """Number of bottlenecks of each CSP layer.
+    """Number of bottlenecks of each CSP layer, by the layer's index.
 
-    It is read off the width of the layer's last convolution, not counted,
-    so that a missing block is noticed.
-
-    Args:
-        state_dict (Mapping): By Ultralytics' names.
-
-    Returns:
-        dict: Number by the layer's index.
-
-    Raises:
-        ValueError: If a layer is missing or has other widths.
+    It is read off the width of the layer's last convolution, not counted, so
+    that a missing block is noticed.
     """
     blocks = {}
     for index in layers_of('C2f', 'C2fAttn'):
@@ -86,62 +98,16 @@ def _lacks(names: List[str]) -> str:
 
 
 def require_world_v2(state_dict: StateDict) -> None:
-    """Refuse other models of Ultralytics by their names.
+    """Refuse other models of Ultralytics by the names of their tensors."""
 
-    Args:
-        state_dict (Mapping): By Ultralytics' names.
-
-    Raises:
-        ValueError: If it is not the state dict of a YOLO-World-v2.
-    """
-
-    def has(pattern: str) -> bool:
-        return any(re.match(rf'model\.\d+\.{pattern}', key)
-                   for key in state_dict)
-
-    wanted = 'Expected a yolov8[smlx]-worldv2.pt.'
-    if not has('conv.weight'):
-        raise ValueError(
-            'No tensor is named model.0.conv.weight or the like: this is '
-            f'no detector of Ultralytics. {wanted}')
-    if has('proto.'):
-        raise ValueError(
-            'The model is for segmentation (it has model.*.proto), which '
-            f'YOLO-World here does not do. {wanted}')
-    if not has(r'attn\.gl\.'):
-        raise ValueError(
-            'The model is not a YOLO-World: no layer takes a text (none has '
-            f'model.*.attn.gl.weight). {wanted}')
-    if has(r'projections\.'):
-        raise ValueError(
-            'The model is YOLO-World v1 (yolov8*-world.pt): its '
-            'ImagePoolingAttn changes the texts by what is in each image, '
-            'so that they do not fold into the neck, and it is not '
-            f'mapped. {wanted}')
-    if has(r'conv\.bias'):
-        raise ValueError(
-            'The model is fused: its batch norms are in the convolutions '
-            '(model.0.conv.bias) and cannot be taken out again. Give the '
-            'file from before fuse().')
-    if not has(r'cv4\.0\.norm\.'):
-        raise ValueError(
-            'The model\'s contrastive heads have no batch norm '
-            '(model.*.cv4.0.norm), which v2 has and v1 has not: there is no '
-            f'exact map. {wanted}')
+    for pattern, wanted, problem in PROBLEMS:
+        if wanted != any(re.match(rf'model\.\d+\.{pattern}', key)
+                         for key in state_dict):
+            raise ValueError(problem)
 
 
 def check_shapes(state_dict: StateDict) -> None:
-    """What must hold for the layers to compute the same as ours.
-
-    Args:
-        state_dict (Mapping): By Ultralytics' names, complete.
-
-    Raises:
-        ValueError: If an attention's embedding has another width than its
-            output, whose width Ultralytics' heads are cut by, the bins are
-            not 0, 1, 2, ... for each side of a box, or a contrastive head
-            has not one scale and one bias.
-    """
+    """Check widths, heads and bins, on which the layers' results depend."""
     for index in layers_of('C2fAttn'):
         name = f'model.{index}.attn'
         embed, heads, width = (
@@ -184,14 +150,8 @@ def _check_attribute(name: str, attribute: str, found: Any,
 def check_modules(root: Record) -> None:
     """Compare how a pickled model is built with how ours is.
 
-    Looks at what the names and shapes of tensors do not tell: the layers'
+    These are things that names and shapes of tensors do not tell: the layers'
     classes and inputs, activations, shortcuts, and the norms' epsilon.
-
-    Args:
-        root (Record): The model.
-
-    Raises:
-        ValueError: If anything differs.
     """
     modules = dict(named_modules(root))
 
@@ -224,14 +184,8 @@ def check_modules(root: Record) -> None:
 
 
 def size_of(state_dict: StateDict) -> Optional[str]:
-    """The public size that a model has the widths and depths of.
-
-    Args:
-        state_dict (Mapping): By Ultralytics' names, complete.
-
-    Returns:
-        str: 's', 'm', 'l' or 'x'; None for another.
-    """
+    """The public size of a model's widths and depths: 's', 'm', 'l', 'x' or
+    None."""
     return SIZES.get((_channels(state_dict, 'model.0.conv.weight'),
                       count_blocks(state_dict)[2],
                       _channels(state_dict, 'model.8.cv2.conv.weight')))
@@ -240,19 +194,8 @@ def size_of(state_dict: StateDict) -> Optional[str]:
 def convert_state_dict(state_dict: StateDict) -> Dict[str, Tensor]:
     """Give the tensors of Ultralytics' YOLO-World-v2 our names.
 
-    Half precision, which Ultralytics saves in, becomes float32: every value
-    is kept.
-
-    Args:
-        state_dict (Mapping): By Ultralytics' names.
-
-    Returns:
-        dict: Of a text-conditioned YOLO-World-v2, by the names of official
-        checkpoints.
-
-    Raises:
-        ValueError: If it is another model, lacks tensors, has tensors that
-            have no place here, or layers that would compute something else.
+    Half precision, which Ultralytics saves in, becomes float32 with the same
+    values. ValueError unless every tensor has its exact counterpart.
     """
     require_world_v2(state_dict)
     names = name_map(count_blocks(state_dict))
@@ -266,7 +209,7 @@ def convert_state_dict(state_dict: StateDict) -> Dict[str, Tensor]:
     if unknown:
         raise ValueError(
             f'Nothing here corresponds to {some(unknown)}: there is no '
-            f'exact map of this model. Expected a yolov8[smlx]-worldv2.pt.')
+            f'exact map of this model. {EXPECTED}')
     check_shapes(state_dict)
     converted = {}
     for theirs, ours in names.items():

@@ -2,7 +2,7 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from yolo_world_rep.utils.files import (
 from yolo_world_rep.version import __version__
 
 from .checkpoint import read_content, save_checkpoint
-from .meta import META_KEY
+from .meta import meta_of
 from .records import check_tensors, module_tensors
 from .tensor_checks import check_weights
 from .ultralytics import (
@@ -30,28 +30,11 @@ from .ultralytics_layers import PLACES
 
 
 @dataclass(frozen=True)
-class UltralyticsModel:
-    """What is taken from a file of Ultralytics.
-
-    Args:
-        state_dict (dict): Tensors by Ultralytics' names, from
-            ``model.0.conv.weight`` on.
-        checked (bool): Whether the file told how layers are built, and they
-            are built as they are here; a bare state dict does not.
-    """
-    state_dict: Dict[str, Tensor]
-    checked: bool
-
-
-@dataclass(frozen=True)
 class Translation:
     """What became of a file of Ultralytics.
 
-    Args:
-        path (Path): The file written.
-        size (str, optional): 's', 'm', 'l' or 'x'; None for another.
-        num_tensors (int): How many were taken over.
-        notes (list[str]): What the user should know.
+    ``size`` is 's', 'm', 'l' or 'x', None for another; ``num_tensors`` were
+    taken over.
     """
     path: Path
     size: Optional[str]
@@ -59,21 +42,13 @@ class Translation:
     notes: List[str] = field(default_factory=list)
 
 
-def find_model(content: Mapping[str, Any], path: PathLike) -> UltralyticsModel:
-    """The model in a file: pickled, or as a state dict.
+def find_model(content: Mapping[str, Any],
+               path: PathLike) -> Tuple[Dict[str, Tensor], bool]:
+    """The tensors of the model in a file, by names from ``model.0.`` on.
 
-    The averaged weights (``ema``) are taken where there are any, as
-    Ultralytics does.
-
-    Args:
-        content (Mapping): Of the file.
-        path (str | Path): The file, for messages.
-
-    Returns:
-        UltralyticsModel: Its tensors.
-
-    Raises:
-        ValueError: If there is no model, or one that is built differently.
+    The averaged weights (``ema``) are preferred, as in Ultralytics. The second
+    value says whether the file told how its layers are built, and they are
+    built as ours; a bare state dict does not tell.
     """
     found: Any = content
     for key in ('ema', 'model', 'state_dict'):
@@ -92,36 +67,26 @@ def find_model(content: Mapping[str, Any], path: PathLike) -> UltralyticsModel:
     require_world_v2(state_dict)
     if checked:
         check_modules(found)
-    return UltralyticsModel(state_dict, checked)
+    return state_dict, checked
 
 
 def convert_ultralytics(model: PathLike,
                         out: PathLike,
                         overwrite: bool = False) -> Translation:
-    """Write Ultralytics' YOLO-World-v2 as a checkpoint of ours.
+    """Write Ultralytics' YOLO-World-v2 as a text-conditioned checkpoint.
 
-    Args:
-        model (str | Path): A ``yolov8{s,m,l,x}-worldv2.pt``, fine-tuned or
-            not, or a file with its state dict. Nothing in it is run.
-        out (str | Path): The text-conditioned checkpoint to write, for
-            ``yolo-world-rep reparameterize``.
-        overwrite (bool): Whether an existing one is replaced.
-            Defaults to False.
-
-    Returns:
-        Translation: The path and what was found.
-
-    Raises:
-        ValueError: If the model has no exact map; nothing is written then.
+    ``model`` is a ``yolov8{s,m,l,x}-worldv2.pt``, fine-tuned or not, or a file
+    with its state dict; nothing in it is run. ValueError if the model has no
+    exact map; nothing is written then.
     """
     out = require_new(out, overwrite)
     with about_file(model):
-        found = find_model(read_content(model), model)
-        check_weights(model, found.state_dict)
-        converted = convert_state_dict(found.state_dict)
-    size = size_of(found.state_dict)
+        state_dict, checked = find_model(read_content(model), model)
+        check_weights(model, state_dict)
+        converted = convert_state_dict(state_dict)
+    size = size_of(state_dict)
     notes = []
-    if not found.checked:
+    if not checked:
         notes.append(
             'a bare state dict does not say how its layers are built; they '
             'are taken to be those of yolov8-worldv2.yaml, with SiLU and '
@@ -130,24 +95,15 @@ def convert_ultralytics(model: PathLike,
         notes.append(
             'the widths are of none of the public sizes s, m, l and x: the '
             'config must say them')
-    if any(value.dtype == torch.float16
-           for value in found.state_dict.values()):
+    if any(value.dtype == torch.float16 for value in state_dict.values()):
         notes.append(
             'the file is in half precision; the result is in float32 and '
             'has the same values')
     width = converted[f'{PLACES[12]}.attn_block.guide_fc.weight'].shape[1]
-    meta = {
-        META_KEY:
-        dict(
-            version=__version__,
-            format='text',
-            head='bn',
-            embed_dims=width,
-            size=size,
-            source=dict(
-                file=Path(model).name,
-                sha256=sha256_of_file(model),
-                layout='ultralytics'))
-    }
+    source = dict(file=Path(model).name, sha256=sha256_of_file(model),
+                  layout='ultralytics')
+    meta = meta_of(
+        dict(version=__version__, format='text', head='bn', embed_dims=width,
+             size=size, source=source), None)
     save_checkpoint(out, converted, meta, overwrite)
     return Translation(out, size, len(converted), notes)

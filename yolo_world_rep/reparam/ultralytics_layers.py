@@ -3,30 +3,13 @@ from typing import Dict, Iterator, List, Mapping, Tuple
 
 # The layers in their order: class, and the layers its input comes from.
 LAYERS = (
-    ('Conv', -1),
-    ('Conv', -1),
-    ('C2f', -1),
-    ('Conv', -1),
-    ('C2f', -1),
-    ('Conv', -1),
-    ('C2f', -1),
-    ('Conv', -1),
-    ('C2f', -1),
-    ('SPPF', -1),
-    ('Upsample', -1),
-    ('Concat', [-1, 6]),
-    ('C2fAttn', -1),
-    ('Upsample', -1),
-    ('Concat', [-1, 4]),
-    ('C2fAttn', -1),
-    ('Conv', 15),
-    ('Concat', [-1, 12]),
-    ('C2fAttn', -1),
-    ('Conv', -1),
-    ('Concat', [-1, 9]),
-    ('C2fAttn', -1),
-    ('WorldDetect', [15, 18, 21]),
-)
+    ('Conv', -1), ('Conv', -1), ('C2f', -1), ('Conv', -1), ('C2f', -1),
+    ('Conv', -1), ('C2f', -1), ('Conv', -1), ('C2f', -1), ('SPPF', -1),
+    ('Upsample', -1), ('Concat', [-1, 6]), ('C2fAttn', -1),
+    ('Upsample', -1), ('Concat', [-1, 4]), ('C2fAttn', -1),
+    ('Conv', 15), ('Concat', [-1, 12]), ('C2fAttn', -1),
+    ('Conv', -1), ('Concat', [-1, 9]), ('C2fAttn', -1),
+    ('WorldDetect', [15, 18, 21]))
 # Where they are in our detector.
 PLACES = {
     0: 'backbone.image_model.stem',
@@ -85,14 +68,7 @@ def _convolutions(blocks: Mapping[int, int]) -> Iterator[Tuple[str, str]]:
 
 
 def name_map(blocks: Mapping[int, int]) -> Dict[str, str]:
-    """Ultralytics' names of all tensors, and ours.
-
-    Args:
-        blocks (Mapping): Number of bottlenecks of each C2f and C2fAttn, by
-            the layer's index.
-
-    Returns:
-        dict: Our name by theirs; no two are the same.
+    """Our name by Ultralytics', of all tensors; ``blocks`` as of count_blocks.
     """
     names = {}
     for theirs, ours in _convolutions(blocks):

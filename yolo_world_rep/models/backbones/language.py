@@ -19,17 +19,7 @@ Texts = Sequence[Sequence[str]]
 
 
 def check_texts(texts: Texts) -> Tuple[List[str], int]:
-    """Flatten the texts of a batch.
-
-    Args:
-        texts (Sequence[Sequence[str]]): N texts for each of B images.
-
-    Returns:
-        tuple: The B·N texts, and N.
-
-    Raises:
-        ValueError: If the images have different numbers of texts, or none.
-    """
+    """The B·N texts of a batch of N texts an image, and N."""
     counts = {len(of_image) for of_image in texts}
     if len(counts) != 1 or counts == {0}:
         raise ValueError(
@@ -99,25 +89,17 @@ class HuggingCLIPLanguageBackbone(BaseModule):
             freeze(self.model)
             return
         for name, module in self.model.named_modules():
-            if name and name.startswith(self.frozen_modules or ('\0', )):
+            if name and name.startswith(self.frozen_modules):
                 module.eval()
                 freeze(module)
 
     def train(self, mode: bool = True) -> nn.Module:
-        """As everywhere, but what is frozen stays in evaluation mode."""
         super().train(mode)
         self._freeze()
         return self
 
     def forward(self, text: Texts) -> Tensor:
-        """Encode N texts of each of B images.
-
-        Args:
-            text (Sequence[Sequence[str]]): The texts.
-
-        Returns:
-            Tensor: (B, N, D), unit norm.
-        """
+        """Encode N texts of each of B images: (B, N, D) of unit norm."""
         flat, count = check_texts(text)
         tokens = self.tokenizer(
             flat, return_tensors='pt', padding=True, truncation=True)
@@ -163,11 +145,7 @@ class PseudoLanguageBackbone(BaseModule):
             self.register_buffer(f'{split}_table', vectors, persistent=False)
 
     def forward(self, text: Texts) -> Tensor:
-        """Look up N texts of each of B images, (B, N, D).
-
-        Raises:
-            ValueError: If a text is not in the file; it names them.
-        """
+        """Look up N texts of each of B images: (B, N, D)."""
         split = 'train' if self.training else 'test'
         rows, table = self.rows[split], getattr(self, f'{split}_table')
         flat, count = check_texts(text)
@@ -200,8 +178,8 @@ def _load_table(path: str) -> Tuple[List[str], Tensor]:
         return list(embeddings.names), torch.from_numpy(
             embeddings.vectors.copy())
     table = read(path)
-    table = table.get('state_dict', table) if isinstance(
-        table, dict) else table
+    if isinstance(table, dict):
+        table = table.get('state_dict', table)
     if not isinstance(table, dict) or not table or not all(
             isinstance(text, str) and isinstance(vector, Tensor)
             for text, vector in table.items()):

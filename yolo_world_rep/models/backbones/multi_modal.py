@@ -1,5 +1,5 @@
 """An image backbone with a text encoder at its side."""
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Tuple
 
 import torch.nn as nn
 from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
@@ -10,6 +10,7 @@ from torch import Tensor
 from yolo_world_rep.registry import register
 
 from ..utils import freeze
+from .language import Texts
 
 
 @register(MODELS)
@@ -66,40 +67,22 @@ class MultiModalYOLOBackbone(BaseModule):
             freeze(stage)
 
     def train(self, mode: bool = True) -> nn.Module:
-        """As everywhere, but frozen stages keep their statistics."""
         super().train(mode)
         self._freeze_stages()
         return self
 
-    def forward(
-        self,
-        image: Tensor,
-        text: Optional[Sequence[Sequence[str]]] = None
-    ) -> Tuple[Tuple[Tensor, ...], Optional[Tensor]]:
-        """Features of images, and of texts when there are any.
-
-        Args:
-            image (Tensor): (B, 3, H, W).
-            text (Sequence[Sequence[str]], optional): N texts an image.
-
-        Returns:
-            tuple: Image features of every level, and text embeddings
-            (B, N, D) or None.
-        """
+    def forward(self, image: Tensor, text: Optional[Texts] = None
+                ) -> Tuple[Tuple[Tensor, ...], Optional[Tensor]]:
+        """Features of each level for images, and text embeddings (B, N, D) or
+        None."""
         return self.forward_image(image), self.forward_text(text)
 
     def forward_image(self, image: Tensor) -> Tuple[Tensor, ...]:
-        """Image features of every level."""
+        """Image features of every level, of (B, 3, H, W)."""
         return self.image_model(image)
 
-    def forward_text(
-            self,
-            text: Optional[Sequence[Sequence[str]]]) -> Optional[Tensor]:
-        """Text embeddings (B, N, D); None for no texts.
-
-        Raises:
-            ValueError: If there are texts and no text model.
-        """
+    def forward_text(self, text: Optional[Texts]) -> Optional[Tensor]:
+        """Text embeddings (B, N, D) of N texts an image; None for no texts."""
         if text is None:
             return None
         if self.text_model is None:

@@ -19,15 +19,6 @@ class YOLOWDetDataPreprocessor(YOLOv5DetDataPreprocessor):
     text_keys = ('texts', 'is_detection')
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Normalize the images and move the batch to the model's device.
-
-        Args:
-            data (dict): A batch: ``inputs`` and ``data_samples``.
-            training (bool): Whether the batch is one for training.
-
-        Returns:
-            dict: The batch as the model takes it.
-        """
         data = self.cast_data(data)
         output = super().forward(data, training)
         if training:

@@ -21,9 +21,7 @@ from yolo_world_rep.registry import register
 from yolo_world_rep.reparam import folding
 
 from ..fused_layers import Costs, DeployL2Head, conv1x1, linear_of
-from ..utils import require_text
-
-NORM_CFG = dict(type='BN', momentum=0.03, eps=0.001)
+from ..utils import NORM_CFG, require_text
 
 
 class _TextContrast(BaseModule):
@@ -59,7 +57,7 @@ class _FoldedContrast(BaseModule):
         raise NotImplementedError
 
     def forward(self, x: Tensor, w: Tensor = None) -> Tensor:
-        """(B, D, H, W) -> logits (B, N, H, W); ``w`` is of no use here."""
+        """(B, D, H, W) -> logits (B, N, H, W); ``w`` is not used."""
         return self.conv(self.normalize(x))
 
     def init_bias(self, value: float) -> None:
@@ -67,11 +65,7 @@ class _FoldedContrast(BaseModule):
         self.conv.bias.data.fill_(value)
 
     def fusion_costs(self, last: nn.Conv2d) -> Costs:
-        """Of the texts and the convolution before, and of both in one.
-
-        Args:
-            last (nn.Conv2d): The class branch's last convolution.
-        """
+        """Of the texts and the class branch's last convolution."""
         channels, width = last.in_channels, last.out_channels
         num_texts = self.conv.out_channels
         return Costs(channels * width + width * num_texts,
@@ -81,9 +75,8 @@ class _FoldedContrast(BaseModule):
     def fuse(self, branch: nn.Sequential, merge: bool) -> nn.Module:
         """The form for deployment.
 
-        Args:
-            branch (nn.Sequential): The class branch before it; changed.
-            merge (bool): Whether its last convolution meets the texts.
+        ``branch``, the class branch before it, is changed; ``merge`` says
+        whether its last convolution and the texts become one.
         """
         raise NotImplementedError
 

@@ -12,15 +12,14 @@ class GlobalNormalizerMixin:
 
     With :math:`l_r` the sum of the losses over the n images of process r
     and :math:`s_r` that of the scores assigned to their anchors, mmyolo
-    makes a step along :math:`\sum_r n l_r / s_r`, where one process with
-    all images would make one along :math:`(\sum_r n) \sum_r l_r / \sum_r
-    s_r`. An image then counts more in a process whose other images show
-    little. Here the step is that of one process, for any number of them.
+    steps along :math:`\sum_r n l_r / s_r`, where one process with all images
+    would step along :math:`(\sum_r n) \sum_r l_r / \sum_r s_r`. With
+    mmyolo, an image counts more in a process whose other images show little.
+    Here the step is that of one process, for any number of them.
 
     Args:
-        global_normalizer (bool): Whether to. Defaults to False, as mmyolo
-            and published recipes have it.
-        **kwargs: As mmyolo's YOLOv8Head.
+        global_normalizer (bool): Whether losses are normalized over all
+            processes. Defaults to False, as in mmyolo and published recipes.
     """
 
     def __init__(self, global_normalizer: bool = False, **kwargs) -> None:
@@ -28,7 +27,6 @@ class GlobalNormalizerMixin:
         self.global_normalizer = global_normalizer
 
     def loss_by_feat(self, *args, **kwargs) -> dict:
-        """The losses, as of mmyolo's head."""
         world_size = get_world_size()
         if not self.global_normalizer or world_size == 1:
             return super().loss_by_feat(*args, **kwargs)

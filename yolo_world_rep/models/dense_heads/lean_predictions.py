@@ -2,7 +2,7 @@
 
 With 21,841 classes the scores of one image of 640×640 take 700 MiB, and
 mmyolo makes several copies of them before it looks for those above the
-threshold. Here logits are compared where they are, a piece at a time, and the
+threshold. Here logits are compared in place, a piece at a time, and only the
 few that pass go on.
 
 Shape suffixes: N classes, S positions of a level, P candidates.
@@ -27,18 +27,16 @@ VECTOR = 64
 
 
 def select_candidates(
-        levels: Sequence[Tensor],
-        score_thr: float,
-        nms_pre: int,
+        levels: Sequence[Tensor], score_thr: float, nms_pre: int,
         multi_label: bool = True) -> Tuple[Tensor, Tensor, Tensor]:
-    """The best scores of an image above a threshold.
+    """The best ``nms_pre`` scores of an image above a threshold.
 
     Args:
         levels (Sequence[Tensor]): Logits of each level, (N, H_i, W_i).
         score_thr (float): Scores, sigmoids of logits, are larger.
         nms_pre (int): How many there are at most.
-        multi_label (bool): Whether an anchor may be of several classes,
-            else it is of its best one. Defaults to True.
+        multi_label (bool): Whether an anchor may have several classes, or
+            only its best one. Defaults to True.
 
     Returns:
         tuple[Tensor]: Scores, best first; their classes; their anchors,
@@ -61,9 +59,7 @@ def select_candidates(
 class _Candidates:
     """Candidates in the order of their anchors and classes.
 
-    Args:
-        floor (float): Scores that count are larger.
-        limit (int): How many are wanted in the end.
+    Scores above ``floor`` count, and ``limit`` are wanted in the end.
     """
 
     def __init__(self, floor: float, limit: int) -> None:
@@ -74,14 +70,14 @@ class _Candidates:
         self.dropped = False
 
     def add(self, *part: Tensor) -> None:
-        """Scores, classes and anchors behind those there are."""
+        """Append scores, classes and anchors."""
         self.parts.append(part)
         self.count += len(part[0])
         if self.count > max(MANY, self.limit):
             self._drop()
 
     def _drop(self) -> None:
-        """All but the best; of equal ones, the first stay."""
+        """Keep the best alone; of equal ones, the first."""
         scores, labels, anchors = self._joined()
         order = scores.sort(descending=True, stable=True)[1][:self.limit]
         if len(order):
@@ -132,7 +128,7 @@ def _one_label(logits_SN: Tensor,
 
 
 def _logit_below(score: float, dtype: torch.dtype) -> float:
-    """A logit that no logit is below whose rounded score is larger."""
+    """A bound that the logit of any score above ``score`` exceeds."""
     score *= 1 - 16 * torch.finfo(dtype).eps
     if not 0 < score < 1:
         return -math.inf if score <= 0 else math.inf
@@ -141,7 +137,7 @@ def _logit_below(score: float, dtype: torch.dtype) -> float:
 
 
 def _sigmoid(x: Tensor) -> Tensor:
-    """As torch has it for elements in the midst of a large tensor."""
+    """As torch computes it for elements amid a large tensor."""
     if x.device.type != 'cpu':
         return x.sigmoid()
     rest = -x.numel() % (VECTOR * torch.get_num_threads())
@@ -168,8 +164,8 @@ class LeanPredictionsMixin:
     are kept; mmyolo leaves open which.
 
     Args:
-        lean_predictions (bool): Whether to. Defaults to True.
-        **kwargs: As mmyolo's YOLOv8Head.
+        lean_predictions (bool): Whether detections are made without copies
+            of all scores. Defaults to True.
     """
 
     def __init__(self, lean_predictions: bool = True, **kwargs) -> None:
@@ -184,27 +180,7 @@ class LeanPredictionsMixin:
                         cfg: Optional[ConfigDict] = None,
                         rescale: bool = True,
                         with_nms: bool = True) -> List[InstanceData]:
-        """Detections from logits and boxes of every level.
-
-        Args:
-            cls_scores (list[Tensor]): Logits, (B, N, H_i, W_i).
-            bbox_preds (list[Tensor]): (B, 4, H_i, W_i).
-            objectnesses (list[Tensor], optional): YOLOv8 has none; with
-                them, mmyolo's method is used. Defaults to None.
-            batch_img_metas (list[dict]): One an image.
-            cfg (ConfigDict, optional): Defaults to None for ``test_cfg``.
-            rescale (bool): Whether boxes go back to the original image.
-                Defaults to True.
-            with_nms (bool): Whether overlapping boxes are suppressed.
-                Defaults to True.
-
-        Returns:
-            list[InstanceData]: ``bboxes``, ``scores`` and ``labels``.
-
-        Raises:
-            ValueError: If logits are NaN or infinite, which no threshold
-                shows.
-        """
+        """As mmyolo's; ValueError for logits that are not finite."""
         _require_finite(cls_scores)
         cfg = self.test_cfg if cfg is None else cfg
         if not self.lean_predictions or objectnesses is not None:
@@ -242,7 +218,7 @@ class LeanPredictionsMixin:
 
     def _detections(self, found: InstanceData, cfg: ConfigDict, meta: dict,
                     rescale: bool, with_nms: bool) -> InstanceData:
-        """What the suppression leaves, inside the image."""
+        """What the suppression leaves, clipped to the image."""
         if rescale:
             if meta.get('pad_param') is not None:
                 top, _, left, _ = meta['pad_param']
@@ -252,11 +228,7 @@ class LeanPredictionsMixin:
         if cfg.get('yolox_style', False):
             cfg = ConfigDict({**cfg, 'max_per_img': len(found)})
         found = self._bbox_post_process(
-            results=found,
-            cfg=cfg,
-            rescale=False,
-            with_nms=with_nms,
-            img_meta=meta)
+            found, cfg, rescale=False, with_nms=with_nms, img_meta=meta)
         height, width = meta['ori_shape'][:2]
         found.bboxes[:, 0::2].clamp_(0, width)
         found.bboxes[:, 1::2].clamp_(0, height)

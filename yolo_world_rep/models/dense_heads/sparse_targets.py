@@ -1,9 +1,9 @@
 """YOLOv8's losses when there are many classes.
 
 An assigned target is one class and one score an anchor. As a one-hot tensor
-of all classes, as mmyolo has it, it and what is computed with it are many
-times the size of the logits. Here the logits are read where they are, and
-what else is of their size is their gradient.
+of all classes, as in mmyolo, it and what is computed with it are many times
+the size of the logits. Here the logits are read in place, and only their
+gradient is of their size.
 """
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -30,11 +30,8 @@ PIECE = 128
 class Positives(NamedTuple):
     """The P anchors that are to find a box.
 
-    Args:
-        image (Tensor): Index of the image, (P, ).
-        anchor (Tensor): Counted through all levels, (P, ).
-        truth (Tensor): Number of the box in its image, (P, ).
-        box (Tensor): That box in pixels, (P, 4).
+    Image, anchor (counted through all levels) and number of the box in its
+    image, (P, ) each, and that box in pixels, (P, 4).
     """
     image: Tensor
     anchor: Tensor
@@ -44,18 +41,10 @@ class Positives(NamedTuple):
 
 def sparse_bce(logits_BNHW: Tensor, place: Sequence[Tensor],
                target_P: Tensor) -> Tensor:
-    """Σ BCE(x, t) for targets that are zero but in a few places.
+    """Σ BCE(x, t) for targets that are zero except in a few places.
 
-    Equal to Σ softplus(x) − Σ t·x, the second sum over the places.
-
-    Args:
-        logits_BNHW (Tensor): Logits x.
-        place (Sequence[Tensor]): Image, class, row and column, each (P, ),
-            of the targets; no place twice.
-        target_P (Tensor): t there.
-
-    Returns:
-        Tensor: Scalar; in float32 at least.
+    It is Σ softplus(x) − Σ t·x, the second sum over the places: image, class,
+    row and column, (P, ) each, none twice. A scalar in float32 at least.
     """
     return _SparseBCE.apply(logits_BNHW, target_P, *place)
 
@@ -71,7 +60,6 @@ class _SparseBCE(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits_BNHW: Tensor, target_P: Tensor,
                 *place: Tensor) -> Tensor:
-        """The sum, a few channels at a time."""
         ctx.save_for_backward(logits_BNHW, target_P, *place)
         total = -(_upcast(logits_BNHW[place]) * target_P).sum()
         for image in logits_BNHW:
@@ -98,16 +86,16 @@ class _SparseBCE(torch.autograd.Function):
 class SparseTargetsMixin:
     """For a YOLOv8Head: its losses from sparse targets, where asked for.
 
-    Values and gradients are those of mmyolo to rounding.
+    Values and gradients are those of mmyolo up to rounding.
 
     Args:
-        sparse_targets (bool): Whether to. Defaults to False.
-        **kwargs: As mmyolo's YOLOv8Head.
+        sparse_targets (bool): Whether the losses do without one-hot targets.
+            Defaults to False.
 
     Raises:
         ValueError: With ``sparse_targets``, if the classification loss is
-            not a plain binary cross entropy, or the assigner another one
-            than mmyolo's BatchTaskAlignedAssigner.
+            not a plain binary cross entropy, or the assigner is not mmyolo's
+            BatchTaskAlignedAssigner.
     """
 
     def __init__(self, sparse_targets: bool = False, **kwargs) -> None:
@@ -129,7 +117,7 @@ class SparseTargetsMixin:
                 f'got {loss}. Set that, or sparse_targets=False.')
 
     def special_init(self) -> None:
-        """As mmyolo's, with the sparse form of its assigner."""
+        """As in mmyolo, with the sparse form of its assigner."""
         super().special_init()
         if not (self.sparse_targets and self.train_cfg):
             return
@@ -145,40 +133,23 @@ class SparseTargetsMixin:
                 f'{type(self.assigner).__name__}. Set that, or '
                 f'sparse_targets=False.')
 
-    def loss_by_feat(self,
-                     cls_scores: Sequence[Tensor],
+    def loss_by_feat(self, cls_scores: Sequence[Tensor],
                      bbox_preds: Sequence[Tensor],
                      bbox_dist_preds: Sequence[Tensor],
                      batch_gt_instances: Sequence,
                      batch_img_metas: Sequence[dict],
                      batch_gt_instances_ignore: Optional[list] = None) -> dict:
-        """The three losses from logits and boxes of every level.
-
-        Args:
-            cls_scores (Sequence[Tensor]): Logits, (B, N, H_i, W_i).
-            bbox_preds (Sequence[Tensor]): (B, 4, H_i, W_i).
-            bbox_dist_preds (Sequence[Tensor]): (B, H_i·W_i, 4, reg_max).
-            batch_gt_instances (Sequence): Ground truth, as mmyolo takes it.
-            batch_img_metas (Sequence[dict]): One an image.
-            batch_gt_instances_ignore (list, optional): Without effect.
-
-        Returns:
-            dict: loss_cls, loss_bbox and loss_dfl.
-        """
-        if not self.sparse_targets:
-            return super().loss_by_feat(cls_scores, bbox_preds,
-                                        bbox_dist_preds, batch_gt_instances,
-                                        batch_img_metas,
-                                        batch_gt_instances_ignore)
-        return self.losses_and_positives(cls_scores, bbox_preds,
-                                         bbox_dist_preds, batch_gt_instances,
-                                         batch_img_metas)[0]
+        inputs = (cls_scores, bbox_preds, bbox_dist_preds, batch_gt_instances,
+                  batch_img_metas)
+        if self.sparse_targets:
+            return self.losses_and_positives(*inputs)[0]
+        return super().loss_by_feat(*inputs, batch_gt_instances_ignore)
 
     def losses_and_positives(
             self, cls_scores: Sequence[Tensor], bbox_preds: Sequence[Tensor],
             bbox_dist_preds: Sequence[Tensor], batch_gt_instances: Sequence,
             batch_img_metas: Sequence[dict]) -> Tuple[dict, Positives]:
-        """The losses of :meth:`loss_by_feat`, and whom they went to."""
+        """The losses of :meth:`loss_by_feat`, and the anchors they went to."""
         num_imgs = len(batch_img_metas)
         priors = self._training_priors(cls_scores)
         points, strides = priors[:, :2], priors[:, 2:3]
@@ -208,10 +179,9 @@ class SparseTargetsMixin:
         if len(image):
             stride = strides[anchor]
             target = positives.box / stride
-            loss_bbox = self.loss_bbox(
-                pred_boxes[image, anchor] / stride,
-                target,
-                weight=score[:, None]) / score_sum
+            loss_bbox = self.loss_bbox(pred_boxes[image, anchor] / stride,
+                                       target,
+                                       weight=score[:, None]) / score_sum
             reg_max = self.head_module.reg_max
             distances = self.bbox_coder.encode(
                 points[anchor] / stride, target, max_dis=reg_max - 1, eps=0.01)
@@ -224,8 +194,7 @@ class SparseTargetsMixin:
                 weight=score[:, None].expand(-1, 4).reshape(-1),
                 avg_factor=score_sum)
         else:
-            loss_bbox = pred_boxes.sum() * 0
-            loss_dfl = pred_boxes.sum() * 0
+            loss_bbox = loss_dfl = pred_boxes.sum() * 0
         factor = num_imgs * get_dist_info()[1]
         return dict(
             loss_cls=loss_cls * factor,

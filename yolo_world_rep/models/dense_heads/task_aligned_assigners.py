@@ -1,5 +1,5 @@
 """mmyolo's task-aligned assigner: numbers of boxes, and sparse targets."""
-from typing import Any, Optional, Tuple
+from typing import Any, Tuple
 
 import torch
 from mmyolo.models.task_modules.assigners import BatchTaskAlignedAssigner
@@ -11,15 +11,13 @@ from yolo_world_rep.registry import register
 
 @register(TASK_UTILS)
 class YOLOWorldSegAssigner(BatchTaskAlignedAssigner):
-    """mmyolo's assigner, which also says of which box an anchor is.
+    """mmyolo's assigner, which also tells the box of each anchor.
 
-    Public segmentation configs name it. What is assigned has
-    ``assigned_gt_idxs`` (B, A) besides what mmyolo's has. The arguments are
-    mmyolo's.
+    Public segmentation configs name it. The result has ``assigned_gt_idxs``
+    (B, A) besides mmyolo's. The arguments are mmyolo's.
     """
 
     def forward(self, pred_bboxes: Tensor, *args, **kwargs) -> dict:
-        """As mmyolo's, and the boxes' numbers."""
         # mmyolo's forward keeps them to itself; get_targets sees them.
         self._gt_idxs = pred_bboxes.new_zeros(
             pred_bboxes.shape[:2], dtype=torch.long)
@@ -31,7 +29,6 @@ class YOLOWorldSegAssigner(BatchTaskAlignedAssigner):
     def get_targets(self, gt_labels: Tensor, gt_bboxes: Tensor,
                     assigned_gt_idxs: Tensor, *args: Any
                     ) -> Tuple[Tensor, Tensor, Tensor]:
-        """As mmyolo's."""
         self._gt_idxs = assigned_gt_idxs
         return super().get_targets(gt_labels, gt_bboxes, assigned_gt_idxs,
                                    *args)
@@ -41,10 +38,10 @@ class YOLOWorldSegAssigner(BatchTaskAlignedAssigner):
 class SparseTaskAlignedAssigner(YOLOWorldSegAssigner):
     """mmyolo's assigner, with one class and score an anchor as the target.
 
-    It takes the scores of the classes of the boxes, (B, A, G) with
-    ``[b, :, g]`` of the class of box g, in place of those of all classes.
-    Its ``assigned_scores`` are (B, A, 1), of the class in
-    ``assigned_labels``, and ``assigned_gt_idxs`` (B, A) says of which box.
+    In place of the scores of all classes it takes those of the boxes'
+    classes, (B, A, G), with ``[b, :, g]`` for the class of box g. Its
+    ``assigned_scores`` are (B, A, 1), of the class in ``assigned_labels``,
+    and ``assigned_gt_idxs`` (B, A) tells the box.
     The arguments are mmyolo's.
     """
 
@@ -66,33 +63,20 @@ class SparseTaskAlignedAssigner(YOLOWorldSegAssigner):
                                                  gt_labels, gt_bboxes,
                                                  batch_size, num_gt)
         inside = _is_inside(priors, gt_bboxes).to(gt_bboxes.dtype)
-        best = self.select_topk_candidates(
-            metrics * inside,
-            topk_mask=pad_bbox_flag.expand(-1, -1, self.topk).bool())
-        return best * inside * pad_bbox_flag, metrics, overlaps
-
-    def select_topk_candidates(self,
-                               alignment_gt_metrics: Tensor,
-                               using_largest_topk: bool = True,
-                               topk_mask: Optional[Tensor] = None) -> Tensor:
-        """1 for each box's best anchors, (B, G, A), as floats."""
-        if topk_mask is None:
-            return super().select_topk_candidates(alignment_gt_metrics,
-                                                  using_largest_topk)
-        best = alignment_gt_metrics.topk(
-            self.topk, dim=-1, largest=using_largest_topk)[1]
-        best = torch.where(topk_mask, best, 0)
+        candidates = (metrics * inside).topk(self.topk)[1]
+        candidates = torch.where(pad_bbox_flag.bool(), candidates, 0)
         # mmyolo's one-hot of each candidate is topk times as large.
-        count = torch.zeros_like(alignment_gt_metrics).scatter_add_(
-            -1, best, torch.ones_like(best, dtype=alignment_gt_metrics.dtype))
+        count = torch.zeros_like(metrics).scatter_add_(
+            -1, candidates, torch.ones_like(candidates, dtype=metrics.dtype))
         # All of a padding's candidates are the first anchor: none is meant.
-        return (count == 1).to(count.dtype)
+        best = (count == 1).to(count.dtype)
+        return best * inside * pad_bbox_flag, metrics, overlaps
 
     def get_targets(self, gt_labels: Tensor, gt_bboxes: Tensor,
                     assigned_gt_idxs: Tensor, fg_mask_pre_prior: Tensor,
                     batch_size: int,
                     num_gt: int) -> Tuple[Tensor, Tensor, Tensor]:
-        """Class (B, A), box (B, A, 4) and score (B, A, 1) an anchor."""
+        """Class (B, A), box (B, A, 4) and score (B, A, 1) of each anchor."""
         self._gt_idxs = assigned_gt_idxs
         labels = gt_labels[..., 0].long().clamp(min=0)
         boxes = gt_bboxes.gather(

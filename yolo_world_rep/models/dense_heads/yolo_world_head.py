@@ -13,12 +13,7 @@ from yolo_world_rep.registry import register
 from yolo_world_rep.reparam.description import PRETRAIN_CLASSES
 
 from ..utils import freeze
-from .contrastive import (
-    BNContrastiveHead,
-    ContrastiveHead,
-    RepBNContrastiveHead,
-    RepContrastiveHead,
-)
+from . import contrastive
 from .global_normalizer import GlobalNormalizerMixin
 from .lean_predictions import LeanPredictionsMixin
 from .sparse_targets import SparseTargetsMixin
@@ -27,12 +22,27 @@ from .sparse_targets import SparseTargetsMixin
 class _ContrastHeadModule(YOLOv8HeadModule):
     """What the text-conditioned and the folded head module share.
 
-    The class branch ends in D channels, and one contrastive head a level
+    The class branch ends in D channels, and one contrastive head per level
     turns them into logits.
+
+    Args:
+        embed_dims (int): D, width of a text embedding.
+        use_bn_head (bool): v2's batch-norm head, or v1's L2 head.
+            Defaults to False, as in public configs.
+        freeze_all (bool): Whether neither weights nor statistics change in
+            training. Defaults to False.
+        pretrain_classes (int): Vocabulary of the pre-training, which the
+            class branch's hidden width comes from:
+            ``max(in_channels[0], pretrain_classes)``. Defaults to 80.
     """
 
-    def __init__(self, *args, embed_dims: int, use_bn_head: bool,
-                 freeze_all: bool, pretrain_classes: int, **kwargs) -> None:
+    def __init__(self,
+                 *args,
+                 embed_dims: int,
+                 use_bn_head: bool = False,
+                 freeze_all: bool = False,
+                 pretrain_classes: int = PRETRAIN_CLASSES,
+                 **kwargs) -> None:
         # Set before the parent's constructor, which builds the layers.
         self.embed_dims = embed_dims
         self.use_bn_head = use_bn_head
@@ -50,8 +60,8 @@ class _ContrastHeadModule(YOLOv8HeadModule):
         # The parent takes the class branch's hidden width from the number
         # of classes. Here it belongs to the pre-training: were it to follow
         # a large vocabulary, pre-trained weights would no longer fit.
-        num_classes, self.num_classes = (self.num_classes,
-                                         self.pretrain_classes)
+        num_classes = self.num_classes
+        self.num_classes = self.pretrain_classes
         super()._init_layers()
         self.num_classes = num_classes
         for cls_pred in self.cls_preds:
@@ -70,8 +80,7 @@ class _ContrastHeadModule(YOLOv8HeadModule):
             contrast.init_bias(
                 math.log(5 / self.num_classes / (640 / stride)**2))
 
-    def forward(self,
-                img_feats: Sequence[Tensor],
+    def forward(self, img_feats: Sequence[Tensor],
                 txt_feats: Optional[Tensor] = None) -> Tuple[List[Tensor]]:
         """Logits and boxes of every level.
 
@@ -85,21 +94,18 @@ class _ContrastHeadModule(YOLOv8HeadModule):
         """
         assert len(img_feats) == self.num_levels
         outputs = [
-            self.forward_single(
-                feature, partial(self._classify, index, txt_feats), reg_pred)
-            for index, (feature,
-                        reg_pred) in enumerate(zip(img_feats, self.reg_preds))
+            self.forward_single(x, partial(self._classify, index, txt_feats),
+                                self.reg_preds[index])
+            for index, x in enumerate(img_feats)
         ]
         return tuple(map(list, zip(*outputs)))
 
     def _classify(self, index: int, txt_feats: Optional[Tensor],
                   feature: Tensor) -> Tensor:
-        """Logits of one level."""
         return self.cls_contrasts[index](self.cls_preds[index](feature),
                                          txt_feats)
 
     def train(self, mode: bool = True) -> nn.Module:
-        """As everywhere, but a frozen head keeps its statistics."""
         super().train(mode)
         if self.freeze_all:
             freeze(self)
@@ -111,39 +117,18 @@ class YOLOWorldHeadModule(_ContrastHeadModule):
     """Text-conditioned head module.
 
     Args:
-        *args: As mmyolo's YOLOv8HeadModule.
-        embed_dims (int): D, width of a text embedding.
-        use_bn_head (bool): v2's batch-norm head, or v1's L2 head.
-            Defaults to False, as in public configs.
         use_einsum (bool): Accepted and without effect.
-        freeze_all (bool): Whether neither weights nor statistics change in
-            training. Defaults to False.
-        pretrain_classes (int): Vocabulary of the pre-training, which the
-            class branch's hidden width comes from:
-            ``max(in_channels[0], pretrain_classes)``. Defaults to 80.
-        **kwargs: As mmyolo's YOLOv8HeadModule.
+        **kwargs: As the shared body's and mmyolo's YOLOv8HeadModule.
     """
 
-    def __init__(self,
-                 *args,
-                 embed_dims: int,
-                 use_bn_head: bool = False,
-                 use_einsum: bool = True,
-                 freeze_all: bool = False,
-                 pretrain_classes: int = PRETRAIN_CLASSES,
-                 **kwargs) -> None:
-        super().__init__(
-            *args,
-            embed_dims=embed_dims,
-            use_bn_head=use_bn_head,
-            freeze_all=freeze_all,
-            pretrain_classes=pretrain_classes,
-            **kwargs)
+    def __init__(self, *args, use_einsum: bool = True, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
 
     def _build_contrast(self) -> BaseModule:
         if self.use_bn_head:
-            return BNContrastiveHead(self.embed_dims, norm_cfg=self.norm_cfg)
-        return ContrastiveHead(self.embed_dims)
+            return contrastive.BNContrastiveHead(
+                self.embed_dims, norm_cfg=self.norm_cfg)
+        return contrastive.ContrastiveHead(self.embed_dims)
 
 
 @register(MODELS)
@@ -151,16 +136,10 @@ class RepYOLOWorldHeadModule(_ContrastHeadModule):
     """Head module with the texts folded, for mmyolo's YOLOv8Head.
 
     Args:
-        *args: As mmyolo's YOLOv8HeadModule.
-        embed_dims (int): D, width of the text embeddings that were folded.
         num_guide (int): Number of texts folded into the head.
         use_bn_head (bool): v2's batch-norm head, or v1's L2 head.
             Defaults to True.
-        freeze_all (bool): Whether neither weights nor statistics change in
-            training. Defaults to False.
-        pretrain_classes (int): As in :class:`YOLOWorldHeadModule`.
-            Defaults to 80.
-        **kwargs: As mmyolo's YOLOv8HeadModule.
+        **kwargs: As the shared body's and mmyolo's YOLOv8HeadModule.
 
     Raises:
         ValueError: If ``num_guide`` is not ``num_classes``.
@@ -168,20 +147,11 @@ class RepYOLOWorldHeadModule(_ContrastHeadModule):
 
     def __init__(self,
                  *args,
-                 embed_dims: int,
                  num_guide: int,
                  use_bn_head: bool = True,
-                 freeze_all: bool = False,
-                 pretrain_classes: int = PRETRAIN_CLASSES,
                  **kwargs) -> None:
         self.num_guide = num_guide
-        super().__init__(
-            *args,
-            embed_dims=embed_dims,
-            use_bn_head=use_bn_head,
-            freeze_all=freeze_all,
-            pretrain_classes=pretrain_classes,
-            **kwargs)
+        super().__init__(*args, use_bn_head=use_bn_head, **kwargs)
         if num_guide != self.num_classes:
             raise ValueError(
                 f'RepYOLOWorldHeadModule: num_guide={num_guide} must be '
@@ -190,9 +160,9 @@ class RepYOLOWorldHeadModule(_ContrastHeadModule):
 
     def _build_contrast(self) -> BaseModule:
         if self.use_bn_head:
-            return RepBNContrastiveHead(
+            return contrastive.RepBNContrastiveHead(
                 self.embed_dims, self.num_guide, norm_cfg=self.norm_cfg)
-        return RepContrastiveHead(self.embed_dims, self.num_guide)
+        return contrastive.RepContrastiveHead(self.embed_dims, self.num_guide)
 
 
 @register(MODELS)
@@ -235,32 +205,14 @@ class YOLOWorldHead(GlobalNormalizerMixin, LeanPredictionsMixin,
         super().__init__(**kwargs)
 
     def forward(self, x: Tuple[Sequence[Tensor], Tensor]) -> Tuple[List]:
-        """Logits and boxes of every level, for a pair of features.
-
-        Args:
-            x (tuple): Image features of every level, and the texts
-                (B, N, D).
-
-        Returns:
-            tuple[list]: As the head module puts them out.
-        """
-        img_feats, txt_feats = x
-        return self.head_module(img_feats, txt_feats)
+        """Logits and boxes of every level, from image and text features."""
+        return self.head_module(*x)
 
     def loss(self, x: Tuple[Sequence[Tensor], Tensor],
              batch_data_samples: Union[list, dict]) -> dict:
         """YOLOv8's losses, over as many classes as there are texts.
 
-        Args:
-            x (tuple): As :meth:`forward`.
-            batch_data_samples (list | dict): Ground truth.
-
-        Returns:
-            dict: The losses.
-
-        Raises:
-            ValueError: If the number of texts is not the assigner's number
-                of classes.
+        ValueError if that is not the assigner's number of classes.
         """
         num_texts = x[1].shape[1]
         if num_texts != self.assigner.num_classes:
@@ -274,19 +226,8 @@ class YOLOWorldHead(GlobalNormalizerMixin, LeanPredictionsMixin,
         self.num_classes = num_texts
         return super().loss(x, batch_data_samples)
 
-    def predict(self,
-                x: Tuple[Sequence[Tensor], Tensor],
-                batch_data_samples: list,
-                rescale: bool = False) -> list:
-        """YOLOv8's detections, a class for each text.
-
-        Args:
-            x (tuple): As :meth:`forward`.
-            batch_data_samples (list): Meta information of each image.
-            rescale (bool): Whether boxes go back to the original image.
-
-        Returns:
-            list: Instances of each image.
-        """
+    def predict(self, x: Tuple[Sequence[Tensor], Tensor],
+                batch_data_samples: list, rescale: bool = False) -> list:
+        """YOLOv8's detections, a class for each text."""
         self.num_classes = x[1].shape[1]
         return super().predict(x, batch_data_samples, rescale=rescale)

@@ -1,8 +1,8 @@
 """YOLO-World-Seg: a mask for each detection.
 
-Beside its class and box a cell has K coefficients, and an image K prototype
-masks; the sigmoid of their product is the mask, inside the box (YOLACT). No
-text is in that, so the masks fold as they are.
+Besides a class and a box each cell has K coefficients, and each image has K
+prototype masks; the sigmoid of their product is the mask, inside the box
+(YOLACT). No text takes part, so the masks need no folding.
 """
 from typing import List, Optional, Sequence, Tuple
 
@@ -33,12 +33,12 @@ class _MaskBranches:
     """For a head module: coefficients on every level, and the prototypes.
 
     Args:
-        mask_channels (int): K. Defaults to 32.
+        mask_channels (int): Coefficients of a mask. Defaults to 32.
         proto_channels (int): Width of the prototypes' layers, the same for
-            all sizes. Defaults to 256.
+            all sizes; ``widen_factor`` does not scale it. Defaults to 256.
         freeze_bbox (bool): Whether classes and boxes do not change in
-            training. Defaults to False.
-        **kwargs: As the head module's.
+            training, so that masks are learned for an open vocabulary
+            from a few classes. Defaults to False.
     """
 
     def __init__(self,
@@ -65,31 +65,22 @@ class _MaskBranches:
                 nn.Conv2d(width, self.mask_channels, 1))
             for channels in self.in_channels)
         self.proto_pred = ProtoModule(
-            in_channels=self.in_channels[0],
-            middle_channels=self.proto_channels,
-            mask_channels=self.mask_channels,
-            **layers)
+            in_channels=self.in_channels[0], mask_channels=self.mask_channels,
+            middle_channels=self.proto_channels, **layers)
 
-    def forward(self,
-                img_feats: Sequence[Tensor],
+    def forward(self, img_feats: Sequence[Tensor],
                 txt_feats: Optional[Tensor] = None) -> Tuple:
-        """The parent's, then the masks.
+        """The parent's lists, then the masks.
 
-        Args:
-            img_feats (Sequence[Tensor]): One (B, C_i, H_i, W_i) a level.
-            txt_feats (Tensor, optional): (B, N, D), None when folded.
-
-        Returns:
-            tuple: The parent's lists; coefficients (B, K, H_i, W_i) of
-            every level; prototypes (B, K, 2·H_0, 2·W_0).
+        Coefficients are (B, K, H_i, W_i) on every level, prototypes
+        (B, K, 2·H_0, 2·W_0).
         """
-        return (*super().forward(img_feats, txt_feats), [
-            branch(feature)
-            for branch, feature in zip(self.seg_preds, img_feats)
-        ], self.proto_pred(img_feats[0]))
+        coefficients = [
+            branch(x) for branch, x in zip(self.seg_preds, img_feats)]
+        return (*super().forward(img_feats, txt_feats), coefficients,
+                self.proto_pred(img_feats[0]))
 
     def train(self, mode: bool = True) -> nn.Module:
-        """As everywhere, but frozen classes and boxes keep statistics."""
         super().train(mode)
         if self.freeze_bbox:
             for name, child in self.named_children():
@@ -102,15 +93,8 @@ class _MaskBranches:
 class YOLOWorldSegHeadModule(_MaskBranches, YOLOWorldHeadModule):
     """Text-conditioned head module with masks.
 
-    Args:
-        *args: As :class:`YOLOWorldHeadModule`.
-        mask_channels (int): Coefficients of a mask. Defaults to 32.
-        proto_channels (int): Width of the prototypes' layers, the same for
-            all sizes; ``widen_factor`` does not scale it. Defaults to 256.
-        freeze_bbox (bool): Whether classes and boxes do not change in
-            training, so that masks are learned for an open vocabulary
-            from a few classes. Defaults to False.
-        **kwargs: As :class:`YOLOWorldHeadModule`.
+    The arguments are those of :class:`YOLOWorldHeadModule`,
+    ``mask_channels``, ``proto_channels`` and ``freeze_bbox``.
     """
 
 
@@ -118,12 +102,8 @@ class YOLOWorldSegHeadModule(_MaskBranches, YOLOWorldHeadModule):
 class RepYOLOWorldSegHeadModule(_MaskBranches, RepYOLOWorldHeadModule):
     """Head module with masks and the texts folded.
 
-    Args:
-        *args: As :class:`RepYOLOWorldHeadModule`.
-        mask_channels (int): As :class:`YOLOWorldSegHeadModule`.
-        proto_channels (int): Likewise.
-        freeze_bbox (bool): Likewise.
-        **kwargs: As :class:`RepYOLOWorldHeadModule`.
+    The arguments are those of :class:`RepYOLOWorldHeadModule`,
+    ``mask_channels``, ``proto_channels`` and ``freeze_bbox``.
     """
 
 
@@ -136,10 +116,7 @@ class _Masks:
             mask for each box. Defaults to True.
         loss_mask (dict): A loss with ``reduction='none'``.
         loss_mask_weight (float): Its weight. Defaults to 0.05.
-        **kwargs: As the head's.
-
-    Raises:
-        ValueError: If ``sparse_targets=False`` is among the arguments.
+        sparse_targets (bool): Must be True. Defaults to True.
     """
 
     def __init__(self,
@@ -162,18 +139,7 @@ class _Masks:
         self.loss_mask_weight = loss_mask_weight
 
     def loss(self, x: Tuple, batch_data_samples: dict) -> dict:
-        """Losses of a batch.
-
-        Args:
-            x (tuple): As the head's.
-            batch_data_samples (dict): ``bboxes_labels``, ``masks`` and
-                ``img_metas``, as the collate functions make it.
-
-        Returns:
-            dict: loss_cls, loss_bbox, loss_dfl and loss_mask.
-
-        Raises:
-            ValueError: If there are no masks.
+        """The losses, ``loss_mask`` too; ValueError for a batch without masks.
         """
         if not isinstance(batch_data_samples,
                           dict) or 'masks' not in batch_data_samples:
@@ -201,26 +167,12 @@ class _Masks:
         The loss of a mask is that of its pixels inside the box, summed and
         divided by the box's area; of an image it is the mean over its
         positive anchors, of a batch the sum over its images.
-
-        Args:
-            cls_scores (Sequence[Tensor]): Logits, (B, N, H_i, W_i).
-            bbox_preds (Sequence[Tensor]): (B, 4, H_i, W_i).
-            bbox_dist_preds (Sequence[Tensor]): (B, H_i·W_i, 4, reg_max).
-            coeff_preds (Sequence[Tensor]): (B, K, H_i, W_i).
-            proto_preds (Tensor): (B, K, h, w).
-            batch_gt_instances (Tensor): Rows of image, class and box.
-            batch_gt_masks (Tensor): (B, h, w), one more than the number of
-                the box, 0 for none; without ``mask_overlap`` (boxes, h, w).
-            batch_img_metas (Sequence[dict]): One an image.
-            batch_gt_instances_ignore (list, optional): Without effect.
-
-        Returns:
-            dict: loss_cls, loss_bbox, loss_dfl and loss_mask.
+        ``batch_gt_masks`` are (B, h, w) with one more than the number of the
+        box, 0 for none; without ``mask_overlap`` they are (boxes, h, w).
         """
-        losses, positives = self.losses_and_positives(cls_scores, bbox_preds,
-                                                      bbox_dist_preds,
-                                                      batch_gt_instances,
-                                                      batch_img_metas)
+        losses, positives = self.losses_and_positives(
+            cls_scores, bbox_preds, bbox_dist_preds, batch_gt_instances,
+            batch_img_metas)
         stride = self.featmap_strides[0]
         size = tuple(stride * side for side in cls_scores[0].shape[2:])
         coeffs_BAK = torch.cat([x.flatten(2) for x in coeff_preds],
@@ -236,13 +188,8 @@ class _Masks:
                        masks: Tensor, size: Tuple[int, int]) -> Tensor:
         """Sum over the images of the mean of their positives' losses.
 
-        Args:
-            coeffs_BAK (Tensor): (B, A, K).
-            protos (Tensor): (B, K, h, w).
-            positives (Positives): The anchors that are to find a box.
-            image_of_box (Tensor): Image of each box of the batch.
-            masks (Tensor): As :meth:`loss_by_feat`.
-            size (tuple[int, int]): Height and width of the images.
+        Prototypes are (B, K, h, w), ``size`` is the images' (height, width),
+        and ``image_of_box`` numbers the image of each box of the batch.
         """
         # Zero, and with a gradient for every parameter, which a distributed
         # wrapper waits for.
@@ -283,24 +230,10 @@ class _Masks:
                         cfg: Optional[ConfigDict] = None,
                         rescale: bool = True,
                         with_nms: bool = True) -> List[InstanceData]:
-        """Detections with masks.
+        """Detections with ``masks``, booleans (n, height, width).
 
-        Args:
-            cls_scores (list[Tensor]): Logits, (B, N, H_i, W_i).
-            bbox_preds (list[Tensor]): (B, 4, H_i, W_i).
-            coeff_preds (list[Tensor]): (B, K, H_i, W_i).
-            proto_preds (Tensor): (B, K, h, w).
-            batch_img_metas (list[dict]): One an image.
-            cfg (ConfigDict, optional): Defaults to None for ``test_cfg``,
-                which needs ``mask_thr_binary``.
-            rescale (bool): Whether boxes and masks go back to the original
-                image, else they are of the input. Defaults to True.
-            with_nms (bool): Whether overlapping boxes are suppressed.
-                Defaults to True.
-
-        Returns:
-            list[InstanceData]: ``bboxes``, ``scores``, ``labels`` and
-            ``masks``, booleans (n, height, width).
+        ``cfg``, by default ``test_cfg``, needs ``mask_thr_binary``. Without
+        ``rescale`` boxes and masks are of the input, not the original image.
         """
         results = []
         # One at a time: without objectnesses mmyolo's method returns as
@@ -324,13 +257,8 @@ class _Masks:
 class YOLOWorldSegHead(_Masks, YOLOWorldHead, YOLOv5InsHead):
     """Text-conditioned head with masks.
 
-    Args:
-        mask_overlap (bool): Whether the masks of an image are one map of
-            numbers, as Polygon2Mask makes it by default, rather than one
-            mask for each box. Defaults to True.
-        loss_mask (dict): A loss with ``reduction='none'``.
-        loss_mask_weight (float): Its weight. Defaults to 0.05.
-        **kwargs: As :class:`YOLOWorldHead`.
+    The arguments are those of :class:`YOLOWorldHead`, ``mask_overlap``,
+    ``loss_mask`` and ``loss_mask_weight``.
     """
 
 
@@ -338,9 +266,6 @@ class YOLOWorldSegHead(_Masks, YOLOWorldHead, YOLOv5InsHead):
 class RepYOLOWorldSegHead(_Masks, RepYOLOWorldHead, YOLOv5InsHead):
     """Folded head with masks.
 
-    Args:
-        mask_overlap (bool): As :class:`YOLOWorldSegHead`.
-        loss_mask (dict): Likewise.
-        loss_mask_weight (float): Likewise.
-        **kwargs: As :class:`RepYOLOWorldHead`.
+    The arguments are those of :class:`RepYOLOWorldHead`, ``mask_overlap``,
+    ``loss_mask`` and ``loss_mask_weight``.
     """

@@ -21,20 +21,11 @@ from ..necks import YOLOWorldPAFPN
 
 Texts = List[List[str]]
 ImageFeatures = Tuple[Tensor, ...]
+Samples = Union[None, dict, SampleList]
 
 
 class _YOLOWorld(YOLODetector):
-    """What the detectors share: features, names, and what a load may lack.
-
-    Args:
-        mm_neck (bool): Whether the neck takes texts. Defaults to False.
-        num_train_classes (int): Texts an image in training.
-            Defaults to 80.
-        num_test_classes (int): Texts an image in testing, for public
-            configs; a text-conditioned head counts them itself.
-            Defaults to 80.
-        **kwargs: As mmyolo's YOLODetector.
-    """
+    """What the detectors share: features, names, and what a load may lack."""
 
     def __init__(self,
                  *args,
@@ -61,27 +52,15 @@ class _YOLOWorld(YOLODetector):
         """Whether the head takes texts."""
         return isinstance(self.bbox_head, YOLOWorldHead)
 
-    def encode_texts(self, batch_inputs: Tensor,
-                     samples: Union[None, dict, SampleList]) -> Tensor:
+    def encode_texts(self, batch_inputs: Tensor, samples: Samples) -> Tensor:
         """Text embeddings of each image, (B, N, D)."""
         raise NotImplementedError
 
     def extract_feat(
-        self,
-        batch_inputs: Tensor,
-        batch_data_samples: Union[None, dict, SampleList] = None
+        self, batch_inputs: Tensor, batch_data_samples: Samples = None
     ) -> Union[ImageFeatures, Tuple[ImageFeatures, Tensor]]:
-        """What the head takes: image features, and texts if it wants them.
-
-        Args:
-            batch_inputs (Tensor): Images, (B, 3, H, W), preprocessed.
-            batch_data_samples (dict | list, optional): Where the texts of
-                each image are.
-
-        Returns:
-            tuple: Image features of every level; a pair of them and the
-            texts (B, N, D) for a text-conditioned head.
-        """
+        """Image features of every level, paired with texts (B, N, D) if
+        wanted."""
         img_feats = self.backbone.forward_image(batch_inputs)
         txt_feats = None
         if self.text_conditioned or self.neck_takes_text:
@@ -92,24 +71,17 @@ class _YOLOWorld(YOLODetector):
 
     def loss(self, batch_inputs: Tensor,
              batch_data_samples: Union[dict, SampleList]) -> dict:
-        """Losses of a batch; see mmdet's SingleStageDetector."""
         x = self.extract_feat(batch_inputs, batch_data_samples)
         return self.bbox_head.loss(x, batch_data_samples)
 
-    def predict(self,
-                batch_inputs: Tensor,
-                batch_data_samples: SampleList,
+    def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList,
                 rescale: bool = True) -> SampleList:
-        """Detections of a batch; see mmdet's SingleStageDetector."""
         x = self.extract_feat(batch_inputs, batch_data_samples)
-        results = self.bbox_head.predict(
-            x, batch_data_samples, rescale=rescale)
+        results = self.bbox_head.predict(x, batch_data_samples, rescale)
         return self.add_pred_to_datasample(batch_data_samples, results)
 
-    def _forward(self,
-                 batch_inputs: Tensor,
+    def _forward(self, batch_inputs: Tensor,
                  batch_data_samples: OptSampleList = None) -> Tuple[List]:
-        """Logits and boxes without post-processing."""
         x = self.extract_feat(batch_inputs, batch_data_samples)
         return self.bbox_head.forward(x)
 
@@ -135,11 +107,8 @@ class _YOLOWorld(YOLODetector):
         return super().add_pred_to_datasample(data_samples, results_list)
 
     def checkpoint_allowances(self) -> Dict[str, List[str]]:
-        """What a whole load may lack or bring, by construction.
-
-        Returns:
-            dict: Key prefixes under 'missing' and 'unexpected'.
-        """
+        """Key prefixes that a whole load may lack ('missing') or have beyond
+        it."""
         unexpected = []
         if not self.backbone.with_text_model:
             # The encoder of the checkpoint this model was derived from.
@@ -151,6 +120,11 @@ class _YOLOWorld(YOLODetector):
         if ungated:
             unexpected += ['neck.text_enhancer.', 'neck.texts']
         return dict(missing=[], unexpected=unexpected)
+
+
+def _first_of_each(texts: Sequence[Union[str, Sequence[str]]]) -> List[str]:
+    """Texts without the synonyms that some of them have."""
+    return [text if isinstance(text, str) else text[0] for text in texts]
 
 
 @register(MODELS)
@@ -172,29 +146,20 @@ class YOLOWorldDetector(_YOLOWorld):
     def reparameterize(self, texts: Texts) -> None:
         """Fix the texts: encode them once and use them for every image.
 
-        Args:
-            texts (List[List[str]]): Synonyms of each class; the first one
-                counts.
+        Of the synonyms of each class in ``texts`` the first one counts.
         """
         names = [synonyms[0] for synonyms in texts]
         with torch.no_grad():
             self.text_feats = self.backbone.forward_text([names])
         self.texts = [[name] for name in names]
 
-    def _texts_of_batch(self, samples: Union[None, dict, SampleList]) -> Texts:
-        """The texts of each image, wherever they are.
-
-        Raises:
-            ValueError: If there are none.
-        """
+    def _texts_of_batch(self, samples: Samples) -> Texts:
+        """The texts of each image, wherever they are."""
         if isinstance(samples, dict) and 'texts' in samples:
             return samples['texts']
         if isinstance(samples, (list, tuple)) and samples and all(
                 'texts' in sample for sample in samples):
-            return [[
-                text if isinstance(text, str) else text[0]
-                for text in sample.texts
-            ] for sample in samples]
+            return [_first_of_each(sample.texts) for sample in samples]
         raise ValueError(
             'YOLOWorldDetector got no texts. Put LoadText or '
             'RandomLoadText into the pipeline and \'texts\' into the '
@@ -202,8 +167,7 @@ class YOLOWorldDetector(_YOLOWorld):
             'YOLOWDetDataPreprocessor; or call '
             'model.reparameterize([[\'person\'], …]) first.')
 
-    def encode_texts(self, batch_inputs: Tensor,
-                     samples: Union[None, dict, SampleList]) -> Tensor:
+    def encode_texts(self, batch_inputs: Tensor, samples: Samples) -> Tensor:
         if self.text_feats is not None and not self.training:
             return self.text_feats.to(batch_inputs).expand(
                 len(batch_inputs), -1, -1)
@@ -216,15 +180,15 @@ class YOLOWorldDetector(_YOLOWorld):
     def class_names(self, sample) -> Optional[Sequence[str]]:
         texts = self.texts if self.text_feats is not None else (
             self._texts_of_batch([sample])[0])
-        return [text if isinstance(text, str) else text[0] for text in texts]
+        return _first_of_each(texts)
 
 
 @register(MODELS)
 class SimpleYOLOWorldDetector(_YOLOWorld):
     """YOLO-World without a text encoder.
 
-    Either with its texts as a parameter (zero-shot with given embeddings,
-    prompt tuning) or reparameterized, with the texts in the weights.
+    Either its texts are a parameter (zero-shot with given embeddings, prompt
+    tuning), or they are folded into the weights.
 
     Args:
         mm_neck (bool): Whether the neck takes texts. Defaults to False.
@@ -251,9 +215,6 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
 
     def __init__(self,
                  *args,
-                 mm_neck: bool = False,
-                 num_train_classes: int = 80,
-                 num_test_classes: int = 80,
                  prompt_dim: int = 512,
                  num_prompts: int = 80,
                  embedding_path: str = '',
@@ -261,12 +222,7 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
                  freeze_prompt: bool = False,
                  use_mlp_adapter: bool = False,
                  **kwargs) -> None:
-        super().__init__(
-            *args,
-            mm_neck=mm_neck,
-            num_train_classes=num_train_classes,
-            num_test_classes=num_test_classes,
-            **kwargs)
+        super().__init__(*args, **kwargs)
         self.reparameterized = reparameterized
         self.embedding_path = embedding_path
         self.embeddings = None
@@ -307,8 +263,8 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
     def prompts(self) -> Tensor:
         """The texts as neck and head take them, (N, D).
 
-        Adapted where there is an adapter; as they were folded into the head
-        where the neck alone takes them.
+        Behind an adapter if there is one; as they were folded into the head
+        where only the neck takes them.
         """
         if self.reparameterized:
             return self.embeddings
@@ -318,8 +274,7 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
             adapter = (first.weight, first.bias, second.weight, second.bias)
         return folding.adapt_prompts(self.embeddings, adapter)
 
-    def encode_texts(self, batch_inputs: Tensor,
-                     samples: Union[None, dict, SampleList]) -> Tensor:
+    def encode_texts(self, batch_inputs: Tensor, samples: Samples) -> Tensor:
         return self.prompts().expand(len(batch_inputs), -1, -1)
 
     def checkpoint_allowances(self) -> Dict[str, List[str]]:

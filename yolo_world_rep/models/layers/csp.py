@@ -10,12 +10,8 @@ from torch import Tensor, nn
 
 from yolo_world_rep.registry import register
 
-from .max_sigmoid import (
-    MaxSigmoidAttnBlock,
-    RepConvMaxSigmoidAttnBlock,
-    RepMatrixMaxSigmoidAttnBlock,
-    UngatedAttnBlock,
-)
+from ..utils import NORM_CFG
+from . import max_sigmoid
 
 
 class _GuidedCSPLayer(CSPLayerWithTwoConv):
@@ -56,49 +52,25 @@ class _GuidedCSPLayer(CSPLayerWithTwoConv):
                  with_scale: bool = False,
                  add_identity: bool = True,
                  conv_cfg: OptConfigType = None,
-                 norm_cfg: ConfigType = dict(
-                     type='BN', momentum=0.03, eps=0.001),
+                 norm_cfg: ConfigType = NORM_CFG,
                  act_cfg: ConfigType = dict(type='SiLU', inplace=True),
                  init_cfg: OptMultiConfig = None,
                  use_einsum: bool = True) -> None:
+        layers = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg)
         super().__init__(
-            in_channels,
-            out_channels,
-            expand_ratio=expand_ratio,
-            num_blocks=num_blocks,
-            add_identity=add_identity,
-            conv_cfg=conv_cfg,
-            norm_cfg=norm_cfg,
-            act_cfg=act_cfg,
-            init_cfg=init_cfg)
+            in_channels, out_channels, expand_ratio=expand_ratio,
+            num_blocks=num_blocks, add_identity=add_identity, act_cfg=act_cfg,
+            init_cfg=init_cfg, **layers)
         self.final_conv = ConvModule(
-            (3 + num_blocks) * self.mid_channels,
-            out_channels,
-            1,
-            conv_cfg=conv_cfg,
-            norm_cfg=norm_cfg,
-            act_cfg=act_cfg)
+            (3 + num_blocks) * self.mid_channels, out_channels, 1,
+            act_cfg=act_cfg, **layers)
         self.attn_block = self.attention(
-            self.mid_channels,
-            self.mid_channels,
-            guide_channels=guide_channels,
-            embed_channels=embed_channels,
-            num_heads=num_heads,
-            with_scale=with_scale,
-            conv_cfg=conv_cfg,
-            norm_cfg=norm_cfg)
+            self.mid_channels, self.mid_channels,
+            guide_channels=guide_channels, embed_channels=embed_channels,
+            num_heads=num_heads, with_scale=with_scale, **layers)
 
     def forward(self, x: Tensor, guide: Tensor = None) -> Tensor:
-        """(B, in_channels, H, W) -> (B, out_channels, H, W).
-
-        Args:
-            x (Tensor): Image features.
-            guide (Tensor, optional): Text embeddings, (B, N, D); used by
-                the text-conditioned attention alone.
-
-        Returns:
-            Tensor: Image features.
-        """
+        """(B, C, H, W) and maybe texts (B, N, D) -> (B, C', H, W)."""
         branches = list(self.main_conv(x).chunk(2, dim=1))
         for block in self.blocks:
             branches.append(block(branches[-1]))
@@ -110,21 +82,21 @@ class _GuidedCSPLayer(CSPLayerWithTwoConv):
 class MaxSigmoidCSPLayerWithTwoConv(_GuidedCSPLayer):
     """CSP layer with text-conditioned attention (T-CSPLayer, eq. 2)."""
 
-    attention = MaxSigmoidAttnBlock
+    attention = max_sigmoid.MaxSigmoidAttnBlock
 
 
 @register(MODELS)
 class RepConvMaxSigmoidCSPLayerWithTwoConv(_GuidedCSPLayer):
     """CSP layer with the guides folded into convolutions."""
 
-    attention = RepConvMaxSigmoidAttnBlock
+    attention = max_sigmoid.RepConvMaxSigmoidAttnBlock
 
 
 @register(MODELS)
 class RepMaxSigmoidCSPLayerWithTwoConv(_GuidedCSPLayer):
     """CSP layer with the guides folded into one matrix."""
 
-    attention = RepMatrixMaxSigmoidAttnBlock
+    attention = max_sigmoid.RepMatrixMaxSigmoidAttnBlock
 
 
 @register(MODELS)
@@ -135,14 +107,13 @@ class EfficientCSPLayerWithTwoConv(_GuidedCSPLayer):
     its siblings: only the tensors of the gate are left over.
 
     Args:
-        *args: As its siblings'; those of the gate are without effect.
         with_act (bool): Whether the branch ends in x·σ(x). The original
             computed it up to its release 0.10.0, later versions do not, and
             their files have the same names and shapes. Defaults to False.
-        **kwargs: As its siblings'.
+        **kwargs: As its siblings'; those of the gate are without effect.
     """
 
-    attention = UngatedAttnBlock
+    attention = max_sigmoid.UngatedAttnBlock
 
     def __init__(self, *args, with_act: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)

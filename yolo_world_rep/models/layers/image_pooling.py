@@ -88,13 +88,8 @@ class _ImagePoolingAttention(BaseModule):
                 image_features: Sequence[Tensor]) -> Tensor:
         """Update the texts of each image by what is in the image.
 
-        Args:
-            text_features (Tensor): (B, N, D), or (N, D) of all images.
-            image_features (Sequence[Tensor]): One (B, C_i, H_i, W_i) a
-                level.
-
-        Returns:
-            Tensor: (B, N, D).
+        Texts are (B, N, D), or (N, D) for all images, and image features
+        (B, C_i, H_i, W_i) on each level; the result is (B, N, D).
         """
         patches = torch.cat([
             self.pool(project(level)).flatten(2)
@@ -109,8 +104,8 @@ class _ImagePoolingAttention(BaseModule):
         value = heads(self.value(patches))
         weights = torch.matmul(query, key.transpose(-1, -2))
         weights = (weights / query.shape[-1]**0.5).softmax(-1)
-        update = torch.matmul(weights, value).transpose(1, 2).flatten(2)
-        update = self.proj(update)
+        update = self.proj(
+            torch.matmul(weights, value).transpose(1, 2).flatten(2))
         if self.scale is not None:
             update = update * self.scale
         return text_features + update
@@ -135,7 +130,6 @@ class RepImagePoolingAttentionModule(_ImagePoolingAttention):
     """Folded: the queries of constant texts are a parameter, (N, E).
 
     Args:
-        *args: As the shared body's.
         num_guide (int): Number of texts N.
         **kwargs: As the shared body's.
     """

@@ -1,5 +1,5 @@
 """Max-sigmoid attention: one body, three sources of its guide, or no gate."""
-from typing import Any, List, Optional
+from typing import Any, Optional
 
 import torch
 import torch.nn as nn
@@ -13,15 +13,9 @@ from torch import Tensor
 from yolo_world_rep.registry import register
 from yolo_world_rep.reparam import folding
 
-from ..fused_layers import (
-    Costs,
-    DeployAttn,
-    GuideConv,
-    GuideProduct,
-    conv1x1,
-    linear_of,
-)
-from ..utils import require_text
+from .. import fused_layers as fused
+from ..fused_layers import conv1x1, linear_of
+from ..utils import NORM_CFG, require_text
 
 # Tensors of an attention block that only its gate has.
 GATE = ('guide_fc', 'guide_convs', 'guide_weight', 'embed_conv', 'bias',
@@ -33,15 +27,8 @@ def _projection(in_channels: int, out_channels: int, kernel_size: int,
                 norm_cfg: ConfigType) -> nn.Module:
     """The convolution that the gate, where there is one, multiplies."""
     kind = DepthwiseSeparableConvModule if use_depthwise else ConvModule
-    return kind(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=padding,
-        conv_cfg=conv_cfg,
-        norm_cfg=norm_cfg,
-        act_cfg=None)
+    return kind(in_channels, out_channels, kernel_size, padding=padding,
+                conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=None)
 
 
 class _MaxSigmoidAttn(BaseModule):
@@ -72,7 +59,7 @@ class _MaxSigmoidAttn(BaseModule):
             effect: the product is always one batched matmul.
 
     Raises:
-        ValueError: If ``num_heads`` divides one of the widths not.
+        ValueError: If ``num_heads`` does not divide both widths.
     """
 
     def __init__(self,
@@ -86,8 +73,7 @@ class _MaxSigmoidAttn(BaseModule):
                  use_depthwise: bool = False,
                  with_scale: bool = False,
                  conv_cfg: OptConfigType = None,
-                 norm_cfg: ConfigType = dict(
-                     type='BN', momentum=0.03, eps=0.001),
+                 norm_cfg: ConfigType = NORM_CFG,
                  init_cfg: OptMultiConfig = None,
                  use_einsum: bool = True) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -98,16 +84,12 @@ class _MaxSigmoidAttn(BaseModule):
                     f'{type(self).__name__}: {name}={value} must be a '
                     f'multiple of num_heads={num_heads}; change one of them.')
         self.num_heads = num_heads
-        self.embed_conv = ConvModule(
-            in_channels,
-            embed_channels,
-            1,
-            conv_cfg=conv_cfg,
-            norm_cfg=norm_cfg,
-            act_cfg=None) if embed_channels != in_channels else None
+        self.embed_conv = None if embed_channels == in_channels else (
+            ConvModule(in_channels, embed_channels, 1, conv_cfg=conv_cfg,
+                       norm_cfg=norm_cfg, act_cfg=None))
         self.bias = nn.Parameter(torch.zeros(num_heads))
-        self.scale = nn.Parameter(torch.ones(
-            1, num_heads, 1, 1)) if with_scale else None
+        self.scale = nn.Parameter(
+            torch.ones(1, num_heads, 1, 1)) if with_scale else None
         self._build_guide(guide_channels, embed_channels)
         self.project_conv = _projection(in_channels, out_channels, kernel_size,
                                         padding, use_depthwise, conv_cfg,
@@ -122,15 +104,10 @@ class _MaxSigmoidAttn(BaseModule):
         raise NotImplementedError
 
     def forward(self, x: Tensor, guide: Tensor = None) -> Tensor:
-        """Gate the projected features.
+        """Gate the projected features, (B, C, H, W) -> (B, C', H, W).
 
-        Args:
-            x (Tensor): (B, in_channels, H, W).
-            guide (Tensor, optional): Text embeddings, (B, N, D), for the
-                text-conditioned form; the folded ones take none.
-
-        Returns:
-            Tensor: (B, out_channels, H, W).
+        ``guide`` is the texts, (B, N, D), of the text-conditioned form; the
+        folded ones take none.
         """
         embed = x if self.embed_conv is None else self.embed_conv(x)
         gate = folding.max_sigmoid_gate(embed, self.guide(guide), self.bias,
@@ -158,44 +135,43 @@ class MaxSigmoidAttnBlock(_MaxSigmoidAttn):
 class _FoldedAttn(_MaxSigmoidAttn):
     """What the two folded forms share: their form for deployment."""
 
-    def fusion_costs(self) -> Costs:
+    def fusion_costs(self) -> fused.Costs:
         """Of the embedding and the guides, and of both in one."""
         num_heads, num_guides, width = self.guide().shape
         embed = num_heads * width
         product = embed * num_guides
         guides = f'{num_guides} guides of {num_heads} heads, {width} wide'
         if self.embed_conv is None:
-            return Costs(product, None, guides)
+            return fused.Costs(product, None, guides)
         channels = self.embed_conv.in_channels
-        return Costs(channels * embed + product,
-                     channels * num_heads * num_guides,
-                     f'embedding {channels}→{embed} and {guides}')
+        return fused.Costs(channels * embed + product,
+                           channels * num_heads * num_guides,
+                           f'embedding {channels}→{embed} and {guides}')
 
-    def fuse(self, merge: bool) -> DeployAttn:
-        """The form for deployment.
+    def fuse(self, merge: bool) -> fused.DeployAttn:
+        """The form for deployment, batch norms being in their convolutions.
 
-        Args:
-            merge (bool): Whether the embedding goes into the guides. Batch
-                norms are in their convolutions already.
+        ``merge`` puts the embedding into the guides.
         """
         like = self.bias
         guide = folding.fold_width(self.guide().double())
         if merge:
             weight, bias = folding.fold_embed(guide, self.bias.double(),
                                               *linear_of(self.embed_conv.conv))
-            peak = GuideConv(conv1x1(weight, bias, like), self.num_heads)
+            peak = fused.GuideConv(
+                conv1x1(weight, bias, like), self.num_heads)
         else:
-            peak = GuideProduct(self.embed_conv or nn.Identity(),
-                                guide.to(like), self.bias)
+            peak = fused.GuideProduct(self.embed_conv or nn.Identity(),
+                                      guide.to(like), self.bias)
         last = self.project_conv
         if isinstance(last, DepthwiseSeparableConvModule):
             last = last.pointwise_conv
-        channels = last.out_channels
         spread = torch.eye(self.num_heads).repeat_interleave(
-            channels // self.num_heads, 0)
+            last.out_channels // self.num_heads, 0)
         if self.scale is not None:
             spread = self.scale.flatten() * spread.to(like)
-        return DeployAttn(peak, self.project_conv, conv1x1(spread, None, like))
+        return fused.DeployAttn(peak, self.project_conv,
+                                conv1x1(spread, None, like))
 
 
 @register(MODELS)
@@ -207,16 +183,14 @@ class RepConvMaxSigmoidAttnBlock(_FoldedAttn):
     """
 
     def _build_guide(self, guide_channels: int, embed_channels: int) -> None:
+        width = embed_channels // self.num_heads
         self.guide_convs = nn.ModuleList(
-            nn.Conv2d(
-                embed_channels // self.num_heads,
-                guide_channels,
-                kernel_size=1,
-                bias=False) for _ in range(self.num_heads))
+            nn.Conv2d(width, guide_channels, 1, bias=False)
+            for _ in range(self.num_heads))
 
     def guide(self, text: Tensor = None) -> Tensor:
-        weights: List[Tensor] = [conv.weight for conv in self.guide_convs]
-        return folding.guide_from_convs(weights)
+        return folding.guide_from_convs(
+            [conv.weight for conv in self.guide_convs])
 
 
 @register(MODELS)
@@ -240,18 +214,7 @@ class RepMatrixMaxSigmoidAttnBlock(_FoldedAttn):
 class UngatedAttnBlock(BaseModule):
     """The projection alone: ``y = project(x)``, for the efficient neck.
 
-    Args:
-        in_channels (int): Channels of the input.
-        out_channels (int): Channels of the output.
-        kernel_size (int): Of the projection. Defaults to 3.
-        padding (int): Of the projection. Defaults to 1.
-        use_depthwise (bool): Whether the projection is depthwise separable.
-            Defaults to False.
-        conv_cfg (dict, optional): Convolution layers. Defaults to None.
-        norm_cfg (dict): Normalization layers.
-            Defaults to dict(type='BN', momentum=0.03, eps=0.001).
-        init_cfg (dict, optional): Initialization. Defaults to None.
-        **gate: Arguments of the gate of other blocks, without effect.
+    The arguments are those of the other blocks, the gate's without effect.
     """
 
     #: Whether x·σ(x) follows, which is the layer's to say.
@@ -264,8 +227,7 @@ class UngatedAttnBlock(BaseModule):
                  padding: int = 1,
                  use_depthwise: bool = False,
                  conv_cfg: OptConfigType = None,
-                 norm_cfg: ConfigType = dict(
-                     type='BN', momentum=0.03, eps=0.001),
+                 norm_cfg: ConfigType = NORM_CFG,
                  init_cfg: OptMultiConfig = None,
                  **gate: Any) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -274,6 +236,5 @@ class UngatedAttnBlock(BaseModule):
                                         norm_cfg)
 
     def forward(self, x: Tensor, guide: Optional[Tensor] = None) -> Tensor:
-        """(B, in_channels, H, W) -> (B, out_channels, H, W), ungated."""
         x = self.project_conv(x)
         return F.silu(x) if self.with_act else x

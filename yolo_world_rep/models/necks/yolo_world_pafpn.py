@@ -1,10 +1,10 @@
 """YOLOv8's path aggregation network with text in its CSP layers."""
 import copy
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn as nn
-from mmdet.utils import ConfigType, OptMultiConfig
+from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmyolo.models.necks import YOLOv8PAFPN
 from mmyolo.models.utils import make_divisible, make_round
 from mmyolo.registry import MODELS
@@ -13,14 +13,14 @@ from torch import Tensor
 from yolo_world_rep.registry import register
 
 from ..layers import MaxSigmoidAttnBlock
-from ..utils import freeze, require_text
+from ..utils import NORM_CFG, freeze, require_text
 
 
 @register(MODELS)
 class YOLOWorldPAFPN(YOLOv8PAFPN):
     """RepVL-PAN: YOLOv8's PAFPN whose CSP layers take a guide.
 
-    Whether the guide is text or folded into weights is the block's matter.
+    Whether the guide is text or folded into weights is up to the block.
 
     Args:
         in_channels (List[int]): Channels of each level before widening.
@@ -45,7 +45,7 @@ class YOLOWorldPAFPN(YOLOv8PAFPN):
         init_cfg (dict, optional): Initialization. Defaults to None.
 
     Raises:
-        ValueError: If the lists have not one entry a level, or
+        ValueError: If the lists do not have one entry a level, or
             ``block_cfg`` has another ``guide_channels`` than the neck.
     """
 
@@ -61,14 +61,13 @@ class YOLOWorldPAFPN(YOLOv8PAFPN):
                  freeze_all: bool = False,
                  block_cfg: ConfigType = dict(
                      type='MaxSigmoidCSPLayerWithTwoConv'),
-                 norm_cfg: ConfigType = dict(
-                     type='BN', momentum=0.03, eps=0.001),
+                 norm_cfg: ConfigType = NORM_CFG,
                  act_cfg: ConfigType = dict(type='SiLU', inplace=True),
                  init_cfg: OptMultiConfig = None) -> None:
         name = type(self).__name__
-        for key, value in (('out_channels', out_channels),
-                           ('embed_channels', embed_channels),
-                           ('num_heads', num_heads)):
+        for key, value in dict(out_channels=out_channels,
+                               embed_channels=embed_channels,
+                               num_heads=num_heads).items():
             if len(value) != len(in_channels):
                 raise ValueError(
                     f'{name}: {key}={list(value)} must have one entry for '
@@ -87,15 +86,10 @@ class YOLOWorldPAFPN(YOLOv8PAFPN):
         self.num_heads = num_heads
         self.block_cfg = block_cfg
         super().__init__(
-            in_channels=in_channels,
-            out_channels=out_channels,
-            deepen_factor=deepen_factor,
-            widen_factor=widen_factor,
-            num_csp_blocks=num_csp_blocks,
-            freeze_all=freeze_all,
-            norm_cfg=norm_cfg,
-            act_cfg=act_cfg,
-            init_cfg=init_cfg)
+            in_channels=in_channels, out_channels=out_channels,
+            deepen_factor=deepen_factor, widen_factor=widen_factor,
+            num_csp_blocks=num_csp_blocks, freeze_all=freeze_all,
+            norm_cfg=norm_cfg, act_cfg=act_cfg, init_cfg=init_cfg)
         # Before the optimizer and DDP look at the parameters, not only at
         # the first call of train().
         if freeze_all:
@@ -104,9 +98,8 @@ class YOLOWorldPAFPN(YOLOv8PAFPN):
     @property
     def takes_text(self) -> bool:
         """Whether texts are an input."""
-        return any(
-            isinstance(module, MaxSigmoidAttnBlock)
-            for module in self.modules())
+        return any(isinstance(module, MaxSigmoidAttnBlock)
+                   for module in self.modules())
 
     def _build_block(self, in_channels: int, level: int,
                      block_cfg: ConfigType, guide_channels: int) -> nn.Module:
@@ -143,25 +136,18 @@ class YOLOWorldPAFPN(YOLOv8PAFPN):
         """The guide of the bottom-up half; here that of the other half."""
         return txt_feats
 
-    def forward(self,
-                img_feats: Sequence[Tensor],
+    def forward(self, img_feats: Sequence[Tensor],
                 txt_feats: Tensor = None) -> Tuple[Tensor, ...]:
-        """Fuse the levels, top down and then bottom up.
+        """Fuse the levels, top down and then bottom up; finest first.
 
-        Args:
-            img_feats (Sequence[Tensor]): One (B, C_i, H_i, W_i) a level,
-                finest first.
-            txt_feats (Tensor, optional): Text embeddings, (B, N, D), as
-                they came from the encoder; None for folded blocks.
-
-        Returns:
-            tuple[Tensor]: The fused levels, finest first.
+        ``img_feats`` are (B, C_i, H_i, W_i), ``txt_feats`` (B, N, D) as they
+        came from the encoder, or None for folded blocks.
         """
         assert len(img_feats) == len(self.in_channels)
         inner = [img_feats[-1]]
-        for low, upsample, block in zip(
-                reversed(img_feats[:-1]), self.upsample_layers,
-                self.top_down_layers):
+        for low, upsample, block in zip(reversed(img_feats[:-1]),
+                                        self.upsample_layers,
+                                        self.top_down_layers):
             merged = torch.cat([upsample(inner[0]), low], 1)
             inner.insert(0, block(merged, txt_feats))
         txt_feats = self.enhance_text(txt_feats, inner)
@@ -178,23 +164,19 @@ class YOLOWorldDualPAFPN(YOLOWorldPAFPN):
     """The neck of v1: texts look at the image before the bottom-up half.
 
     Args:
-        *args: As :class:`YOLOWorldPAFPN`.
         text_enhancder (dict): The attention that updates the texts; its
             ``image_channels``, ``text_channels`` and ``num_feats`` are
             filled in. Spelled so in public configs.
-        text_enhancer (dict): The same under its right spelling.
+        text_enhancer (dict): The same under its right spelling; give one.
         **kwargs: As :class:`YOLOWorldPAFPN`.
-
-    Raises:
-        ValueError: If both spellings are given.
     """
 
     enhancer = 'ImagePoolingAttentionModule'
 
     def __init__(self,
                  *args,
-                 text_enhancder: Union[ConfigType, None] = None,
-                 text_enhancer: Union[ConfigType, None] = None,
+                 text_enhancder: OptConfigType = None,
+                 text_enhancer: OptConfigType = None,
                  **kwargs) -> None:
         if text_enhancder is not None and text_enhancer is not None:
             raise ValueError(
@@ -208,12 +190,9 @@ class YOLOWorldDualPAFPN(YOLOWorldPAFPN):
             # A folded neck takes it in the same form.
             enhancer['type'] = self.enhancer
         enhancer.update(
-            image_channels=[
-                make_divisible(channels, self.widen_factor)
-                for channels in self.out_channels
-            ],
-            num_feats=len(self.out_channels),
-            **self._text_widths())
+            image_channels=[make_divisible(channels, self.widen_factor)
+                            for channels in self.out_channels],
+            num_feats=len(self.out_channels), **self._text_widths())
         self.text_enhancer = MODELS.build(enhancer)
         if self.freeze_all:
             freeze(self)
@@ -237,14 +216,13 @@ class RepYOLOWorldDualPAFPN(YOLOWorldDualPAFPN):
     after that attention has updated them from the image.
 
     Args:
-        *args: As :class:`YOLOWorldDualPAFPN`; ``guide_channels`` is the
-            number of guides N.
         text_channels (int): Width D of a text embedding.
         bottom_up_block_cfg (dict): The CSP layer of the bottom-up half.
             Defaults to dict(type='MaxSigmoidCSPLayerWithTwoConv').
         block_cfg (dict): The CSP layer of the top-down half.
             Defaults to dict(type='RepConvMaxSigmoidCSPLayerWithTwoConv').
-        **kwargs: As :class:`YOLOWorldDualPAFPN`.
+        **kwargs: As :class:`YOLOWorldDualPAFPN`; ``guide_channels`` is the
+            number of guides N.
     """
 
     enhancer = 'RepImagePoolingAttentionModule'
@@ -267,11 +245,10 @@ class RepYOLOWorldDualPAFPN(YOLOWorldDualPAFPN):
             'texts', torch.randn(self.guide_channels, text_channels))
 
     def _text_widths(self) -> dict:
-        return dict(
-            text_channels=self.text_channels, num_guide=self.guide_channels)
+        return dict(text_channels=self.text_channels,
+                    num_guide=self.guide_channels)
 
     def build_bottom_up_layer(self, idx: int) -> nn.Module:
-        """The layer that merges level ``idx`` into ``idx + 1``."""
         return self._build_block(
             self.out_channels[idx] + self.out_channels[idx + 1], idx + 1,
             self.bottom_up_block_cfg, self.text_channels)
