@@ -6,7 +6,7 @@ from builders import build_detector
 from own_data import NAMES, folded_checkpoint
 
 from yolo_world_rep.reparam import load_checkpoint
-from yolo_world_rep.reparam.folded_model import folded_model, read_folded
+from yolo_world_rep.reparam.folded_model import folded_model
 
 TINY = dict(widen_factor=0.125, num_heads=(16, 16, 32), embed_dims=64)
 
@@ -19,7 +19,7 @@ def content():
 def read(folder, content, size=None):
     path = folder / 'folded.pth'
     torch.save(content, path)
-    return read_folded(path, size)
+    return folded_model(load_checkpoint(path), size)
 
 
 def test_what_a_config_needs(tmp_path, content):
@@ -34,7 +34,7 @@ def test_size_and_form_are_those_of_the_tensors(tmp_path, form):
     model = read(tmp_path, folded_checkpoint(form), size='s')
     assert (model.size, model.neck_form) == ('s', form)
     with pytest.raises(ValueError, match='of size s, and `size` is l'):
-        read_folded(tmp_path / 'folded.pth', 'l')
+        folded_model(load_checkpoint(tmp_path / 'folded.pth'), 'l')
 
 
 def test_real_conversion_is_read(tmp_path, golden_dir):
@@ -43,7 +43,7 @@ def test_real_conversion_is_read(tmp_path, golden_dir):
         golden_dir / 'v2_bn.pth', golden_dir / 'v2_bn_text.npy', tmp_path,
         'rep_conv')
     with pytest.raises(ValueError, match='no names for its'):
-        read_folded(done.path)
+        folded_model(load_checkpoint(done.path))
     loaded = load_checkpoint(done.path)
     count = loaded.meta['yolo_world_rep']['num_classes']
     loaded.meta['yolo_world_rep']['classes'] = [str(i) for i in range(count)]

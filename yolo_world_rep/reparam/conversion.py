@@ -50,8 +50,7 @@ class Conversion:
 
 def class_names_of(embeddings: TextEmbeddings,
                    texts: Optional[PathLike]) -> Optional[Names]:
-    """Names of the classes: those of the texts file, else of the embeddings.
-    """
+    """Names of the classes, of the texts file or else of the embeddings."""
     if texts is None:
         return embeddings.names
     names = load_class_names(texts)
@@ -69,9 +68,8 @@ def texts_of_checkpoint(source: Checkpoint) -> TextEmbeddings:
     # What folding noted is of the rows that were folded before.
     stated = dict(dataset_meta=source.meta.get('dataset_meta'))
     names = names_of_checkpoint(stated, len(vectors))
-    return TextEmbeddings(
-        vectors, names,
-        hashlib.sha256(vectors.tobytes()).hexdigest(), OWN_TEXTS)
+    sha256 = hashlib.sha256(vectors.tobytes()).hexdigest()
+    return TextEmbeddings(vectors, names, sha256, OWN_TEXTS)
 
 
 def load_neck_texts(text_embed: PathLike, embeddings: TextEmbeddings,
@@ -220,10 +218,8 @@ def conversion_meta(source: Checkpoint, layout: Layout,
         embed_dims=layout.text_channels,
         classes=names,
         source=dict(
-            file=source.path.name,
-            sha256=source.sha256,
-            epoch=source.meta.get('epoch'),
-            iter=source.meta.get('iter')),
+            file=source.path.name, sha256=source.sha256,
+            epoch=source.meta.get('epoch'), iter=source.meta.get('iter')),
         embeddings=origin_of(embeddings),
         neck_embeddings=origin_of(neck_texts),
         neck_vocabulary=neck_vocabulary,

@@ -130,10 +130,8 @@ def _folded_logits(feature: Tensor, name: str, folded: StateDict) -> Tensor:
 
 
 def _double(state_dict: StateDict, prefix: str) -> StateDict:
-    return {
-        key: tensor.double()
-        for key, tensor in state_dict.items() if key.startswith(prefix + '.')
-    }
+    return {key: tensor.double() for key, tensor in state_dict.items()
+            if key.startswith(prefix + '.')}
 
 
 def check_conversion(source: StateDict, converted: StateDict, text: Tensor,

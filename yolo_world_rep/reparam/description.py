@@ -91,8 +91,7 @@ class Description:
 
     @property
     def size(self) -> Optional[str]:
-        """'s', 'm', 'l', ...; the stem's channels in words if of no known
-        size."""
+        """'s', 'm', 'l', ...; of no known size, the stem in words."""
         return None if self.stem is None else SIZES.get(
             self.stem, f'stem of {self.stem} channels')
 

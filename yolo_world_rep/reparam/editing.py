@@ -3,14 +3,14 @@
 A class is one row in every folded tensor. Rows that stay are copied bit for
 bit; new ones are folded through the text layers kept in the checkpoint's meta.
 """
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from yolo_world_rep.text import TextEmbeddings, load_embeddings
+from yolo_world_rep.text.names import Names
 from yolo_world_rep.utils.files import PathLike, require_new
 from yolo_world_rep.utils.wording import some
 from yolo_world_rep.version import __version__
@@ -18,21 +18,10 @@ from yolo_world_rep.version import __version__
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .conversion import Conversion, class_names_of, origin_of
 from .conversion_check import check_layers, require_exact
-from .description import Description, StateDict
+from .description import StateDict
 from .layers import check_text, inspect_layout
 from .meta import META_KEY, folding_meta, meta_of, require
 from .state_dict import fold_texts
-
-
-@dataclass(frozen=True)
-class Edit:
-    """Classes that stay, by number in their new order, and those to come.
-
-    ``add`` are embeddings of new classes, (K, D), which follow the kept ones.
-    """
-    keep: Tuple[int, ...]
-    add: Optional[Tensor] = None
-
 
 # In the names of all tensors of the layers that text enters.
 TEXT_PARTS = ('.attn_block.', '.cls_contrasts.', '.cls_preds.',
@@ -44,54 +33,47 @@ def in_head(key: str) -> bool:
     return '.cls_contrasts.' in key
 
 
-def edit_state_dict(found: Description, state_dict: StateDict,
-                    text_layers: StateDict, edit: Edit, num_classes: int,
-                    neck_vocabulary: str = 'same') -> Dict[str, Tensor]:
-    """Keep some classes of a folded model and add others; pure.
+def edit_state_dict(checkpoint: Checkpoint, about: Mapping[str, Any],
+                    keep: Sequence[int],
+                    add: Optional[Tensor]) -> Dict[str, Tensor]:
+    """Keep some classes of a folded model, by number, and add others, (K, D).
 
-    ``num_classes`` counts the classes before the change. With the neck
-    vocabulary 'padded' the rows after them are padding and stay last, with
-    'own' the neck stays as it is.
+    A padded neck has the rows of the padding behind those of the classes,
+    and they stay last. A neck with a vocabulary of its own stays as it is.
     """
-    if not edit.keep and (edit.add is None or not len(edit.add)):
-        raise ValueError('No class would be left; keep or add at least one.')
-    changed = dict(state_dict)
+    changed = dict(checkpoint.state_dict)
     fresh: Dict[str, Tensor] = {}
-    if edit.add is not None:
-        fresh = _fold_rows(found, state_dict, text_layers, edit.add)
-    for key, axis in found.row_axes.items():
-        if not in_head(key) and neck_vocabulary == 'own':
+    if add is not None:
+        fresh = _fold_rows(checkpoint, about['text_layers'], add)
+    for key, axis in checkpoint.description.row_axes.items():
+        if not in_head(key) and about.get('neck_vocabulary') == 'own':
             continue
-        tensor = state_dict[key]
-        kept = tensor.index_select(
-            axis, torch.tensor(edit.keep, dtype=torch.long))
-        padding = tensor.narrow(axis, num_classes,
-                                tensor.shape[axis] - num_classes)
+        tensor = changed[key]
+        kept = tensor.index_select(axis, torch.tensor(keep, dtype=torch.long))
+        classes = about['num_classes']
+        padding = tensor.narrow(axis, classes, tensor.shape[axis] - classes)
         parts = [kept, *([fresh[key]] if key in fresh else []), padding]
         changed[key] = torch.cat(parts, axis).contiguous()
     return changed
 
 
-def _fold_rows(found: Description, state_dict: StateDict,
-               text_layers: StateDict, text: Tensor) -> Dict[str, Tensor]:
+def _fold_rows(checkpoint: Checkpoint, text_layers: StateDict,
+               text: Tensor) -> Dict[str, Tensor]:
     """Rows of new classes for every folded tensor, checked."""
+    state_dict, found = checkpoint.state_dict, checkpoint.description
     axes = found.row_axes
     form = 'text' if 'embeddings' in axes else (
         'rep_linear' if found.neck == 'rep_linear' else 'rep_conv')
     # These layers as a text-conditioned checkpoint has them.
-    source = {
-        key: value for key, value in state_dict.items()
-        if key not in axes and any(part in key for part in TEXT_PARTS)
-    }
+    source = {key: value for key, value in state_dict.items()
+              if key not in axes and any(part in key for part in TEXT_PARTS)}
     source.update(text_layers)
     layout = inspect_layout(source)
     check_text(layout, text)
     folded = fold_texts(layout, source, text, form, text)
     require_exact(check_layers(layout, source, folded, text, text))
-    odd = [
-        key for key, axis in axes.items() if key not in folded
-        or _without(folded[key], axis) != _without(state_dict[key], axis)
-    ]
+    odd = [key for key, axis in axes.items() if key not in folded
+           or _without(folded[key], axis) != _without(state_dict[key], axis)]
     if odd:
         raise ValueError(
             f'The layers that the checkpoint keeps for other texts are not '
@@ -106,8 +88,7 @@ def _without(tensor: Tensor, axis: int) -> List[int]:
 
 
 def require_folded(checkpoint: Checkpoint) -> Dict[str, Any]:
-    """The meta of a folded checkpoint that can be edited; ValueError if not.
-    """
+    """The meta of a checkpoint that can be edited, or ValueError."""
     about = folding_meta(checkpoint.path, checkpoint.meta)
     if not about:
         raise ValueError(
@@ -169,8 +150,7 @@ def positions(names: Optional[Sequence[str]],
     return tuple(list(names).index(name) for name in wanted)
 
 
-def edit_checkpoint(model: PathLike,
-                    out: PathLike,
+def edit_checkpoint(model: PathLike, out: PathLike,
                     keep: Optional[Sequence[str]] = None,
                     add: Optional[PathLike] = None,
                     replace: Optional[PathLike] = None,
@@ -199,29 +179,26 @@ def edit_checkpoint(model: PathLike,
     checkpoint = load_checkpoint(model)
     about = require_folded(checkpoint)
     names = about.get('classes')
-    num_classes = about['num_classes']
     path = add or replace
     embeddings = load_embeddings(path) if path else None
-    kept = () if replace else tuple(range(num_classes)) if keep is None else (
+    kept = () if replace else (
+        tuple(range(about['num_classes'])) if keep is None else
         positions(names, keep))
     new_names = _new_names(names, kept, embeddings, texts)
-    edit = Edit(
-        kept,
-        None if embeddings is None else torch.from_numpy(embeddings.vectors))
-    vocabulary = about.get('neck_vocabulary') or 'same'
-    changed = edit_state_dict(checkpoint.description, checkpoint.state_dict,
-                              about['text_layers'], edit, num_classes,
-                              vocabulary)
-    meta = _edited_meta(checkpoint, about, new_names, edit, embeddings)
+    added = None if embeddings is None else (
+        torch.from_numpy(embeddings.vectors))
+    changed = edit_state_dict(checkpoint, about, kept, added)
+    meta = _edited_meta(checkpoint, about, new_names, kept, embeddings)
     save_checkpoint(out, changed, meta, overwrite)
-    notes = ['the neck has a vocabulary of its own, which stayed'
-             ] if vocabulary == 'own' and about.get('num_guide') else []
+    notes = []
+    if about.get('neck_vocabulary') == 'own' and about.get('num_guide'):
+        notes.append('the neck has a vocabulary of its own, which stayed')
     return Conversion(Path(out), [], meta, notes)
 
 
 def _new_names(names: Optional[Sequence[str]], kept: Sequence[int],
                embeddings: Optional[TextEmbeddings],
-               texts: Optional[PathLike]) -> Optional[Tuple[str, ...]]:
+               texts: Optional[PathLike]) -> Optional[Names]:
     """Class names after the change; None if any is unknown."""
     come = () if embeddings is None else class_names_of(embeddings, texts)
     if come is None or (names is None and kept):
@@ -237,14 +214,14 @@ def _new_names(names: Optional[Sequence[str]], kept: Sequence[int],
 
 
 def _edited_meta(checkpoint: Checkpoint, about: Dict[str, Any],
-                 names: Optional[Tuple[str, ...]], edit: Edit,
+                 names: Optional[Names], kept: Sequence[int],
                  embeddings: Optional[TextEmbeddings]) -> Dict[str, Any]:
     """The meta after a change, with the change in its history."""
-    added = 0 if edit.add is None else len(edit.add)
-    count = len(edit.keep) + added
+    added = 0 if embeddings is None else len(embeddings.vectors)
+    count = len(kept) + added
     step = dict(
         action='edit',
-        kept=edit.keep,
+        kept=kept,
         added=added,
         embeddings=None if embeddings is None else origin_of(embeddings),
         source=dict(file=checkpoint.path.name, sha256=checkpoint.sha256),
@@ -252,7 +229,6 @@ def _edited_meta(checkpoint: Checkpoint, about: Dict[str, Any],
     guides = about.get('num_guide', 0)
     if guides and about.get('neck_vocabulary') != 'own':
         guides += count - about['num_classes']
-    return meta_of(
-        dict(
-            about, num_classes=count, num_guide=guides, classes=names,
-            history=[*(about.get('history') or []), step]), names)
+    changed = dict(about, num_classes=count, num_guide=guides, classes=names,
+                   history=[*(about.get('history') or []), step])
+    return meta_of(changed, names)

@@ -52,10 +52,8 @@ def groups(names: Iterable[str], depth: int = 3) -> List[str]:
     gathered: Dict[str, List[str]] = {}
     for name in names:
         gathered.setdefault('.'.join(name.split('.')[:depth]), []).append(name)
-    return [
-        members[0] if len(members) == 1 else f'{group}.* ({len(members)})'
-        for group, members in gathered.items()
-    ]
+    return [members[0] if len(members) == 1 else f'{group}.* ({len(members)})'
+            for group, members in gathered.items()]
 
 
 def describe(fit: Fit) -> List[str]:
@@ -69,10 +67,8 @@ def describe(fit: Fit) -> List[str]:
             f'{len(fit.unexpected)} tensor(s) in it are not in the model: '
             f'{some(groups(fit.unexpected), SHOWN)}.')
     if fit.misshapen:
-        shapes = [
-            f'{name} is {found} in it and {wanted} in the model'
-            for name, found, wanted in fit.misshapen
-        ]
+        shapes = [f'{name} is {found} in it and {wanted} in the model'
+                  for name, found, wanted in fit.misshapen]
         sentences.append(f'{len(shapes)} tensor(s) have another shape: '
                          f'{some(shapes, SHOWN)}.')
     return sentences

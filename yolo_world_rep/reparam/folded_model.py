@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Tuple
 
-from ..utils.files import PathLike
-from .checkpoint import Checkpoint, load_checkpoint
+from .checkpoint import Checkpoint
 from .meta import META_KEY, folding_meta
 
 
@@ -35,15 +34,9 @@ def _disagree(path: Path, what: str, meta: Any, tensors: Any) -> ValueError:
         f'source again with yolo-world-rep reparameterize.')
 
 
-def read_folded(path: PathLike, size: Optional[str] = None) -> FoldedModel:
-    """What a config must know of a folded checkpoint; ValueError if not one.
-    """
-    return folded_model(load_checkpoint(path), size)
-
-
 def folded_model(checkpoint: Checkpoint,
                  size: Optional[str] = None) -> FoldedModel:
-    """:func:`read_folded` of a checkpoint that is read already."""
+    """What a config must know of a folded checkpoint, or ValueError."""
     path = checkpoint.path
     found = checkpoint.description
     if found.text_conditioned:
@@ -86,11 +79,7 @@ def folded_model(checkpoint: Checkpoint,
     if len(classes) != found.classes:
         raise _disagree(path, 'len(classes)', len(classes), found.classes)
     return FoldedModel(
-        path=path,
-        size=str(found.size),
-        neck_form=form,
-        bn_head=found.head == 'bn',
-        text_width=found.text_width or 0,
+        path, size=str(found.size), neck_form=form, classes=tuple(classes),
+        bn_head=found.head == 'bn', text_width=found.text_width or 0,
         num_guide=found.guides or 0,
-        classes=tuple(classes),
         pretrain_classes=found.pretrain_classes())

@@ -79,7 +79,8 @@ def _is_traced() -> bool:
 
 def _is_recorded() -> bool:
     """Whether a graph is being traced, compiled or exported."""
-    is_compiling = getattr(torch.compiler, 'is_compiling', None)
+    compiler = getattr(torch, 'compiler', None)
+    is_compiling = getattr(compiler, 'is_compiling', None)
     return _is_traced() or (is_compiling is not None and is_compiling())
 
 
@@ -101,16 +102,9 @@ def _pieces(embed_BMdS: Tensor,
         yield number * size, piece_MNd
 
 
-def _winners(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
-    """Maxima and the numbers of their guides, (B, M, S)."""
-    found = _winners_of_kernel(embed_BMdS, guide_MNd)
-    return _winners_of_pieces(
-        embed_BMdS, guide_MNd) if found is None else found
-
-
 def _winners_of_kernel(embed_BMdS: Tensor, guide_MNd: Tensor
                        ) -> Optional[Tuple[Tensor, Tensor]]:
-    """:func:`_winners` by the kernel, None where it is not chosen."""
+    """Maxima and their guides, (B, M, S), by the kernel if it is chosen."""
     operands = guide_max_triton.operands(embed_BMdS, guide_MNd)
     if guide_max_triton.is_chosen(*operands, _winners_of_pieces):
         return guide_max_triton.winners(*operands)
@@ -119,7 +113,7 @@ def _winners_of_kernel(embed_BMdS: Tensor, guide_MNd: Tensor
 
 def _winners_of_pieces(embed_BMdS: Tensor,
                        guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
-    """:func:`_winners` by products and maxima, some guides at a time."""
+    """The same by products and maxima, some guides at a time."""
     embed_BMSd = embed_BMdS.transpose(-1, -2)
     peak_BMS: Optional[Tensor] = None
     winner_BMS: Optional[Tensor] = None
@@ -144,7 +138,8 @@ class _GuideMax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, embed_BMdS: Tensor, guide_MNd: Tensor) -> Tensor:
-        peak_BMS, winner_BMS = _winners(embed_BMdS, guide_MNd)
+        peak_BMS, winner_BMS = _winners_of_kernel(
+            embed_BMdS, guide_MNd) or _winners_of_pieces(embed_BMdS, guide_MNd)
         embed_grad, guide_grad = ctx.needs_input_grad
         ctx.guide_shape, ctx.guide_dtype = guide_MNd.shape, guide_MNd.dtype
         ctx.embed_dtype = embed_BMdS.dtype

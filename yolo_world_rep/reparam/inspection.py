@@ -6,18 +6,13 @@ from torch import Tensor
 from yolo_world_rep.utils.files import PathLike
 
 from .checkpoint import load_checkpoint
-from .description import Description, StateDict, description_of
+from .description import StateDict, description_of
 from .meta import folding_meta
-from .state_dict import strip_wrapper
 
 
 def describe_state_dict(state_dict: StateDict) -> Dict[str, Any]:
     """What the tensors alone tell, as plain values."""
-    state_dict = strip_wrapper(state_dict)
-    return _plain(description_of(state_dict), state_dict)
-
-
-def _plain(found: Description, state_dict: StateDict) -> Dict[str, Any]:
+    found = description_of(state_dict)
     return dict(
         kind=found.kind,
         size=found.size,
@@ -32,10 +27,8 @@ def _plain(found: Description, state_dict: StateDict) -> Dict[str, Any]:
         text_encoder=found.text_encoder,
         tensors=len(state_dict),
         parameters=sum(tensor.numel() for tensor in state_dict.values()),
-        dtypes=sorted({
-            str(tensor.dtype).replace('torch.', '')
-            for tensor in state_dict.values()
-        }))
+        dtypes=sorted({str(tensor.dtype).replace('torch.', '')
+                       for tensor in state_dict.values()}))
 
 
 def without_tensors(value: Any) -> Any:
@@ -60,7 +53,7 @@ def inspect_checkpoint(path: PathLike) -> Dict[str, Any]:
     return dict(
         file=str(checkpoint.path),
         sha256=checkpoint.sha256,
-        **_plain(checkpoint.description, checkpoint.state_dict),
+        **describe_state_dict(checkpoint.state_dict),
         class_names=None if names is None else list(names),
         epoch=checkpoint.meta.get('epoch'),
         iter=checkpoint.meta.get('iter'),

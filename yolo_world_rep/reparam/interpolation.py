@@ -42,10 +42,8 @@ def interpolate_state_dict(before: StateDict, after: StateDict,
             f'the training started from, and its result.')
     if alpha in (0, 1):  # also of values that are not finite
         end = after if alpha else before
-        return {
-            key: end[key].to(value.dtype) if value.is_floating_point() else
-            value for key, value in after.items()
-        }
+        return {key: end[key].to(value.dtype) if value.is_floating_point() else
+                value for key, value in after.items()}
     return {
         key: before[key].double().lerp(value.double(), alpha).to(value.dtype)
         if value.is_floating_point() else value
@@ -53,11 +51,8 @@ def interpolate_state_dict(before: StateDict, after: StateDict,
     }
 
 
-def interpolate_checkpoints(before: PathLike,
-                            after: PathLike,
-                            alpha: float,
-                            out: PathLike,
-                            overwrite: bool = False) -> Path:
+def interpolate_checkpoints(before: PathLike, after: PathLike, alpha: float,
+                            out: PathLike, overwrite: bool = False) -> Path:
     """Write the checkpoint between two folded ones of the same classes.
 
     It gets the meta of ``after`` that folding needs, with this step in its

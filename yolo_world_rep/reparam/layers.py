@@ -122,8 +122,7 @@ def _guided_layer(state_dict: StateDict, name: str) -> GuidedLayer:
 
 
 def check_text(layout: Layout, text_ND: Tensor) -> None:
-    """Require finite, nonzero texts (N, D) of the layers' D; else ValueError.
-    """
+    """ValueError unless texts are finite, nonzero (N, D) of the layers' D."""
     if text_ND.dim() != 2 or not text_ND.numel():
         raise ValueError(
             f'Text embeddings of shape {tuple(text_ND.shape)}; expected '

@@ -22,12 +22,12 @@ def require(path: Path, name: str, value: Any, fits: bool,
 
 
 def folding_meta(path: Path, meta: Mapping[str, Any]) -> Dict[str, Any]:
-    """What a meta says of folding, {} if nothing; ValueError if of other
-    types."""
+    """What a meta says of folding, checked; {} if nothing."""
     about = meta.get(META_KEY)
     if about is None:
         return {}
     require(path, META_KEY, about, isinstance(about, dict), 'a dict')
+
     def check(name: str, fits: Callable[[Any], bool], expected: str) -> None:
         value = about.get(name)
         require(path, name, value, value is None or fits(value), expected)

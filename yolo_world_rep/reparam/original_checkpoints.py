@@ -41,7 +41,7 @@ def read_guides(state_dict: StateDict,
     ours, theirs = [], []
     for key in keys:
         name, shape = key[:-len(GUIDES)], tuple(state_dict[key].shape)
-        heads[key] = _length(state_dict, f'{name}.bias', 0) or 0
+        heads[key] = rows(state_dict, f'{name}.bias', 0) or 0
         width = _embed_channels(state_dict, name)
         if len(shape) != 3 or not heads[key]:
             return state_dict, ''
@@ -66,18 +66,12 @@ def read_guides(state_dict: StateDict,
         f'does, (N, d, M), and are read as (M, N, d): {len(keys)} tensor(s)')
 
 
-def _length(state_dict: StateDict, key: str, axis: int) -> Optional[int]:
-    tensor = state_dict.get(key)
-    return None if tensor is None or tensor.dim() <= axis else (
-        tensor.shape[axis])
-
-
 def _embed_channels(state_dict: StateDict, name: str) -> Optional[int]:
     """E of an attention: its embedding's channels, else its input's."""
     for ending, axis in (('embed_conv.conv.weight', 0),
                          ('project_conv.conv.weight', 1),
                          ('project_conv.depthwise_conv.conv.weight', 0)):
-        width = _length(state_dict, f'{name}.{ending}', axis)
+        width = rows(state_dict, f'{name}.{ending}', axis)
         if width is not None:
             return width
     return None

@@ -45,11 +45,9 @@ def plain(value: Any, budget: int) -> Any:
             kind = list if isinstance(value, list) else tuple
             return kind(copy(item, depth + 1) for item in value)
         if isinstance(value, dict):
-            return {
-                key: copy(item, depth + 1)
-                for key, item in value.items()
-                if isinstance(key, (str, int))
-            }
+            return {key: copy(item, depth + 1)
+                    for key, item in value.items()
+                    if isinstance(key, (str, int))}
         return None
 
     return copy(value, 0)
@@ -61,11 +59,9 @@ def check_tensors(path: Path, tensors: Mapping[str, Any],
 
     One tensor can be there under many names, and copies would fill the memory.
     """
-    odd = [
-        str(key)[:80] for key, value in tensors.items()
-        if not isinstance(key, str) or not isinstance(value, Tensor)
-        or value.layout != torch.strided or value.is_quantized
-    ]
+    odd = [str(key)[:80] for key, value in tensors.items()
+           if not isinstance(key, str) or not isinstance(value, Tensor)
+           or value.layout != torch.strided or value.is_quantized]
     if odd or not tensors:
         raise ValueError(
             f'{path} has ' +
@@ -92,8 +88,7 @@ def _part(module: Record, name: str) -> Dict[str, Any]:
 
 
 def named_modules(root: Record) -> Iterator[Tuple[str, Record]]:
-    """A pickled torch module and all below it, by torch's names, '' for
-    itself."""
+    """A pickled torch module, named '', and all below it by name."""
     found: List[Tuple[str, Record]] = [('', root)]
     for name, module in found:
         yield name, module
@@ -108,10 +103,8 @@ def named_modules(root: Record) -> Iterator[Tuple[str, Record]]:
 
 def module_tensors(root: Record) -> Dict[str, Tensor]:
     """Parameters and buffers of a pickled torch module, by name."""
-    return {
-        f'{name}.{key}'.lstrip('.'): value
-        for name, module in named_modules(root)
-        for part in ('_parameters', '_buffers')
-        for key, value in _part(module, part).items()
-        if isinstance(value, Tensor)
-    }
+    return {f'{name}.{key}'.lstrip('.'): value
+            for name, module in named_modules(root)
+            for part in ('_parameters', '_buffers')
+            for key, value in _part(module, part).items()
+            if isinstance(value, Tensor)}

@@ -28,10 +28,8 @@ NECK_FORMS = ('rep_conv', 'rep_linear', 'text')
 
 def strip_wrapper(state_dict: StateDict) -> Dict[str, Tensor]:
     """Keys without the ``module.`` that a distributed wrapper puts first."""
-    bare = {
-        key[len('module.'):] if key.startswith('module.') else key: value
-        for key, value in state_dict.items()
-    }
+    bare = {key[len('module.'):] if key.startswith('module.') else key: value
+            for key, value in state_dict.items()}
     if len(bare) < len(state_dict):
         twice = [key for key in bare
                  if key in state_dict and f'module.{key}' in state_dict]
@@ -51,10 +49,8 @@ def fold_guided_layer(layer: GuidedLayer, state_dict: StateDict,
     guide = guide.to(at_least_single(weight.dtype)).contiguous()
     if neck_form == 'rep_linear':
         return {f'{layer.name}.guide_weight': guide}
-    return {
-        f'{layer.name}.guide_convs.{head}.weight': conv
-        for head, conv in enumerate(folding.guide_to_convs(guide))
-    }
+    return {f'{layer.name}.guide_convs.{head}.weight': conv
+            for head, conv in enumerate(folding.guide_to_convs(guide))}
 
 
 def fold_enhancer(name: str, state_dict: StateDict,
@@ -97,8 +93,7 @@ def text_layers(layout: Layout, state_dict: StateDict) -> Dict[str, Tensor]:
 
 
 def tuned_prompts(state_dict: StateDict) -> Tensor:
-    """The texts of prompt tuning, (N, D), with the norms that the neck meets.
-    """
+    """The texts of prompt tuning, (N, D), with the norms the neck meets."""
     state_dict = strip_wrapper(state_dict)
     if 'embeddings' not in state_dict:
         raise ValueError(

@@ -99,7 +99,6 @@ def _lacks(names: List[str]) -> str:
 
 def require_world_v2(state_dict: StateDict) -> None:
     """Refuse other models of Ultralytics by the names of their tensors."""
-
     for pattern, wanted, problem in PROBLEMS:
         if wanted != any(re.match(rf'model\.\d+\.{pattern}', key)
                          for key in state_dict):
@@ -184,8 +183,7 @@ def check_modules(root: Record) -> None:
 
 
 def size_of(state_dict: StateDict) -> Optional[str]:
-    """The public size of a model's widths and depths: 's', 'm', 'l', 'x' or
-    None."""
+    """The public size of these widths and depths, 's' to 'x', or None."""
     return SIZES.get((_channels(state_dict, 'model.0.conv.weight'),
                       count_blocks(state_dict)[2],
                       _channels(state_dict, 'model.8.cv2.conv.weight')))

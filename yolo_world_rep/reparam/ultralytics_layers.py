@@ -68,8 +68,7 @@ def _convolutions(blocks: Mapping[int, int]) -> Iterator[Tuple[str, str]]:
 
 
 def name_map(blocks: Mapping[int, int]) -> Dict[str, str]:
-    """Our name by Ultralytics', of all tensors; ``blocks`` as of count_blocks.
-    """
+    """Our names of all tensors by theirs; ``blocks`` as of count_blocks."""
     names = {}
     for theirs, ours in _convolutions(blocks):
         names[f'{theirs}.conv.weight'] = f'{ours}.conv.weight'

@@ -73,8 +73,7 @@ class MultiModalYOLOBackbone(BaseModule):
 
     def forward(self, image: Tensor, text: Optional[Texts] = None
                 ) -> Tuple[Tuple[Tensor, ...], Optional[Tensor]]:
-        """Features of each level for images, and text embeddings (B, N, D) or
-        None."""
+        """Features of every level, and text embeddings (B, N, D) or None."""
         return self.forward_image(image), self.forward_text(text)
 
     def forward_image(self, image: Tensor) -> Tuple[Tensor, ...]:

@@ -8,6 +8,7 @@ L2 (v1)    `ContrastiveHead`      `RepContrastiveHead`
 =========  =====================  =======================
 """
 import math
+from typing import Callable
 
 import torch
 import torch.nn as nn
@@ -27,13 +28,11 @@ from ..utils import NORM_CFG, require_text
 class _TextContrast(BaseModule):
     """Logits against the texts of each image: exp(s)·⟨z, t/‖t‖⟩ + b."""
 
+    normalize: Callable[[Tensor], Tensor]
+
     def _build_contrast(self, logit_scale: float) -> None:
         self.bias = nn.Parameter(torch.zeros([]))
         self.logit_scale = nn.Parameter(torch.tensor(logit_scale))
-
-    def normalize(self, x: Tensor) -> Tensor:
-        """Image features as the product takes them."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor, w: Tensor = None) -> Tensor:
         """(B, D, H, W) and texts (B, N, D) -> logits (B, N, H, W)."""
@@ -49,12 +48,10 @@ class _TextContrast(BaseModule):
 class _FoldedContrast(BaseModule):
     """The same logits with texts, scale and bias in a 1×1 convolution."""
 
+    normalize: Callable[[Tensor], Tensor]
+
     def _build_contrast(self, embed_dims: int, num_guide_embeds: int) -> None:
         self.conv = nn.Conv2d(embed_dims, num_guide_embeds, kernel_size=1)
-
-    def normalize(self, x: Tensor) -> Tensor:
-        """Image features as the convolution takes them."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor, w: Tensor = None) -> Tensor:
         """(B, D, H, W) -> logits (B, N, H, W); ``w`` is not used."""
@@ -72,31 +69,21 @@ class _FoldedContrast(BaseModule):
                      channels * num_texts,
                      f'{channels}→{width} and {width}→{num_texts} texts')
 
-    def fuse(self, branch: nn.Sequential, merge: bool) -> nn.Module:
-        """The form for deployment.
-
-        ``branch``, the class branch before it, is changed; ``merge`` says
-        whether its last convolution and the texts become one.
-        """
-        raise NotImplementedError
-
 
 class _BNFeature:
-    """Image features through a batch norm (v2)."""
+    """Image features z through a batch norm (v2): BN(z)."""
 
     def _build_norm(self, embed_dims: int, norm_cfg: ConfigType) -> None:
         self.norm = build_norm_layer(norm_cfg, embed_dims)[1]
 
     def normalize(self, x: Tensor) -> Tensor:
-        """BN(z)."""
         return self.norm(x)
 
 
 class _L2Feature:
-    """Image features at unit length (v1)."""
+    """Image features z at unit length (v1): z / ‖z‖ along the channels."""
 
     def normalize(self, x: Tensor) -> Tensor:
-        """z / ‖z‖ along the channels."""
         return folding.normalize_feature(x)
 
 
@@ -110,9 +97,7 @@ class ContrastiveHead(_L2Feature, _TextContrast):
         use_einsum (bool): Accepted and without effect.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 init_cfg: OptMultiConfig = None,
+    def __init__(self, embed_dims: int, init_cfg: OptMultiConfig = None,
                  use_einsum: bool = True) -> None:
         super().__init__(init_cfg=init_cfg)
         self._build_contrast(math.log(1 / 0.07))
@@ -130,9 +115,7 @@ class BNContrastiveHead(_BNFeature, _TextContrast):
         use_einsum (bool): Accepted and without effect.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 norm_cfg: ConfigType = NORM_CFG,
+    def __init__(self, embed_dims: int, norm_cfg: ConfigType = NORM_CFG,
                  init_cfg: OptMultiConfig = None,
                  use_einsum: bool = True) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -151,9 +134,7 @@ class RepContrastiveHead(_L2Feature, _FoldedContrast):
         init_cfg (dict, optional): Initialization. Defaults to None.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_guide_embeds: int,
+    def __init__(self, embed_dims: int, num_guide_embeds: int,
                  init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self._build_contrast(embed_dims, num_guide_embeds)
@@ -166,6 +147,7 @@ class RepContrastiveHead(_L2Feature, _FoldedContrast):
                      f'{costs.what}, divided by the length')
 
     def fuse(self, branch: nn.Sequential, merge: bool) -> nn.Module:
+        """The form for deployment, maybe with the branch's last layer."""
         if not merge:
             return self
         like = self.conv.bias
@@ -191,9 +173,7 @@ class RepBNContrastiveHead(_BNFeature, _FoldedContrast):
         init_cfg (dict, optional): Initialization. Defaults to None.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_guide_embeds: int,
+    def __init__(self, embed_dims: int, num_guide_embeds: int,
                  norm_cfg: ConfigType = NORM_CFG,
                  init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -201,6 +181,7 @@ class RepBNContrastiveHead(_BNFeature, _FoldedContrast):
         self._build_contrast(embed_dims, num_guide_embeds)
 
     def fuse(self, branch: nn.Sequential, merge: bool) -> nn.Module:
+        """The form for deployment, maybe with the branch's last layer."""
         branch[-1] = fuse_conv_bn(nn.Sequential(branch[-1], self.norm))[0]
         self.norm = nn.Identity()
         if merge:

@@ -42,7 +42,5 @@ class GlobalNormalizerMixin:
         all_reduce(total)
         # The head has divided by its own sum, and multiplied by world_size.
         factor = sums[-1].clamp(min=1) * world_size / total.clamp(min=1)
-        return {
-            name: loss * factor if name in NORMALIZED else loss
-            for name, loss in losses.items()
-        }
+        return {name: loss * factor if name in NORMALIZED else loss
+                for name, loss in losses.items()}

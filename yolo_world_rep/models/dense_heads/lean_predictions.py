@@ -172,13 +172,11 @@ class LeanPredictionsMixin:
         super().__init__(**kwargs)
         self.lean_predictions = lean_predictions
 
-    def predict_by_feat(self,
-                        cls_scores: List[Tensor],
+    def predict_by_feat(self, cls_scores: List[Tensor],
                         bbox_preds: List[Tensor],
                         objectnesses: Optional[List[Tensor]] = None,
                         batch_img_metas: Optional[List[dict]] = None,
-                        cfg: Optional[ConfigDict] = None,
-                        rescale: bool = True,
+                        cfg: Optional[ConfigDict] = None, rescale: bool = True,
                         with_nms: bool = True) -> List[InstanceData]:
         """As mmyolo's; ValueError for logits that are not finite."""
         _require_finite(cls_scores)

@@ -36,13 +36,9 @@ class _ContrastHeadModule(YOLOv8HeadModule):
             ``max(in_channels[0], pretrain_classes)``. Defaults to 80.
     """
 
-    def __init__(self,
-                 *args,
-                 embed_dims: int,
-                 use_bn_head: bool = False,
+    def __init__(self, *args, embed_dims: int, use_bn_head: bool = False,
                  freeze_all: bool = False,
-                 pretrain_classes: int = PRETRAIN_CLASSES,
-                 **kwargs) -> None:
+                 pretrain_classes: int = PRETRAIN_CLASSES, **kwargs) -> None:
         # Set before the parent's constructor, which builds the layers.
         self.embed_dims = embed_dims
         self.use_bn_head = use_bn_head
@@ -145,10 +141,7 @@ class RepYOLOWorldHeadModule(_ContrastHeadModule):
         ValueError: If ``num_guide`` is not ``num_classes``.
     """
 
-    def __init__(self,
-                 *args,
-                 num_guide: int,
-                 use_bn_head: bool = True,
+    def __init__(self, *args, num_guide: int, use_bn_head: bool = True,
                  **kwargs) -> None:
         self.num_guide = num_guide
         super().__init__(*args, use_bn_head=use_bn_head, **kwargs)

@@ -28,6 +28,9 @@ from .yolo_world_head import (
     YOLOWorldHeadModule,
 )
 
+LOSS_MASK = dict(
+    type='mmdet.CrossEntropyLoss', use_sigmoid=True, reduction='none')
+
 
 class _MaskBranches:
     """For a head module: coefficients on every level, and the prototypes.
@@ -41,11 +44,8 @@ class _MaskBranches:
             from a few classes. Defaults to False.
     """
 
-    def __init__(self,
-                 *args,
-                 mask_channels: int = 32,
-                 proto_channels: int = 256,
-                 freeze_bbox: bool = False,
+    def __init__(self, *args, mask_channels: int = 32,
+                 proto_channels: int = 256, freeze_bbox: bool = False,
                  **kwargs) -> None:
         # Set before the parent's constructor, which builds the layers.
         self.mask_channels = mask_channels
@@ -119,14 +119,8 @@ class _Masks:
         sparse_targets (bool): Must be True. Defaults to True.
     """
 
-    def __init__(self,
-                 mask_overlap: bool = True,
-                 loss_mask: dict = dict(
-                     type='mmdet.CrossEntropyLoss',
-                     use_sigmoid=True,
-                     reduction='none'),
-                 loss_mask_weight: float = 0.05,
-                 sparse_targets: bool = True,
+    def __init__(self, mask_overlap: bool = True, loss_mask: dict = LOSS_MASK,
+                 loss_mask_weight: float = 0.05, sparse_targets: bool = True,
                  **kwargs) -> None:
         if not sparse_targets:
             raise ValueError(
@@ -139,8 +133,7 @@ class _Masks:
         self.loss_mask_weight = loss_mask_weight
 
     def loss(self, x: Tuple, batch_data_samples: dict) -> dict:
-        """The losses, ``loss_mask`` too; ValueError for a batch without masks.
-        """
+        """The losses, of masks too; ValueError for a batch without masks."""
         if not isinstance(batch_data_samples,
                           dict) or 'masks' not in batch_data_samples:
             raise ValueError(
@@ -151,17 +144,13 @@ class _Masks:
                 f'collate_fn=dict(type=\'yolov5_collate\').')
         return super().loss(x, batch_data_samples)
 
-    def loss_by_feat(self,
-                     cls_scores: Sequence[Tensor],
+    def loss_by_feat(self, cls_scores: Sequence[Tensor],
                      bbox_preds: Sequence[Tensor],
                      bbox_dist_preds: Sequence[Tensor],
-                     coeff_preds: Sequence[Tensor],
-                     proto_preds: Tensor,
-                     batch_gt_instances: Tensor,
-                     batch_gt_masks: Tensor,
+                     coeff_preds: Sequence[Tensor], proto_preds: Tensor,
+                     batch_gt_instances: Tensor, batch_gt_masks: Tensor,
                      batch_img_metas: Sequence[dict],
-                     batch_gt_instances_ignore: Optional[list] = None
-                     ) -> dict:
+                     batch_gt_instances_ignore: Optional[list] = None) -> dict:
         """The losses from what the head module puts out.
 
         The loss of a mask is that of its pixels inside the box, summed and
@@ -221,14 +210,11 @@ class _Masks:
             total = total + (pixels.sum((1, 2)) / area).mean()
         return total
 
-    def predict_by_feat(self,
-                        cls_scores: List[Tensor],
-                        bbox_preds: List[Tensor],
-                        coeff_preds: List[Tensor],
+    def predict_by_feat(self, cls_scores: List[Tensor],
+                        bbox_preds: List[Tensor], coeff_preds: List[Tensor],
                         proto_preds: Tensor,
                         batch_img_metas: Optional[List[dict]] = None,
-                        cfg: Optional[ConfigDict] = None,
-                        rescale: bool = True,
+                        cfg: Optional[ConfigDict] = None, rescale: bool = True,
                         with_nms: bool = True) -> List[InstanceData]:
         """Detections with ``masks``, booleans (n, height, width).
 

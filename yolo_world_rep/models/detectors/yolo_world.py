@@ -27,11 +27,8 @@ Samples = Union[None, dict, SampleList]
 class _YOLOWorld(YOLODetector):
     """What the detectors share: features, names, and what a load may lack."""
 
-    def __init__(self,
-                 *args,
-                 mm_neck: bool = False,
-                 num_train_classes: int = 80,
-                 num_test_classes: int = 80,
+    def __init__(self, *args, mm_neck: bool = False,
+                 num_train_classes: int = 80, num_test_classes: int = 80,
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
         if mm_neck and not isinstance(self.neck, YOLOWorldPAFPN):
@@ -59,8 +56,7 @@ class _YOLOWorld(YOLODetector):
     def extract_feat(
         self, batch_inputs: Tensor, batch_data_samples: Samples = None
     ) -> Union[ImageFeatures, Tuple[ImageFeatures, Tensor]]:
-        """Image features of every level, paired with texts (B, N, D) if
-        wanted."""
+        """Features of every level; with texts (B, N, D) if the head asks."""
         img_feats = self.backbone.forward_image(batch_inputs)
         txt_feats = None
         if self.text_conditioned or self.neck_takes_text:
@@ -107,8 +103,7 @@ class _YOLOWorld(YOLODetector):
         return super().add_pred_to_datasample(data_samples, results_list)
 
     def checkpoint_allowances(self) -> Dict[str, List[str]]:
-        """Key prefixes that a whole load may lack ('missing') or have beyond
-        it."""
+        """Key prefixes that a whole load may lack or have in excess."""
         unexpected = []
         if not self.backbone.with_text_model:
             # The encoder of the checkpoint this model was derived from.

@@ -41,16 +41,10 @@ class _GuidedCSPLayer(CSPLayerWithTwoConv):
 
     attention: Type[nn.Module]
 
-    def __init__(self,
-                 in_channels: int,
-                 out_channels: int,
-                 guide_channels: int,
-                 embed_channels: int,
-                 num_heads: int = 1,
-                 expand_ratio: float = 0.5,
-                 num_blocks: int = 1,
-                 with_scale: bool = False,
-                 add_identity: bool = True,
+    def __init__(self, in_channels: int, out_channels: int,
+                 guide_channels: int, embed_channels: int, num_heads: int = 1,
+                 expand_ratio: float = 0.5, num_blocks: int = 1,
+                 with_scale: bool = False, add_identity: bool = True,
                  conv_cfg: OptConfigType = None,
                  norm_cfg: ConfigType = NORM_CFG,
                  act_cfg: ConfigType = dict(type='SiLU', inplace=True),

@@ -43,14 +43,9 @@ class _ImagePoolingAttention(BaseModule):
             ``num_heads`` does not divide ``embed_channels``.
     """
 
-    def __init__(self,
-                 image_channels: Sequence[int],
-                 text_channels: int,
-                 embed_channels: int,
-                 with_scale: bool = False,
-                 num_feats: int = 3,
-                 num_heads: int = 8,
-                 pool_size: int = 3,
+    def __init__(self, image_channels: Sequence[int], text_channels: int,
+                 embed_channels: int, with_scale: bool = False,
+                 num_feats: int = 3, num_heads: int = 8, pool_size: int = 3,
                  init_cfg: OptMultiConfig = None,
                  use_einsum: bool = True) -> None:
         super().__init__(init_cfg=init_cfg)

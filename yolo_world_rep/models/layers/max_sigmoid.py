@@ -62,16 +62,10 @@ class _MaxSigmoidAttn(BaseModule):
         ValueError: If ``num_heads`` does not divide both widths.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 out_channels: int,
-                 guide_channels: int,
-                 embed_channels: int,
-                 kernel_size: int = 3,
-                 padding: int = 1,
-                 num_heads: int = 1,
-                 use_depthwise: bool = False,
-                 with_scale: bool = False,
+    def __init__(self, in_channels: int, out_channels: int,
+                 guide_channels: int, embed_channels: int,
+                 kernel_size: int = 3, padding: int = 1, num_heads: int = 1,
+                 use_depthwise: bool = False, with_scale: bool = False,
                  conv_cfg: OptConfigType = None,
                  norm_cfg: ConfigType = NORM_CFG,
                  init_cfg: OptMultiConfig = None,
@@ -158,8 +152,7 @@ class _FoldedAttn(_MaxSigmoidAttn):
         if merge:
             weight, bias = folding.fold_embed(guide, self.bias.double(),
                                               *linear_of(self.embed_conv.conv))
-            peak = fused.GuideConv(
-                conv1x1(weight, bias, like), self.num_heads)
+            peak = fused.GuideConv(conv1x1(weight, bias, like), self.num_heads)
         else:
             peak = fused.GuideProduct(self.embed_conv or nn.Identity(),
                                       guide.to(like), self.bias)
@@ -220,16 +213,11 @@ class UngatedAttnBlock(BaseModule):
     #: Whether x·σ(x) follows, which is the layer's to say.
     with_act = False
 
-    def __init__(self,
-                 in_channels: int,
-                 out_channels: int,
-                 kernel_size: int = 3,
-                 padding: int = 1,
-                 use_depthwise: bool = False,
-                 conv_cfg: OptConfigType = None,
+    def __init__(self, in_channels: int, out_channels: int,
+                 kernel_size: int = 3, padding: int = 1,
+                 use_depthwise: bool = False, conv_cfg: OptConfigType = None,
                  norm_cfg: ConfigType = NORM_CFG,
-                 init_cfg: OptMultiConfig = None,
-                 **gate: Any) -> None:
+                 init_cfg: OptMultiConfig = None, **gate: Any) -> None:
         super().__init__(init_cfg=init_cfg)
         self.project_conv = _projection(in_channels, out_channels, kernel_size,
                                         padding, use_depthwise, conv_cfg,

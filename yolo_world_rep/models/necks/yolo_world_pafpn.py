@@ -173,11 +173,8 @@ class YOLOWorldDualPAFPN(YOLOWorldPAFPN):
 
     enhancer = 'ImagePoolingAttentionModule'
 
-    def __init__(self,
-                 *args,
-                 text_enhancder: OptConfigType = None,
-                 text_enhancer: OptConfigType = None,
-                 **kwargs) -> None:
+    def __init__(self, *args, text_enhancder: OptConfigType = None,
+                 text_enhancer: OptConfigType = None, **kwargs) -> None:
         if text_enhancder is not None and text_enhancer is not None:
             raise ValueError(
                 'YOLOWorldDualPAFPN: text_enhancder and text_enhancer are '
