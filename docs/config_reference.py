@@ -26,7 +26,7 @@ def registered() -> Iterator[Tuple[str, str, Any]]:
     from mmengine.dataset import COLLATE_FUNCTIONS
     from mmengine.registry import Registry
 
-    import yolo_world_rep  # noqa: F401
+    from yolo_world_rep import datasets, engine, models, report  # noqa: F401
     registries = {
         name: value for name, value in vars(mmyolo.registry).items()
         if isinstance(value, Registry)
