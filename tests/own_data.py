@@ -29,8 +29,8 @@ def arguments(root: Path) -> Dict[str, Any]:
     """Where :func:`write_data` put them, for ``read_own_data``."""
     return dict(
         root=root,
-        annotations=('train/annotations.json', 'val/annotations.json'),
-        images=(None, None))
+        train_ann='train/annotations.json',
+        val_ann='val/annotations.json')
 
 
 def change(path: Path, edit: Any) -> None:

@@ -21,6 +21,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     """The one way to have code in a checkpoint run."""
     parser.add_argument(
         '--trust-checkpoint',
+        dest='trust',
         action='store_true',
         help='read checkpoints with torch, which runs the code in them: it '
         'can do whatever you can. Only for files of your own')

@@ -243,9 +243,9 @@ class TestMismatch:
         (root / 'train' / '00000.jpg').unlink()
         text = self.refused(root, tmp_path, 'train: 1 of 4 image file')
         assert '00000.jpg' in text
-        with pytest.raises(ValueError, match='--val-ann gone.json: neither'):
-            read_own_data(root, ('train/annotations.json', 'gone.json'),
-                          (None, None), tmp_path / 'my.py')
+        with pytest.raises(ValueError, match='`val_ann` gone.json: neither'):
+            read_own_data(root, 'train/annotations.json', 'gone.json',
+                          tmp_path / 'my.py')
 
     def test_splits_of_other_categories(self, world, tmp_path):
         root = tmp_path / 'data'
@@ -278,8 +278,8 @@ class TestImages:
         (tmp_path / 'from' / 'train' / 'annotations.json').rename(
             root / 'ann' / 'instances_train.json')
         data = read_own_data(
-            root, ('ann/instances_train.json', ) * 2, (None, folder),
-            tmp_path / 'my.py')
+            root, *('ann/instances_train.json', ) * 2, tmp_path / 'my.py',
+            val_img=folder)
         assert data.train.images_dir == root / folder
         assert not data.errors()
         # The same data twice is told, and is no error.
@@ -307,8 +307,7 @@ def test_labels_of_yolo_are_written_beside_the_config(world, tmp_path):
             (labels / name).with_suffix('.txt').write_text('\n'.join(lines))
     (tmp_path / 'classes.txt').write_text('\n'.join(NAMES))
     out = tmp_path / 'out' / 'my.py'
-    data = read_own_data(tmp_path, ('labels/train', 'labels/val'),
-                         (None, None), out)
+    data = read_own_data(tmp_path, 'labels/train', 'labels/val', out)
     new_config(data, world / 'rep_conv.pth', out, TINY)
     cfg = read(out)
     dataset = cfg.train_dataloader.dataset

@@ -140,7 +140,7 @@ def test_bad_lines_are_told_with_file_and_number(tmp_path, line, message):
 
 def test_yolo_without_names_says_which_files_would_do(tmp_path):
     write_yolo(tmp_path)
-    with pytest.raises(ValueError, match=r'classes\.txt.*--classes'):
+    with pytest.raises(ValueError, match=r'classes\.txt.*`classes`'):
         convert(dict(train=(tmp_path / 'labels', None)), tmp_path)
 
 

@@ -91,7 +91,7 @@ def test_a_folded_file_has_no_training_to_resume():
     said = guard(model, file, resume=True)
     assert 'does not fit in its EMA copy' in said
     assert said.endswith(
-        ' To start a training from it set load_from, without --resume.')
+        ' To start a training from it set load_from, without `resume=True`.')
 
 
 def test_names_of_the_rows_still_count():

@@ -87,7 +87,7 @@ def test_amp_is_of_the_machine(monkeypatch):
     # A config for GPUs, on a CPU: refused, or bfloat16 when asked for.
     other.optim_wrapper.update(
         type='AmpOptimWrapper', loss_scale=512., dtype='float16')
-    with pytest.raises(ValueError, match='needs a GPU.*--amp'):
+    with pytest.raises(ValueError, match='needs a GPU.*`amp=True`'):
         training(other)
     assert training(other, amp=True).optim_wrapper == dict(
         type='CPUAmpOptimWrapper', optimizer=dict(lr=1.))
@@ -97,7 +97,7 @@ def test_amp_is_of_the_machine(monkeypatch):
         raise RuntimeError('no such instruction')
 
     monkeypatch.setattr('torch.autocast', unsupported)
-    with pytest.raises(ValueError, match='no such instruction.*leave --amp'):
+    with pytest.raises(ValueError, match='no such instruction.*leave `amp`'):
         training(amp=True)
 
 
@@ -120,7 +120,7 @@ def test_unreadable_images_are_left_out_of_the_training_only():
         assert changed == dict(checked, ignore_empty=True)
     assert skipping.val_dataloader == loader(checked)
     assert training(cfg).train_dataloader == loader(checked)
-    with pytest.raises(ValueError, match='--skip-unreadable.*LoadImage'):
+    with pytest.raises(ValueError, match='`skip_unreadable`.*LoadImage'):
         training(plain(train_dataloader=dict()), skip_unreadable=True)
 
 

@@ -183,7 +183,7 @@ def test_code_in_what_a_training_goes_on_with(folder, tmp_path, part):
     marker = tmp_path / 'marker'
     path = spoiled(folder, **{part: Marker(marker)})
     cfg = config(folder, tmp_path / 'a', resume=path, max_epochs=2)
-    with pytest.raises(ValueError, match='posix.mkdir.*--trust-checkpoint'):
+    with pytest.raises(ValueError, match='posix.mkdir.*`trust=True`'):
         launch.build_runner(cfg).train()
     found = loading.content_for_mmengine(path)
     assert found['state_dict'].keys() == torch.load(

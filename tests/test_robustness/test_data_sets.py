@@ -39,8 +39,8 @@ def write_images(folder):
 
 
 def own_data(folder, annotations=('a.json', 'a.json'), **options):
-    return read_own_data(folder, annotations, (None, None),
-                         folder / 'out' / 'c.py', **options)
+    return read_own_data(folder, *annotations, folder / 'out' / 'c.py',
+                         **options)
 
 
 class TestCOCO:

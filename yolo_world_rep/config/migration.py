@@ -268,12 +268,11 @@ def migrate_config(path: PathLike, out: PathLike) -> Migration:
             config needs what is not here. Nothing is written then.
     """
     path, out = Path(path), Path(out)
-    for name, place in (('FILE', path), ('--out', out)):
+    for place in (path, out):
         if place.suffix != '.py':
-            raise ValueError(f'{name} {place}: expected a name that ends in '
-                             f'.py')
+            raise ValueError(f'{place}: expected a name that ends in .py')
     if out.exists():
-        raise ValueError(f'--out {out} exists; choose another name')
+        raise ValueError(f'{out} exists; choose another name')
     with about_file(path), atomic_path(out, overwrite=False) as temporary:
         source = ConfigText(path)
         data, changes = _rewrite(source, out)

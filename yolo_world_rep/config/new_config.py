@@ -97,18 +97,18 @@ def verify(path: PathLike, model: FoldedModel,
             f'size {model.size!r}: {" ".join(describe(fit))}')
 
 
-def require_image_size(size: Sequence[int]) -> Tuple[int, int]:
+def require_image_size(img_size: Sequence[int]) -> Tuple[int, int]:
     """Width and height, of one number or two.
 
     Raises:
         ValueError: If they are others, or no multiples of 32.
     """
-    if len(size) not in (1, 2):
-        raise ValueError(f'--img-size has {len(size)} numbers: expected one, '
-                         f'or width and height.')
-    width, height = (*size, *size)[:2] if len(size) == 1 else size
+    if len(img_size) not in (1, 2):
+        raise ValueError(f'`img_size` has {len(img_size)} numbers: expected '
+                         f'one, or width and height.')
+    width, height = img_size[0], img_size[-1]
     if any(side <= 0 or side % STRIDE for side in (width, height)):
-        raise ValueError(f'--img-size {width} {height}: expected positive '
+        raise ValueError(f'`img_size` {width} {height}: expected positive '
                          f'multiples of {STRIDE}.')
     return width, height
 
@@ -145,7 +145,7 @@ def new_config(data: OwnData,
     """
     out = Path(out)
     if out.suffix != '.py':
-        raise ValueError(f'--out {out}: expected a name that ends in .py.')
+        raise ValueError(f'`out` {out}: expected a name that ends in .py.')
     require_new(out, overwrite)
     recipe(wishes.recipe)
     errors = data.errors()

@@ -3,7 +3,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 from yolo_world_rep.datasets.annotation_checks import by_level, check, compare
 from yolo_world_rep.datasets.annotations import (
@@ -94,21 +94,26 @@ def _coco(root: Path, path: Path, images: Optional[Path],
 
 
 def read_own_data(root: PathLike,
-                  annotations: Tuple[PathLike, PathLike],
-                  images: Tuple[Optional[PathLike], Optional[PathLike]],
+                  train_ann: PathLike,
+                  val_ann: PathLike,
                   out: PathLike,
+                  train_img: Optional[PathLike] = None,
+                  val_img: Optional[PathLike] = None,
                   classes: Optional[PathLike] = None) -> OwnData:
     """Read and check a training and a validation set.
 
     Args:
         root (str | Path): The folder of the data.
-        annotations (tuple): Of both: a COCO file, a folder of labels of
-            YOLO or VOC, a YAML of Ultralytics, or a list of images.
-        images (tuple): The folders of their images; None to look for them.
-        out (str | Path): The config that is to be; COCO files of other
-            formats go beside it.
-        classes (str | Path, optional): The file with the names of the
-            classes, for labels of YOLO and VOC.
+        train_ann (str | Path): A COCO file, a folder of YOLO or VOC labels,
+            a YAML of Ultralytics, or a list of images.
+        val_ann (str | Path): The same for validation.
+        out (str | Path): The config that will be written; data of other
+            formats are written beside it as COCO files.
+        train_img (str | Path, optional): The folder of the training images.
+            Defaults to None, to look for it.
+        val_img (str | Path, optional): The same for validation.
+        classes (str | Path, optional): The file with the class names, for
+            YOLO and VOC labels.
 
     Returns:
         OwnData: The data and all findings. Nothing is written.
@@ -119,15 +124,14 @@ def read_own_data(root: PathLike,
     """
     root = Path(os.path.abspath(root))
     if not root.is_dir():
-        raise ValueError(f'--data {root} is no folder.')
+        raise ValueError(f'`root` {root} is no folder.')
     paths = {
-        split: _found(root, given, f'--{split}-ann')
-        for split, given in zip(SPLITS, annotations)
+        split: _found(root, given, f'`{split}_ann`')
+        for split, given in (('train', train_ann), ('val', val_ann))
     }
     folders = {
-        split: None if given is None else _found(root, given,
-                                                 f'--{split}-img')
-        for split, given in zip(SPLITS, images)
+        split: given and _found(root, given, f'`{split}_img`')
+        for split, given in (('train', train_img), ('val', val_img))
     }
     notes: Dict[str, List[Finding]] = {split: [] for split in SPLITS}
     contents: Dict[str, Dict[str, Any]] = {}
@@ -139,8 +143,7 @@ def read_own_data(root: PathLike,
     else:
         converted = convert(
             {split: (paths[split], folders[split]) for split in SPLITS},
-            root, None if classes is None else _found(
-                root, classes, '--classes'))
+            root, classes and _found(root, classes, '`classes`'))
         data = {}
         for split, each in converted.items():
             path = Path(os.path.abspath(out))

@@ -168,7 +168,7 @@ def check_files(data: Annotations, threads: int = 8) -> List[Finding]:
         return [Finding(
             ERROR, f'{len(missing)} of {len(data.images)} image file(s) are '
             f'not in {data.images_dir}: {listed(missing)}. Give the folder '
-            f'that the file names are relative to (--train-img, --val-img), '
+            f'that the file names are relative to (`train_img`, `val_img`), '
             f'or take those images out of {data.path.name}.')]
     with ThreadPoolExecutor(threads) as pool:
         sizes = list(pool.map(header_size, map(data.path_of, data.images)))

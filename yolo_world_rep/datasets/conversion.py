@@ -94,8 +94,8 @@ def voc_pairs(source: Path, root: Path,
     if lost:
         raise ValueError(
             f'{len(lost)} of {len(files)} XML files have no image of their '
-            f'name in {images_dir}: {lost[:3]}. Give the folder with '
-            f'--train-img, --val-img.')
+            f'name in {images_dir}: {lost[:3]}. Give the folder '
+            f'(`train_img`, `val_img`).')
     pairs: Dict[Path, Pair] = {}
     for file in files:
         image = _nearest(file, by_stem[file.stem])

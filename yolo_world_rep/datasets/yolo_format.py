@@ -111,8 +111,8 @@ def yolo_names(where: Path) -> Tuple[str, ...]:
         if not candidates:
             raise ValueError(
                 f'{where} has no file that names the classes: expected a '
-                f'YAML with names, or {", ".join(NAME_FILES)}. Give it with '
-                f'--classes.')
+                f'YAML with names, or {", ".join(NAME_FILES)}. Pass it as '
+                f'`classes`.')
         where = candidates[0]
     if where.suffix in ('.yaml', '.yml'):
         names = read_yaml(where).get('names')

@@ -106,7 +106,7 @@ def with_skipped_images(cfg: Config) -> Config:
     ]
     if not loading:
         raise ValueError(
-            '--skip-unreadable: no LoadImageFromFile in train_dataloader: '
+            '`skip_unreadable`: no LoadImageFromFile in train_dataloader: '
             'what loads the images of this config has to leave them out')
     for transform in loading:
         transform['ignore_empty'] = True
@@ -156,7 +156,7 @@ def with_amp(cfg: Config, cuda: bool) -> Config:
     kind = wrapper.get('type', 'OptimWrapper')
     name = type_name(wrapper) or 'OptimWrapper'
     if name not in ('OptimWrapper', 'AmpOptimWrapper', 'CPUAmpOptimWrapper'):
-        raise ValueError(f'--amp: optim_wrapper.type={kind!r}: expected '
+        raise ValueError(f'`amp`: optim_wrapper.type={kind!r}: expected '
                          f'\'OptimWrapper\'; set it in the config')
     if cuda:
         if name != 'AmpOptimWrapper':
@@ -167,9 +167,9 @@ def with_amp(cfg: Config, cuda: bool) -> Config:
     wrapper.type = 'CPUAmpOptimWrapper'
     for gpu_only in ('loss_scale', 'dtype', 'use_fsdp'):
         wrapper.pop(gpu_only, None)
-    log('--amp without a GPU: the forward pass runs in bfloat16 on the CPU '
-        '(float16 needs a GPU). That is faster only on CPUs with bfloat16 '
-        'instructions.')
+    log('Mixed precision without a GPU: the forward pass runs in bfloat16 on '
+        'the CPU (float16 needs a GPU). That is faster only on CPUs with '
+        'bfloat16 instructions.')
     return cfg
 
 
@@ -182,8 +182,8 @@ def check_amp(cfg: Config, cuda: bool) -> None:
     if not cuda and type_name(cfg.get('optim_wrapper')) == 'AmpOptimWrapper':
         raise ValueError(
             'optim_wrapper.type=\'AmpOptimWrapper\' needs a GPU, and torch '
-            'finds none: set \'OptimWrapper\', or give --amp, which trains '
-            'in bfloat16 on a CPU')
+            'finds none: set \'OptimWrapper\', or pass `amp=True`, which '
+            'trains in bfloat16 on a CPU')
 
 
 def with_resume(cfg: Config, resume: str) -> Config:
@@ -207,7 +207,7 @@ def with_resume(cfg: Config, resume: str) -> Config:
             return cfg
         log(f'Going on from {resume}')
     if not osp.exists(require_regular(resume)):
-        raise ValueError(f'--resume {resume}: no such checkpoint')
+        raise ValueError(f'`resume` {resume}: no such checkpoint')
     if is_truncated(resume):
         whole = [
             path for path in numbered_checkpoints(osp.dirname(resume) or '.')
@@ -216,7 +216,7 @@ def with_resume(cfg: Config, resume: str) -> Config:
         remedy = (f'the newest whole one beside it is {whole[0]}'
                   if whole else 'there is no whole one beside it')
         raise ValueError(
-            f'--resume: {truncated_message(resume)}; {remedy}')
+            f'`resume`: {truncated_message(resume)}; {remedy}')
     cfg.resume = True
     cfg.load_from = resume
     return cfg
@@ -230,14 +230,14 @@ def on_cpus(cfg: Config, launcher: str) -> Config:
 
     Args:
         cfg (Config): A config.
-        launcher (str): The ``--launcher``.
+        launcher (str): ``'pytorch'`` or another that mmengine knows.
 
     Raises:
         ValueError: If the launcher needs GPUs.
     """
     if launcher not in ('pytorch', 'slurm'):
-        raise ValueError(f'--launcher {launcher} needs GPUs, and torch finds '
-                         f'none: expected --launcher pytorch (as '
+        raise ValueError(f'`launcher` {launcher} needs GPUs, and torch finds '
+                         f'none: expected `launcher` pytorch (as '
                          f'tools/dist_train.sh sets it), slurm or none')
     cfg = copy.deepcopy(cfg)
     wrapper = dict(

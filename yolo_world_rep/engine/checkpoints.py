@@ -109,7 +109,7 @@ def checkpoint_to_resume(folder: str) -> Optional[str]:
             logging.WARNING)
     if candidates:
         raise ValueError(
-            f'--resume: {truncated_message(candidates[0])}, and there is no '
+            f'`resume`: {truncated_message(candidates[0])}, and there is no '
             f'other whole checkpoint in {folder}. Remove it to start anew.')
     return None
 

@@ -159,7 +159,7 @@ def config_for_test(cfg: Config,
         drawing = (cfg.get('default_hooks') or {}).get('visualization')
         if drawing is None:
             raise ValueError(
-                '--show and --show-dir need default_hooks.visualization; set '
+                '`show` and `show_dir` need default_hooks.visualization; set '
                 'it to dict(type=\'mmdet.DetVisualizationHook\')')
         drawing.update(draw=True)
         if show:
@@ -182,7 +182,7 @@ def config_for_test(cfg: Config,
 def _with_tta(cfg: Config) -> Config:
     for name in ('tta_model', 'tta_pipeline'):
         if name not in cfg:
-            raise ValueError(f'--tta: the config has no {name}; inherit '
+            raise ValueError(f'`tta`: the config has no {name}; inherit '
                              f'mmyolo::_base_/det_p5_tta.py')
     cfg = copy.deepcopy(cfg)
     cfg.model = dict(**cfg.tta_model, module=cfg.model)
@@ -242,7 +242,7 @@ def check_files(cfg: Config, loaders: Any) -> None:
         raise ValueError(
             f'No such file: {", ".join(missing)}. Set data_root, the '
             f'annotation files and load_from in the config or with '
-            f'--cfg-options.')
+            f'`cfg_options`.')
     for _, path in paths:
         if isinstance(path, str):
             require_regular(path)
@@ -299,4 +299,4 @@ def train(runner: Runner) -> None:
         raise ValueError(
             f'Process {runner.rank} of {runner.world_size} lost another one: '
             f'{str(error).splitlines()[0]}. The output of the one that ended '
-            f'first says why; go on with --resume.') from error
+            f'first says why; go on with `resume`.') from error

@@ -22,7 +22,7 @@ from yolo_world_rep.checkpoint_file import Name, Ordered, Record, budget_of
 from yolo_world_rep.reparam.checkpoint import read_content
 from yolo_world_rep.reparam.records import check_tensors
 
-TRUST = '--trust-checkpoint reads the file with torch, which runs its code'
+TRUST = '`trust=True` reads the file with torch, which runs its code'
 # Of one part of a file, as a tree: it can name one list many times.
 MAX_VALUES = 300_000
 MAX_DEPTH = 40

@@ -37,7 +37,7 @@ def start_processes(cfg: Config, cuda: Optional[bool] = None) -> None:
         how = ('srun, with MASTER_ADDR the host of the first task'
                if cfg.launcher == 'slurm' else 'tools/dist_train.sh, '
                'tools/dist_test.sh or torchrun')
-        raise ValueError(f'--launcher {cfg.launcher}: {", ".join(missing)} '
+        raise ValueError(f'`launcher` {cfg.launcher}: {", ".join(missing)} '
                          f'not in the environment; start with {how}')
     settings = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
     # torch 2.1 takes no None for its own default.

@@ -1,6 +1,6 @@
 """Check your own data and write the config that fine-tunes on them."""
 import argparse
-from typing import TYPE_CHECKING, Dict, Sequence
+from typing import TYPE_CHECKING, Dict, Mapping, Sequence
 
 from .. import ending
 
@@ -22,7 +22,8 @@ COLOURS = dict(error='red', warning='yellow', note='dim')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The data, the model and the training."""
     data = parser.add_argument_group('data')
-    data.add_argument('--data', required=True, help='folder of the data')
+    data.add_argument(
+        '--data', dest='root', required=True, help='folder of the data')
     for split in SPLITS:
         data.add_argument(
             f'--{split}-ann',
@@ -79,7 +80,8 @@ def multipliers(words: Sequence[str]) -> Dict[str, float]:
     return found
 
 
-def show_data(console: 'Console', data: 'OwnData') -> None:
+def show_data(console: 'Console', data: 'OwnData',
+              options: Mapping[str, str]) -> None:
     """Print numbers and findings."""
     from rich.table import Table
     table = Table(title=str(data.root))
@@ -102,8 +104,9 @@ def show_data(console: 'Console', data: 'OwnData') -> None:
     console.print(table)
     for about, findings in data.findings.items():
         for finding in findings:
+            text = ending.as_options(finding.text, options)
             console.print(
-                f'{finding.level}: {about}: {finding.text}',
+                f'{finding.level}: {about}: {text}',
                 style=COLOURS[finding.level],
                 markup=False,
                 highlight=False,
@@ -144,11 +147,10 @@ def run(args: argparse.Namespace) -> None:
         image_size=require_image_size(args.img_size),
         workers=args.workers,
         report=not args.no_report)
-    data = read_own_data(args.data, (args.train_ann, args.val_ann),
-                         (args.train_img, args.val_img), args.out,
-                         args.classes)
+    data = read_own_data(args.root, args.train_ann, args.val_ann, args.out,
+                         args.train_img, args.val_img, args.classes)
     console = ending.console()
-    show_data(console, data)
+    show_data(console, data, args.names)
     show_result(
         console,
         new_config(data, args.checkpoint, args.out, wishes, args.overwrite))

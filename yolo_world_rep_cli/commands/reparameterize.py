@@ -78,5 +78,5 @@ def run(args: argparse.Namespace) -> None:
             neck_text_embed=args.neck_text_embed,
             pad=args.pad,
             overwrite=args.overwrite,
-            trust=args.trust_checkpoint),
+            trust=args.trust),
         args.names)

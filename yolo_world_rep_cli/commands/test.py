@@ -52,9 +52,9 @@ def run(args: argparse.Namespace) -> None:
         deploy=args.deploy,
         cfg_options=cfg_options(args.cfg_options),
         launcher=args.launcher,
-        trust=args.trust_checkpoint)
+        trust=args.trust)
     launch.check_files(cfg, ('test_dataloader', ))
-    runner = launch.build_runner(cfg, args.trust_checkpoint)
+    runner = launch.build_runner(cfg, args.trust)
     if args.out is not None:
         runner.test_evaluator.metrics.append(
             DumpResults(out_file_path=args.out))

@@ -40,6 +40,6 @@ def run(args: argparse.Namespace) -> None:
         cfg_options=cfg_options(args.cfg_options),
         launcher=args.launcher,
         skip_unreadable=args.skip_unreadable,
-        trust=args.trust_checkpoint)
+        trust=args.trust)
     launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
-    launch.train(launch.build_runner(cfg, args.trust_checkpoint))
+    launch.train(launch.build_runner(cfg, args.trust))

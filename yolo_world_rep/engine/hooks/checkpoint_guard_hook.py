@@ -30,7 +30,7 @@ from .class_names_hook import data_sets, unwrapped
 
 # The tensors of a reparameterized head that hold one row a class.
 CLASS_TENSORS = 'bbox_head.head_module.cls_contrasts'
-RESTART = 'To start a training from it set load_from, without --resume.'
+RESTART = 'To start a training from it set load_from, without `resume=True`.'
 OPTION = 'default_hooks=dict(checkpoint_guard=dict({}))'
 
 

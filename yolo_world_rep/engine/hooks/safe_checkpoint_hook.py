@@ -31,7 +31,7 @@ def _naming(what: str) -> Iterator[None]:
         raise SaveError(
             f'Could not save {what}: {error.strerror or error}. The '
             f'checkpoints before it are whole; make room, then go on with '
-            f'--resume.') from error
+            f'`resume`.') from error
 
 
 class _RemoveLater:

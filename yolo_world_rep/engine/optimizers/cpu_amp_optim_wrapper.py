@@ -23,8 +23,8 @@ def check_cpu_bfloat16() -> None:
         loss.backward()
     except RuntimeError as error:
         raise ValueError(
-            f'--amp: torch {torch.__version__} cannot train in bfloat16 on '
-            f'this CPU ({error}); leave --amp out here') from error
+            f'`amp`: torch {torch.__version__} cannot train in bfloat16 on '
+            f'this CPU ({error}); leave `amp` out here') from error
 
 
 @register(OPTIM_WRAPPERS)
