@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from yolo_world_rep.datasets import annotation_checks, annotations
-from yolo_world_rep.datasets.annotations import ERROR, NOTE, WARNING
 
+ERROR, WARNING, NOTE = 'error', 'warning', 'note'
 SIDE = (48, 64)  # height, width
 
 
@@ -159,7 +159,8 @@ def test_boxes_that_are_dropped_are_those_that_mmdet_drops(
     thin(content)
     content['annotations'][2]['bbox'] = [64, 3, 9, 9]
     content['annotations'].append(box(4, 1, 2, (60, 3, 9, 9)))
-    found = annotation_checks.check_boxes(read(tmp_path, content))
+    found = list(
+        annotation_checks.check_boxes(read(tmp_path, content)))
     dropped = sum(int(f.text.split()[0]) for f in found
                   if 'left out' in f.text)
     dataset = YOLOv5CocoDataset(
@@ -174,7 +175,8 @@ def test_unreadable_images_and_small_ones(tmp_path, content):
     (tmp_path / '1.png').write_bytes(b'none')
     cv2.imwrite(str(tmp_path / '2.png'), np.zeros((20, 64, 3), np.uint8))
     content['images'][1]['height'] = 20
-    found = annotation_checks.check_files(read(tmp_path, content))
+    found = list(
+        annotation_checks.check_files(read(tmp_path, content)))
     assert '1 image file(s) cannot be read: 1.png' in texts(found, ERROR)
     assert '1 image(s) are smaller than 32' in texts(found, NOTE)
 

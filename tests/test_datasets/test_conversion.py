@@ -66,8 +66,8 @@ def boxes_of(converted):
     for box in data.boxes:
         found[stems[box['image_id']]].append(
             (names[box['category_id']], tuple(box['bbox'])))
-    assert not annotation_checks.check_files(data)
-    assert not annotation_checks.check_ids(data)
+    assert not list(annotation_checks.check_files(data))
+    assert not list(annotation_checks.check_ids(data))
     return found
 
 

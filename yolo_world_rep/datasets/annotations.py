@@ -3,32 +3,23 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import (
-    Any,
-    Dict,
-    Iterable,
-    List,
-    NamedTuple,
-    Optional,
-    Tuple,
-)
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from ..utils.files import PathLike, parse_json, require_regular
 from ..utils.wording import some
 
-SHOWN = 3  # examples of each finding
 MIN_SIZE = 32  # mmyolo leaves smaller images out of training
-
-ERROR, WARNING, NOTE = 'error', 'warning', 'note'
+# More is nothing that an image has, and overflows where it is computed with.
+LIMIT = 1e9
+KINDS = {int: 'a whole number', str: 'a text'}
 
 
 class Finding(NamedTuple):
     """Something about a data set that its owner should know.
 
-    Args:
-        level (str): ``'error'``, no training is possible or it would be of
-            something else than meant; ``'warning'``; or ``'note'``.
-        text (str): What it is, how often, with examples, and what to do.
+    ``level`` is ``'error'`` (training is impossible, or of something else than
+    meant), ``'warning'`` or ``'note'``; ``text`` says what it is, how often,
+    with examples, and what to do.
     """
     level: str
     text: str
@@ -36,15 +27,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Annotations:
-    """A COCO annotation file and the folder of its images.
-
-    Args:
-        path (Path): The file.
-        images_dir (Path): The folder that its file names are relative to.
-        images (list[dict]): As in the file.
-        boxes (list[dict]): Its ``annotations``.
-        categories (list[dict]): As in the file.
-    """
+    """A COCO annotation file and the folder of its images."""
     path: Path
     images_dir: Path
     images: List[Dict[str, Any]]
@@ -53,46 +36,38 @@ class Annotations:
 
     @cached_property
     def names(self) -> Tuple[str, ...]:
-        """Names of the classes in the order of the labels."""
+        """Class names in the order of the labels."""
         return tuple(category['name'] for category in self.categories)
 
     @cached_property
     def boxes_of_class(self) -> Dict[str, int]:
-        """Number of boxes by class name, crowds left out."""
+        """Number of boxes by class name, without crowds."""
         names = {each['id']: each['name'] for each in self.categories}
-        found = Counter(
-            names.get(box['category_id']) for box in self.boxes
-            if not box.get('iscrowd'))
+        found = Counter(names.get(box['category_id']) for box in self.boxes
+                        if not box.get('iscrowd'))
         return {name: found[name] for name in self.names}
 
     @cached_property
     def share_with_masks(self) -> float:
         """Share of the boxes, crowds left out, that have a mask."""
-        masks = [
-            bool(box.get('segmentation')) for box in self.boxes
-            if not box.get('iscrowd')
-        ]
+        masks = [bool(box.get('segmentation')) for box in self.boxes
+                 if not box.get('iscrowd')]
         return sum(masks) / len(masks) if masks else 0.0
 
     @property
     def large_enough(self) -> int:
         """Number of images that training uses."""
-        return sum(
-            min(image['width'], image['height']) >= MIN_SIZE
-            for image in self.images)
+        return sum(min(image['width'], image['height']) >= MIN_SIZE
+                   for image in self.images)
 
     def path_of(self, image: Dict[str, Any]) -> Path:
         """The file of an image."""
         return self.images_dir / image['file_name']
 
 
-def listed(examples: Iterable[Any], count: Optional[int] = None) -> str:
+def listed(examples: Iterable[Any]) -> str:
     """A few examples, and how many more there are."""
-    return some(list(examples), SHOWN, count)
-
-
-# More is nothing that an image has, and overflows where it is computed with.
-LIMIT = 1e9
+    return some(list(examples), 3)
 
 
 def _number(value: Any) -> bool:
@@ -104,8 +79,7 @@ def _id(value: Any) -> bool:
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
-def _require(path: Path, entries: List[Any], part: str,
-             **wanted: Any) -> None:
+def _require(path: Path, entries: List[Any], part: str, **wanted: Any) -> None:
     """Refuse entries without what every reader of the format needs."""
     for place, entry in enumerate(entries):
         for key, kinds in wanted.items():
@@ -113,23 +87,12 @@ def _require(path: Path, entries: List[Any], part: str,
             if not isinstance(value, kinds) or isinstance(value, bool):
                 raise ValueError(
                     f'{path}: {part}[{place}].{key}={repr(value)[:200]}; '
-                    f'expected '
-                    f'{_kind_names(kinds)}, as in the format of COCO.')
-
-
-def _kind_names(kinds: Any) -> str:
-    kinds = kinds if isinstance(kinds, tuple) else (kinds, )
-    words = {int: 'a whole number', float: 'a number', str: 'a text',
-             list: 'a list'}
-    return ' or '.join(words[kind] for kind in kinds)
+                    f'expected {" or ".join(KINDS[kind] for kind in kinds)}, '
+                    f'as in the format of COCO.')
 
 
 def read_content(path: PathLike) -> Any:
-    """The value in a JSON file.
-
-    Raises:
-        ValueError: If it cannot be read.
-    """
+    """The content of a JSON file; ``ValueError`` if it cannot be read."""
     path = require_regular(path)
     try:
         # Training reads it so, too: of a key twice the last one counts.
@@ -141,52 +104,29 @@ def read_content(path: PathLike) -> Any:
 
 
 def read_coco(path: PathLike, images_dir: PathLike) -> Annotations:
-    """Read an annotation file of boxes in the format of COCO.
-
-    Args:
-        path (str | Path): The JSON file.
-        images_dir (str | Path): The folder of its images.
-
-    Returns:
-        Annotations: Its content.
-
-    Raises:
-        ValueError: If it is not such a file; with the place.
-    """
+    """Read a COCO file of boxes; a ``ValueError`` says what is wrong where."""
     return from_content(read_content(path), path, images_dir)
 
 
-def from_content(content: Any,
-                 path: PathLike,
-                 images_dir: PathLike,
+def from_content(content: Any, path: PathLike, images_dir: PathLike,
                  sizes: bool = True) -> Annotations:
     """What a COCO file holds, or would hold if it were written.
 
-    Args:
-        content: The parsed JSON.
-        path (str | Path): The file.
-        images_dir (str | Path): The folder of its images.
-        sizes (bool): Whether it must say the sizes of the images, as for
-            training. Defaults to True.
-
-    Raises:
-        ValueError: If it is not in the format; with the place.
+    ``sizes`` says whether images must state their size, as training needs.
+    A ``ValueError`` names the place that is not in the format.
     """
     path = Path(path)
     parts = ('images', 'annotations', 'categories')
-    missing = [
-        part for part in parts if not isinstance(content, dict)
-        or not isinstance(content.get(part), list)
-    ]
+    lists = content if isinstance(content, dict) else {}
+    missing = [part for part in parts if not isinstance(lists.get(part), list)]
     if missing:
         raise ValueError(
-            f'{path} has no list {", ".join(map(repr, missing))}; expected '
-            f'a COCO file of boxes, with images, annotations and '
-            f'categories.')
+            f'{path} has no list {", ".join(map(repr, missing))}; expected a '
+            f'COCO file of boxes, with images, annotations and categories.')
     images, boxes, categories = (content[part] for part in parts)
     # The cheap test first: it is one pass over what may be a million.
-    _require(path, categories, 'categories', id=int, name=str)
-    _require(path, images, 'images', id=(int, str), file_name=str)
+    _require(path, categories, 'categories', id=(int, ), name=(str, ))
+    _require(path, images, 'images', id=(int, str), file_name=(str, ))
     for image in images:
         if sizes and not (_number(image.get('width')) and _number(
                 image.get('height'))):

@@ -9,8 +9,7 @@ from ..registry import register
 
 
 @register(COLLATE_FUNCTIONS)
-def yolow_collate(data_batch: Sequence[dict],
-                  use_ms_training: bool = False,
+def yolow_collate(data_batch: Sequence[dict], use_ms_training: bool = False,
                   _scope_: Optional[str] = None) -> dict:
     """Collate a training batch: mmyolo's fast form, and the texts with it.
 

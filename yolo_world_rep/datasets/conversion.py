@@ -6,30 +6,11 @@ belongs to which label, the names of the classes, and the ids.
 import os
 from itertools import takewhile
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    List,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from ..utils.files import PathLike, about_file
-from .annotations import WARNING, Finding, header_size
-from .yolo_format import (
-    IMAGES,
-    Pair,
-    entries_of,
-    files_below,
-    globox,
-    xywh,
-    yolo_boxes,
-    yolo_names,
-    yolo_pairs,
-)
+from . import yolo_format as labels
+from .annotations import Finding, header_size
 
 YOLO, VOC = 'yolo', 'voc'
 
@@ -37,10 +18,8 @@ YOLO, VOC = 'yolo', 'voc'
 class Converted(NamedTuple):
     """A data set in the format of COCO.
 
-    Args:
-        content (dict): What a COCO file would hold.
-        images_dir (Path): What its file names are relative to.
-        findings (list[Finding]): What was noticed on the way.
+    ``content`` is what a COCO file would hold, with file names relative to
+    ``images_dir``; ``findings`` is what was noticed on the way.
     """
     content: Dict[str, Any]
     images_dir: Path
@@ -54,41 +33,35 @@ def format_of(source: Path) -> Optional[str]:
     if source.suffix in ('.yaml', '.yml'):
         return YOLO
     if source.suffix == '.txt':
-        entry = next(iter(entries_of(source)), '')
-        return YOLO if entry.lower().endswith(IMAGES) else VOC
+        entry = next(iter(labels.entries_of(source)), '')
+        return YOLO if entry.lower().endswith(labels.IMAGES) else VOC
     return None
 
 
 def voc_pairs(source: Path, root: Path,
-              images_dir: Optional[Path]) -> List[Pair]:
+              images_dir: Optional[Path]) -> List[labels.Pair]:
     """Images and XML files of a VOC data set.
 
-    Args:
-        source (Path): A folder of XML files, or a list of their names
-            (``ImageSets/Main/train.txt``).
-        root (Path): The folder of the data, with ``Annotations`` and
-            ``JPEGImages`` for a list.
-        images_dir (Path, optional): The folder of images.
-
-    Raises:
-        ValueError: If an XML file is missing, or an image.
+    ``source`` is a folder of XML files, or a list of their names
+    (``ImageSets/Main/train.txt``) in ``root/Annotations``. ``images_dir`` is
+    by default ``root/JPEGImages``.
     """
     if source.is_file():
-        labels = root / 'Annotations'
-        files = [labels / f'{entry.split()[0]}.xml'
-                 for entry in entries_of(source)]
+        folder = root / 'Annotations'
+        files = [folder / f'{entry.split()[0]}.xml'
+                 for entry in labels.entries_of(source)]
         missing = [file.name for file in files if not file.is_file()]
         if missing:
             raise ValueError(f'{source} lists {len(missing)} name(s) that '
-                             f'{labels} has no file of: {missing[:3]}.')
+                             f'{folder} has no file of: {missing[:3]}.')
     else:
-        files = files_below(source, ['.xml'])
+        files = labels.files_below(source, ('.xml', ))
     if images_dir is None:
         usual = root / 'JPEGImages'
         images_dir = usual if usual.is_dir() else (
             source if source.is_dir() else root)
     by_stem: Dict[str, List[Path]] = {}
-    for path in files_below(images_dir, IMAGES):
+    for path in labels.files_below(images_dir, labels.IMAGES):
         by_stem.setdefault(path.stem, []).append(path)
     lost = [file.name for file in files if file.stem not in by_stem]
     if lost:
@@ -96,10 +69,10 @@ def voc_pairs(source: Path, root: Path,
             f'{len(lost)} of {len(files)} XML files have no image of their '
             f'name in {images_dir}: {lost[:3]}. Give the folder '
             f'(`train_img`, `val_img`).')
-    pairs: Dict[Path, Pair] = {}
+    pairs: Dict[Path, labels.Pair] = {}
     for file in files:
         image = _nearest(file, by_stem[file.stem])
-        other = pairs.setdefault(image, Pair(image, file))
+        other = pairs.setdefault(image, labels.Pair(image, file))
         if other.label != file:
             raise ValueError(
                 f'{file} and {other.label} are both named after {image}. '
@@ -107,12 +80,8 @@ def voc_pairs(source: Path, root: Path,
     return list(pairs.values())
 
 
-def _nearest(label: Path, images: Sequence[Path]) -> Path:
-    """Of images of one name the one whose folders are named as the label's.
-
-    Raises:
-        ValueError: If there are two such.
-    """
+def _nearest(label: Path, images: List[Path]) -> Path:
+    """Of images of one name the one whose folders are named as the label's."""
     def shared(image: Path) -> int:
         """How many folders above have the same names."""
         both = zip(reversed(label.parent.parts), reversed(image.parent.parts))
@@ -126,46 +95,29 @@ def _nearest(label: Path, images: Sequence[Path]) -> Path:
     return first
 
 
-def voc_boxes(pair: Pair) -> List[Tuple[str, List[float]]]:
-    """(class name, x, y, width, height in pixels) of an XML file.
-
-    Raises:
-        ValueError: If it cannot be read.
-    """
+def voc_boxes(pair: labels.Pair) -> List[Tuple[str, List[float]]]:
+    """(class name, x, y, width and height in pixels) of an XML file."""
+    parser = labels.globox().Annotation
     try:
-        found = globox().Annotation.from_pascal_voc(pair.label)
-    except ImportError:
-        raise
+        found = parser.from_pascal_voc(pair.label)
     except Exception as error:  # of several kinds, none of them ours
         raise ValueError(f'{pair.label} is not in the format of VOC: '
                          f'{error}') from None
-    return [(box.label, xywh(box)) for box in found.boxes]
+    return [(box.label, labels.xywh(box)) for box in found.boxes]
 
 
-def _common_folder(paths: Sequence[Path]) -> Path:
-    return Path(os.path.commonpath([path.parent for path in paths]))
-
-
-def to_coco(pairs: Sequence[Pair],
-            boxes_of: Callable[[Pair, Tuple[int, int]],
-                               List[Tuple[str, List[float]]]],
-            names: Sequence[str]) -> Converted:
+def to_coco(pairs: List[labels.Pair],
+            boxes_of: Callable[..., List[Tuple[str, List[float]]]],
+            names: Tuple[str, ...]) -> Converted:
     """One COCO data set of images and their boxes.
 
-    Args:
-        pairs (Sequence[Pair]): Images and label files.
-        boxes_of (Callable): Boxes of a pair and the image's size.
-        names (Sequence[str]): The classes in the order of the labels.
-
-    Returns:
-        Converted: The result; an image without a label file has no boxes.
-
-    Raises:
-        ValueError: If there is no image, or one cannot be read.
+    ``boxes_of`` gives the boxes of a pair, from the image's width and height;
+    ``names`` are in the order of the labels. An image without a label file has
+    no boxes.
     """
     if not pairs:
         raise ValueError('There are no images.')
-    folder = _common_folder([pair.image for pair in pairs])
+    folder = Path(os.path.commonpath([pair.image.parent for pair in pairs]))
     ids = {name: number for number, name in enumerate(names, 1)}
     images, annotations, bare = [], [], []
     for number, pair in enumerate(pairs, 1):
@@ -174,91 +126,66 @@ def to_coco(pairs: Sequence[Pair],
             raise ValueError(f'{pair.image} does not exist or is no image '
                              f'that can be read.')
         images.append(
-            dict(
-                id=number,
-                file_name=str(pair.image.relative_to(folder)),
-                width=size[0],
-                height=size[1]))
+            dict(id=number, file_name=str(pair.image.relative_to(folder)),
+                 width=size[0], height=size[1]))
         if not pair.label.is_file():
             bare.append(pair.image.name)
             continue
         for name, (x, y, width, height) in boxes_of(pair, size):
             annotations.append(
-                dict(
-                    id=len(annotations) + 1,
-                    image_id=number,
-                    category_id=ids[name],
-                    bbox=[x, y, width, height],
-                    area=round(width * height, 2),
-                    iscrowd=0))
+                dict(id=len(annotations) + 1, image_id=number,
+                     category_id=ids[name], bbox=[x, y, width, height],
+                     area=round(width * height, 2), iscrowd=0))
     findings = []
     if bare:
         findings.append(Finding(
-            WARNING, f'{len(bare)} of {len(pairs)} image(s) have no label '
+            'warning', f'{len(bare)} of {len(pairs)} image(s) have no label '
             f'file and count as background: {bare[:3]}.'))
     content = dict(
-        images=images,
-        annotations=annotations,
+        images=images, annotations=annotations,
         categories=[dict(id=i, name=name) for name, i in ids.items()])
     return Converted(content, folder, findings)
 
 
-def convert(sources: Dict[str, Tuple[Path, Optional[Path]]],
-            root: PathLike,
+def convert(sources: Dict[str, Tuple[Path, Optional[Path]]], root: PathLike,
             classes: Optional[PathLike] = None) -> Dict[str, Converted]:
     """The splits of a YOLO or VOC data set, with the same classes.
 
-    Args:
-        sources (dict): Split, ``'train'`` or ``'val'``, to what lists its
-            labels and the folder of its images, None where that follows.
-        root (str | Path): The folder of the data.
-        classes (str | Path, optional): The file that names the classes.
-            Defaults to one found in ``root``; for VOC, to all names that
-            occur, sorted.
-
-    Returns:
-        dict: Split to data set.
-
-    Raises:
-        ValueError: If the splits have other formats, or anything cannot be
-            read.
-        ImportError: Without globox.
+    ``sources`` gives for each split (``'train'`` or ``'val'``) what lists its
+    labels, and the folder of its images or None. ``classes`` is the file that
+    names the classes: by default one found in ``root``; for VOC all names that
+    occur, sorted.
     """
     root = Path(os.path.abspath(root))
     kinds = {split: format_of(source)
              for split, (source, _) in sources.items()}
     if len(set(kinds.values())) != 1:
         raise ValueError(f'The splits have other formats: {kinds}.')
-    globox()
+    labels.globox()
     if next(iter(kinds.values())) == YOLO:
         yaml_file = next((source for source, _ in sources.values()
                           if source.suffix in ('.yaml', '.yml')), None)
-        names = yolo_names(Path(classes or yaml_file or root))
-        pairs = {
-            split: yolo_pairs(source, root, images, split)
-            for split, (source, images) in sources.items()
-        }
+        names = labels.yolo_names(Path(classes or yaml_file or root))
+        pairs = {split: labels.yolo_pairs(source, root, images, split)
+                 for split, (source, images) in sources.items()}
         found = {}
         for split, each in pairs.items():
             with about_file(sources[split][0]):
                 found[split] = to_coco(
-                    each, lambda p, s: yolo_boxes(p, s, names), names)
+                    each, lambda p, s: labels.yolo_boxes(p, s, names), names)
         return found
     read = {
         split: {pair: voc_boxes(pair)
                 for pair in voc_pairs(source, root, images)}
         for split, (source, images) in sources.items()
     }
-    found = {
-        name for boxes in read.values() for each in boxes.values()
-        for name, _ in each
-    }
-    names = yolo_names(Path(classes)) if classes else tuple(sorted(found))
+    found = {name for boxes in read.values() for each in boxes.values()
+             for name, _ in each}
+    names = (labels.yolo_names(Path(classes)) if classes else
+             tuple(sorted(found)))
     unknown = sorted(found - set(names))
     if unknown:
         raise ValueError(f'{classes} does not name {unknown[:5]}, which '
                          f'occur in the XML files.')
-    return {
-        split: to_coco(list(each), lambda p, s, e=each: e[p], names)
-        for split, each in read.items()
-    }
+    return {split: to_coco(list(each), lambda p, s, e=each: e[p], names)
+            for split, each in read.items()}

@@ -7,7 +7,7 @@ of its boxes, each once.
 """
 import os.path as osp
 from collections import defaultdict
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping
 
 from mmdet.datasets import CocoDataset
 from mmengine.fileio import join_path, load
@@ -21,18 +21,11 @@ from ..registry import register
 
 
 def caption_phrase(caption: str, spans: Any) -> str:
-    """The words of a caption that a box belongs to.
+    """The words of a caption that a box belongs to; '' for no spans.
 
-    Args:
-        caption (str): The caption.
-        spans (Sequence[Sequence[int]]): First character and the one after
-            the last, for each piece of the phrase.
-
-    Returns:
-        str: The pieces with a space between; '' for no spans.
-
-    Raises:
-        ValueError: If a span is not within the caption.
+    ``spans`` are pairs of a first character and the one after the last; the
+    pieces are joined by a space. A span outside of the caption raises
+    ``ValueError``.
     """
     try:
         pairs = [(begin, end) for begin, end in spans]
@@ -89,11 +82,9 @@ class YOLOv5MixedGroundingDataset(BatchShapePolicyDataset, CocoDataset):
             boxes: Dict[Any, List[dict]] = defaultdict(list)
             for annotation in content['annotations']:
                 boxes[annotation['image_id']].append(annotation)
-            infos = [
-                self.parse_data_info(
-                    dict(raw_img_info=image, raw_ann_info=boxes[number]))
-                for number, image in images.items()
-            ]
+            infos = [self.parse_data_info(dict(raw_img_info=image,
+                                               raw_ann_info=boxes[number]))
+                     for number, image in images.items()]
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f'{self.ann_file}: {type(error).__name__} {error}; '
@@ -129,25 +120,19 @@ class YOLOv5MixedGroundingDataset(BatchShapePolicyDataset, CocoDataset):
             if (annotation.get('ignore') or not inside or w < 1 or h < 1
                     or annotation.get('area', w * h) <= 0):
                 continue
-            instance = dict(
-                bbox=[x, y, x + w, y + h],
-                bbox_label=label,
-                ignore_flag=int(bool(annotation.get('iscrowd'))))
+            instance = dict(bbox=[x, y, x + w, y + h], bbox_label=label,
+                            ignore_flag=int(bool(annotation.get('iscrowd'))))
             if annotation.get('segmentation'):
                 instance['mask'] = annotation['segmentation']
             instances.append(instance)
-        return dict(
-            img_id=image['id'],
-            img_path=self._image_path(image['file_name']),
-            seg_map_path=None,
-            height=height,
-            width=width,
-            texts=[[phrase] for phrase in labels],
-            is_detection=self.is_detection,
-            instances=instances)
+        return dict(img_id=image['id'],
+                    img_path=self._image_path(image['file_name']),
+                    seg_map_path=None, height=height, width=width,
+                    texts=[[phrase] for phrase in labels],
+                    is_detection=self.is_detection, instances=instances)
 
     def _image_path(self, name: str) -> str:
-        folders: Optional[Sequence[str]] = self.data_prefix['img']
+        folders = self.data_prefix['img']
         if isinstance(folders, str):
             return osp.join(folders, name)
         for folder in folders:
@@ -158,20 +143,16 @@ class YOLOv5MixedGroundingDataset(BatchShapePolicyDataset, CocoDataset):
 
     def _join_prefix(self) -> None:
         """As mmengine's, for lists of folders too."""
-        lists = {
-            key: [
-                folder if is_abs(folder) or not self.data_root else join_path(
-                    self.data_root, folder) for folder in prefix
-            ]
-            for key, prefix in self.data_prefix.items()
-            if isinstance(prefix, (list, tuple))
-        }
-        self.data_prefix = {
-            key: prefix
-            for key, prefix in self.data_prefix.items() if key not in lists
-        }
+        lists = {key: prefix for key, prefix in self.data_prefix.items()
+                 if isinstance(prefix, (list, tuple))}
+        self.data_prefix = {key: prefix
+                            for key, prefix in self.data_prefix.items()
+                            if key not in lists}
         super()._join_prefix()
-        self.data_prefix.update(lists)
+        for key, prefix in lists.items():
+            self.data_prefix[key] = [
+                folder if is_abs(folder) or not self.data_root else join_path(
+                    self.data_root, folder) for folder in prefix]
 
     def filter_data(self) -> List[dict]:
         """Leave out small images, and if so wished those without boxes."""

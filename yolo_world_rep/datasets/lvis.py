@@ -20,11 +20,7 @@ TOLERATED_PERCENT = 1
 
 
 def require_lvis() -> None:
-    """Make the lvis package ready.
-
-    Raises:
-        ImportError: If it is not installed.
-    """
+    """Make the lvis package ready; ``ImportError`` if it is not installed."""
     try:
         mend_lvis()
     except ImportError as error:
@@ -41,29 +37,18 @@ def category_spellings(category: Mapping) -> Set[str]:
     """What a category may be called: name and synonyms, with and without
     the explanation in parentheses, whatever the case and underscores."""
     names = [category['name'], *category.get('synonyms', ())]
-    return {
-        _spelled(form)
-        for name in names
-        for form in (name, re.sub(r'[_ ]*\([^)]*\)', '', name))
-    }
+    return {_spelled(form) for name in names
+            for form in (name, re.sub(r'[_ ]*\([^)]*\)', '', name))}
 
 
 def compare_with_categories(classes: Sequence[str],
                             categories: Sequence[Mapping],
                             path: str) -> Optional[str]:
-    """Whether class names stand for the categories of a file, one by one.
+    """A warning of class names that an annotation file does not know, or None.
 
-    Args:
-        classes (Sequence[str]): A name for each label.
-        categories (Sequence[Mapping]): Of an annotation file, in its order,
-            which is that of the labels.
-        path (str): The file.
-
-    Returns:
-        str | None: A warning of names that the file does not know.
-
-    Raises:
-        ValueError: If the numbers differ, or the order does.
+    ``classes`` has a name for each label; labels are numbered in the order of
+    ``categories``, those of the file at ``path``. If the numbers of classes
+    differ, or their order, a ``ValueError`` is raised.
     """
     remedy = ('give the classes (class_text_path, or metainfo) in the order '
               'of the file\'s categories')
@@ -71,19 +56,15 @@ def compare_with_categories(classes: Sequence[str],
         raise ValueError(
             f'{path} has {len(categories)} categories, and there are '
             f'{len(classes)} class names: {remedy}.')
-    home = {
-        _spelled(category['name']): label
-        for label, category in enumerate(categories)
-    }
-    elsewhere: List[str] = []
-    unknown: List[str] = []
+    known = {_spelled(category['name']) for category in categories}
+    elsewhere, unknown = [], []
     for label, (name, category) in enumerate(zip(classes, categories)):
         # A name may hold synonyms, as 'aerosol can/spray can' does.
         spelled = {_spelled(form) for form in (name, name.split('/')[0])}
         if spelled & category_spellings(category):
             continue
         said = f'class {label} is {name!r}, category {category["name"]!r}'
-        (elsewhere if _spelled(name) in home else unknown).append(said)
+        (elsewhere if _spelled(name) in known else unknown).append(said)
     if len(elsewhere) * 100 > TOLERATED_PERCENT * len(classes):
         raise ValueError(
             f'{len(elsewhere)} class names are those of other categories of '
@@ -117,9 +98,7 @@ class YOLOv5LVISV1Dataset(BatchShapePolicyDataset, LVISV1Dataset):
         ImportError: If lvis is not installed.
     """
 
-    def __init__(self,
-                 *args,
-                 class_text_path: Optional[str] = None,
+    def __init__(self, *args, class_text_path: Optional[str] = None,
                  **kwargs) -> None:
         require_lvis()
         if class_text_path is not None:
@@ -137,8 +116,7 @@ class YOLOv5LVISV1Dataset(BatchShapePolicyDataset, LVISV1Dataset):
         """As mmdet's, after a look at the names."""
         content = load(self.ann_file, backend_args=self.backend_args)
         warning = compare_with_categories(self.metainfo['classes'],
-                                          content['categories'],
-                                          self.ann_file)
+                                          content['categories'], self.ann_file)
         if warning:
             print_log(warning, 'current', logging.WARNING)
         return super().load_data_list()

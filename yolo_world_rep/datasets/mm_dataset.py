@@ -1,5 +1,4 @@
 """Datasets whose images carry the texts of the classes."""
-import os
 from typing import Callable, Optional, Sequence, Union
 
 import numpy as np
@@ -42,10 +41,8 @@ class MultiModalDataset:
     #: Attempts at another image when the pipeline gives none.
     max_refetch = 1000
 
-    def __init__(self,
-                 dataset: Union[dict, BaseDataset],
-                 class_text_path: Optional[str] = None,
-                 test_mode: bool = True,
+    def __init__(self, dataset: Union[dict, BaseDataset],
+                 class_text_path: Optional[str] = None, test_mode: bool = True,
                  pipeline: Sequence[Union[dict, Callable]] = (),
                  lazy_init: bool = False) -> None:
         if isinstance(dataset, dict):
@@ -66,7 +63,7 @@ class MultiModalDataset:
         if not lazy_init:
             self.full_init()
 
-    def _check_texts(self, path: Union[str, os.PathLike]) -> None:
+    def _check_texts(self, path: str) -> None:
         names = class_names(self.class_texts)
         classes = self.dataset.metainfo.get('classes')
         if classes is None:
@@ -80,8 +77,7 @@ class MultiModalDataset:
                 f'the {len(classes)} classes of the dataset; give one entry '
                 f'a class in the order of metainfo["classes"]')
         if names != tuple(classes) and sorted(names) == sorted(classes):
-            index = next(i for i, name in enumerate(names)
-                         if name != classes[i])
+            index = [a == b for a, b in zip(names, classes)].index(False)
             raise ValueError(
                 f'class_text_path={path!r}: the same names as the '
                 f'dataset\'s classes in another order: text {index} is '
@@ -150,11 +146,9 @@ class MultiModalMixedDataset(MultiModalDataset):
             Defaults to False.
     """
 
-    def __init__(self,
-                 dataset: Union[dict, BaseDataset],
+    def __init__(self, dataset: Union[dict, BaseDataset],
                  class_text_path: Optional[str] = None,
-                 dataset_type: str = 'detection',
-                 test_mode: bool = True,
+                 dataset_type: str = 'detection', test_mode: bool = True,
                  pipeline: Sequence[Union[dict, Callable]] = (),
                  lazy_init: bool = False) -> None:
         self.dataset_type = dataset_type

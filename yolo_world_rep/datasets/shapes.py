@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -35,17 +35,17 @@ TEXT_FILE = 'texts.json'
 #: Greatest share of the smaller box that two boxes have in common.
 MAX_OVERLAP = 0.15
 _DESCRIPTION = 'shapes world of yolo_world_rep'
+# What comes of an annotation file that is not ours.
+UNREAD = (OSError, ValueError, KeyError, TypeError)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """An image and what is in it.
+    """An image and the objects in it.
 
-    Args:
-        image (np.ndarray): BGR, uint8, shape (size, size, 3).
-        boxes (np.ndarray): x1, y1, x2, y2 of each object in pixels, int,
-            shape (K, 4); x2 and y2 are one past the last pixel.
-        names (Tuple[str, ...]): The pair of words of each object.
+    ``image`` is BGR, uint8, of shape (size, size, 3); ``boxes`` are x1, y1,
+    x2, y2 in pixels, int, of shape (K, 4), x2 and y2 one past the last pixel;
+    ``names`` are the pairs of words.
     """
     image: np.ndarray
     boxes: np.ndarray
@@ -54,8 +54,7 @@ class Scene:
 
 def all_pairs() -> Tuple[str, ...]:
     """Every colour with every shape."""
-    return tuple(f'{colour} {shape}' for colour in COLOURS
-                 for shape in SHAPES)
+    return tuple(f'{colour} {shape}' for colour in COLOURS for shape in SHAPES)
 
 
 def unseen_pairs() -> Tuple[str, ...]:
@@ -71,19 +70,11 @@ def unseen_pairs() -> Tuple[str, ...]:
 
 def seen_pairs() -> Tuple[str, ...]:
     """The pairs to train with: all the others."""
-    unseen = set(unseen_pairs())
-    return tuple(name for name in all_pairs() if name not in unseen)
+    return tuple(name for name in all_pairs() if name not in unseen_pairs())
 
 
 def outline(shape: str) -> List[np.ndarray]:
-    """Contours of a shape in the unit circle; a second one is a hole.
-
-    Args:
-        shape (str): One of :data:`SHAPES`.
-
-    Returns:
-        List[np.ndarray]: Points (x, y), each array of shape (P, 2).
-    """
+    """Contours of (P, 2) points in the unit circle; a second is a hole."""
 
     def regular(radii: Sequence[float], turn: float = 0.25) -> np.ndarray:
         angles = (np.arange(len(radii)) / len(radii) - turn) * 2 * np.pi
@@ -110,14 +101,9 @@ def outline(shape: str) -> List[np.ndarray]:
 def stencil(shape: str, diameter: float, angle: float) -> np.ndarray:
     """How much of each pixel a shape covers, cropped to the shape.
 
-    Args:
-        shape (str): One of :data:`SHAPES`.
-        diameter (float): Of the circle around the shape, in pixels.
-        angle (float): Rotation in radians.
-
-    Returns:
-        np.ndarray: Coverage from 0 to 1, float32; each border row and
-        column has a pixel that is covered by half or more.
+    ``diameter`` is that of the circle around it in pixels, ``angle`` is in
+    radians. Coverage is float32 from 0 to 1; each border row and column has a
+    pixel that is covered by half or more.
     """
     fine = 8  # pixels are drawn this much finer and averaged
     side = int(np.ceil(diameter)) + 4
@@ -142,27 +128,17 @@ def background(rng: np.random.RandomState, size: int) -> np.ndarray:
     for cells, light, tint in ((3, 25, 6), (12, 14, 4)):
         grid = rng.normal(0, light, (cells, cells, 1)) + rng.normal(
             0, tint, (cells, cells, 3))
-        image += cv2.resize(
-            grid.astype(np.float32), (size, size),
-            interpolation=cv2.INTER_CUBIC)
+        image += cv2.resize(grid.astype(np.float32), (size, size),
+                            interpolation=cv2.INTER_CUBIC)
     return image + rng.normal(0, 6, image.shape).astype(np.float32)
 
 
-def make_scene(names: Sequence[str],
-               seed: Sequence[int],
-               size: int = 160,
+def make_scene(names: Sequence[str], seed: Sequence[int], size: int = 160,
                count: Tuple[int, int] = (3, 8)) -> Scene:
-    """Make an image with a few shapes on it.
+    """An image with a few shapes on it; the same seed gives the same scene.
 
-    Args:
-        names (Sequence[str]): Pairs of words to choose from.
-        seed (Sequence[int]): The same seed gives the same scene.
-        size (int): Height and width in pixels. Defaults to 160.
-        count (Tuple[int, int]): Least and greatest number of objects. If
-            there is no room left, there are fewer. Defaults to (3, 8).
-
-    Returns:
-        Scene: The image, its boxes and their names.
+    ``count`` is the least and greatest number of objects: there are fewer
+    where no room is left.
     """
     # RandomState and not Generator: its numbers are frozen for ever.
     rng = np.random.RandomState(list(seed))
@@ -205,21 +181,22 @@ def _free_place(rng: np.random.RandomState, shape: Tuple[int, int],
     return None
 
 
-def write_dataset(folder: PathLike,
-                  count: int,
-                  names: Sequence[str],
-                  seed: Sequence[int],
-                  classes: Optional[Sequence[str]] = None,
+def _content(folder: Path) -> Any:
+    return json.loads((folder / ANNOTATION_FILE).read_text(encoding='utf-8'))
+
+
+def write_dataset(folder: PathLike, count: int, names: Sequence[str],
+                  seed: Sequence[int], classes: Optional[Sequence[str]] = None,
                   size: int = 160,
                   on_image: Callable[[], None] = lambda: None) -> Path:
     """Write images, their annotations in the format of COCO, and texts.
 
-    Image ``i`` depends on the names, the seed, the size and ``i`` alone.
-    The folder appears when it is complete, in the place of an older one.
+    Image ``i`` depends on ``names``, ``seed``, ``size`` and ``i`` alone. The
+    folder appears when it is complete, in the place of an older one.
 
     Args:
-        folder (PathLike): Where to: the images, ``annotations.json`` and
-            ``texts.json``, the classes in the form of YOLO-World.
+        folder (PathLike): Where the images, ``annotations.json`` and
+            ``texts.json`` (the classes in the form of YOLO-World) go.
         count (int): Number of images.
         names (Sequence[str]): Pairs of words that occur in them.
         seed (Sequence[int]): Seed of the dataset.
@@ -228,12 +205,9 @@ def write_dataset(folder: PathLike,
         size (int): Height and width in pixels. Defaults to 160.
         on_image (Callable): Called after each image, to show progress.
 
-    Returns:
-        Path: The folder.
-
     Raises:
-        ValueError: If there is something else at ``folder``, or a name is
-            not among the classes.
+        ValueError: If ``folder`` holds anything else, or a name is not among
+            the classes.
     """
     folder = Path(folder).absolute()
     classes = list(names if classes is None else classes)
@@ -241,67 +215,51 @@ def write_dataset(folder: PathLike,
     if foreign:
         raise ValueError(f'classes: {foreign} are not among them, but are '
                          f'to occur in the images; add them to classes')
-    _check_replaceable(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        try:
+            ours = _content(folder)['info']['description'] == _DESCRIPTION
+        except UNREAD:
+            ours = False
+        if not ours:
+            raise ValueError(
+                f'folder={str(folder)!r} holds something else than generated '
+                f'shapes; name another folder or remove it')
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(
-        tempfile.mkdtemp(prefix=f'.{folder.name}.', dir=folder.parent))
-    try:
+    with tempfile.TemporaryDirectory(
+            prefix=f'.{folder.name}.', dir=folder.parent) as temporary:
+        built = Path(temporary) / folder.name
+        built.mkdir()
         images, annotations = [], []
         for index in range(count):
             scene = make_scene(names, [*seed, index], size)
             file_name = f'{index:05d}.jpg'
-            written = cv2.imwrite(
-                str(temporary / file_name), scene.image,
-                [cv2.IMWRITE_JPEG_QUALITY, 95])
+            written = cv2.imwrite(str(built / file_name), scene.image,
+                                  [cv2.IMWRITE_JPEG_QUALITY, 95])
             if not written:
-                raise OSError(f'cannot write {temporary / file_name}')
+                raise OSError(f'cannot write {built / file_name}')
             images.append(
-                dict(
-                    id=index, file_name=file_name, height=size, width=size))
+                dict(id=index, file_name=file_name, height=size, width=size))
             for box, name in zip(scene.boxes.tolist(), scene.names):
                 x1, y1, x2, y2 = box
                 annotations.append(
-                    dict(
-                        id=len(annotations) + 1,
-                        image_id=index,
-                        category_id=classes.index(name) + 1,
-                        bbox=[x1, y1, x2 - x1, y2 - y1],
-                        area=(x2 - x1) * (y2 - y1),
-                        iscrowd=0))
+                    dict(id=len(annotations) + 1, image_id=index,
+                         category_id=classes.index(name) + 1,
+                         bbox=[x1, y1, x2 - x1, y2 - y1],
+                         area=(x2 - x1) * (y2 - y1), iscrowd=0))
             on_image()
         coco = dict(
             info=dict(description=_DESCRIPTION, seed=list(seed)),
-            images=images,
-            annotations=annotations,
-            categories=[
-                dict(id=i, name=name) for i, name in enumerate(classes, 1)
-            ])
-        (temporary / ANNOTATION_FILE).write_text(
+            images=images, annotations=annotations,
+            categories=[dict(id=i, name=name)
+                        for i, name in enumerate(classes, 1)])
+        (built / ANNOTATION_FILE).write_text(
             json.dumps(coco), encoding='utf-8')
-        (temporary / TEXT_FILE).write_text(
+        (built / TEXT_FILE).write_text(
             json.dumps([[name] for name in classes]), encoding='utf-8')
-        temporary.chmod(0o755)  # mkdtemp makes it private
         if folder.exists():
             shutil.rmtree(folder)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        built.replace(folder)
     return folder
-
-
-def _check_replaceable(folder: Path) -> None:
-    """Only an empty folder or a world of ours may be replaced."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    try:
-        coco = json.loads(
-            (folder / ANNOTATION_FILE).read_text(encoding='utf-8'))
-        if coco['info']['description'] == _DESCRIPTION:
-            return
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise ValueError(f'folder={str(folder)!r} holds something else than '
-                     f'generated shapes; name another folder or remove it')
 
 
 @register(DATASETS)
@@ -317,17 +275,14 @@ class ShapesDataset(YOLOv5CocoDataset):
     """
 
     def __init__(self, data_root: str, **kwargs) -> None:
-        path = Path(data_root) / ANNOTATION_FILE
         try:
-            categories = json.loads(
-                path.read_text(encoding='utf-8'))['categories']
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            categories = _content(Path(data_root))['categories']
+        except UNREAD as error:
             raise ValueError(
                 f'data_root={data_root!r} holds no generated shapes '
                 f'({error}); make them with yolo-world-rep demo') from None
         super().__init__(
-            data_root=data_root,
-            ann_file=ANNOTATION_FILE,
+            data_root=data_root, ann_file=ANNOTATION_FILE,
             data_prefix=dict(img=''),
             metainfo=dict(classes=tuple(c['name'] for c in categories)),
             **kwargs)

@@ -1,18 +1,8 @@
 """Data sets in the format of YOLO: which label belongs to which image."""
 import os
-import reprlib
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    List,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from reprlib import repr as short  # YAML's anchors can stand for very much
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..utils.files import about_file, require_regular
 
@@ -22,17 +12,13 @@ NAME_FILES = ('classes.txt', 'obj.names', 'classes.names')
 
 
 class Pair(NamedTuple):
-    """An image and the file of its boxes, which need not exist."""
+    """An image and its label file, which need not exist."""
     image: Path
     label: Path
 
 
 def globox() -> Any:
-    """The library that parses labels.
-
-    Raises:
-        ImportError: If it is not installed; with the command.
-    """
+    """The library that parses labels; ``ImportError`` if not installed."""
     try:
         import globox
     except ImportError:
@@ -42,12 +28,10 @@ def globox() -> Any:
     return globox
 
 
-def files_below(folder: Path, endings: Iterable[str]) -> List[Path]:
+def files_below(folder: Path, endings: Sequence[str]) -> List[Path]:
     """Files with one of the endings, at any depth, sorted."""
-    endings = tuple(endings)
-    return sorted(
-        path for path in folder.rglob('*')
-        if path.suffix.lower() in endings and path.is_file())
+    return sorted(path for path in folder.rglob('*')
+                  if path.suffix.lower() in endings and path.is_file())
 
 
 def entries_of(listing: Path) -> List[str]:
@@ -56,11 +40,7 @@ def entries_of(listing: Path) -> List[str]:
 
 
 def lines_of(path: Path) -> List[str]:
-    """Lines of a text file.
-
-    Raises:
-        ValueError: If it is none.
-    """
+    """Lines of a text file; ``ValueError`` if it is not text."""
     with about_file(require_regular(path)):
         return path.read_text(encoding='utf-8-sig').split('\n')
 
@@ -69,19 +49,12 @@ def xywh(box: Any) -> List[float]:
     """COCO's x, y, width, height of a parsed box."""
     # The parser's corners may be exchanged; the checks want to see that.
     # Two decimals are what COCO's own files have.
-    return [
-        round(float(value), 2)
-        for value in (box.xmin, box.ymin, box.xmax - box.xmin,
-                      box.ymax - box.ymin)
-    ]
+    corners = box.xmin, box.ymin, box.xmax - box.xmin, box.ymax - box.ymin
+    return [round(float(value), 2) for value in corners]
 
 
 def read_yaml(path: Path) -> Dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        ValueError: If it holds something else.
-    """
+    """The mapping in a YAML file; ``ValueError`` for other content."""
     import yaml
     try:
         content = yaml.safe_load('\n'.join(lines_of(path)))
@@ -97,17 +70,12 @@ def read_yaml(path: Path) -> Dict[str, Any]:
 
 
 def yolo_names(where: Path) -> Tuple[str, ...]:
-    """Names of the classes from a file, or from one in a folder.
-
-    Raises:
-        ValueError: If there is none.
-    """
+    """Class names from a file, or from one in a folder."""
     if where.is_dir():
-        candidates = [
-            *(path for path in sorted(where.glob('*.y*ml'))
-              if 'names' in read_yaml(path)),
-            *(where / name for name in NAME_FILES if (where / name).is_file())
-        ]
+        candidates = [path for path in sorted(where.glob('*.y*ml'))
+                      if 'names' in read_yaml(path)]
+        candidates += [where / name for name in NAME_FILES
+                       if (where / name).is_file()]
         if not candidates:
             raise ValueError(
                 f'{where} has no file that names the classes: expected a '
@@ -119,46 +87,31 @@ def yolo_names(where: Path) -> Tuple[str, ...]:
         if isinstance(names, dict):
             if set(names) != set(range(len(names))):
                 raise ValueError(f'{where}: the keys of names are '
-                                 f'{_short(list(names)[:5])}; expected 0, '
-                                 f'1, ...')
+                                 f'{short(list(names)[:5])}; expected 0, 1, '
+                                 f'...')
             names = [names[i] for i in range(len(names))]
         # Of lists in lists the text may have no end.
         if not isinstance(names, list) or not names or not all(
                 isinstance(name, (str, int, float)) for name in names):
-            raise ValueError(f'{where}: names={_short(names)}; expected a '
+            raise ValueError(f'{where}: names={short(names)}; expected a '
                              f'list of class names.')
         names = list(map(str, names))
     else:
         names = [line.strip() for line in lines_of(where)]
         while names and not names[-1]:
             names.pop()
-    _check_names(where, names)
-    return tuple(names)
-
-
-def _short(value: Any) -> str:
-    """A value for a message; an anchor of YAML can stand for very much."""
-    return reprlib.repr(value)
-
-
-def _check_names(where: Path, names: Sequence[str]) -> None:
-    """Whether each label has a name of its own.
-
-    Raises:
-        ValueError: If one has not.
-    """
     seen: Dict[str, int] = {}
     for label, name in enumerate(names):
         first = seen.setdefault(name, label)
         if not name.strip() or first != label:
-            raise ValueError(
-                f'{where}: class {label} has '
-                + (f'the name {name[:80]!r} of class {first}'
-                   if name.strip() else 'no name')
-                + '; expected a name of its own for each, in the order of '
-                'the labels.')
+            wrong = (f'the name {name[:80]!r} of class {first}'
+                     if name.strip() else 'no name')
+            raise ValueError(f'{where}: class {label} has {wrong}; expected a '
+                             f'name of its own for each, in the order of the '
+                             f'labels.')
     if not names:
         raise ValueError(f'{where} names no classes; expected one a line.')
+    return tuple(names)
 
 
 def label_of(image: Path) -> Path:
@@ -176,15 +129,14 @@ def _split_of_yaml(path: Path, split: str) -> List[Path]:
     content = read_yaml(path)
     stated = content.get('path') or '.'
     if not isinstance(stated, str):
-        raise ValueError(f'{path}: path={_short(stated)}; expected the '
-                         f'folder of the data.')
-    root = Path(stated)
-    root = root if root.is_absolute() else path.parent / root
+        raise ValueError(f'{path}: path={short(stated)}; expected the folder '
+                         f'of the data.')
+    root = path.parent / stated
     entries = content.get(split)
     entries = [entries] if isinstance(entries, str) else entries
     if not isinstance(entries, list) or not entries or not all(
             isinstance(entry, str) for entry in entries):
-        raise ValueError(f'{path}: {split}={_short(entries)}; expected a '
+        raise ValueError(f'{path}: {split}={short(entries)}; expected a '
                          f'folder of images or a list of them.')
     images: List[Path] = []
     for entry in entries:
@@ -201,33 +153,16 @@ def _split_of_yaml(path: Path, split: str) -> List[Path]:
 
 
 def _listed_images(listing: Path, root: Path) -> List[Path]:
-    images = []
-    for entry in entries_of(listing):
-        path = Path(entry)
-        images.append(path if path.is_absolute() else root / path)
-    return images
-
-
-def _labels_elsewhere(images: Sequence[Path], images_dir: Path,
-                      labels_dir: Path) -> List[Pair]:
-    return [
-        Pair(image, labels_dir / image.relative_to(images_dir).with_suffix(
-            '.txt')) for image in images
-    ]
+    return [root / entry for entry in entries_of(listing)]
 
 
 def yolo_pairs(source: Path, root: Path, images_dir: Optional[Path],
                split: str) -> List[Pair]:
     """Images and label files of a YOLO data set.
 
-    Args:
-        source (Path): A YAML, a list of images, or a folder of labels.
-        root (Path): The folder of the data.
-        images_dir (Path, optional): The images of a folder of labels.
-        split (str): ``'train'`` or ``'val'``, for a YAML.
-
-    Raises:
-        ValueError: If the images of a folder of labels are not known.
+    ``source`` is a YAML, a list of images, or a folder of labels whose images
+    are in ``images_dir`` (looked for where None). ``split``, ``'train'`` or
+    ``'val'``, counts for a YAML.
     """
     if source.suffix in ('.yaml', '.yml'):
         return [Pair(i, label_of(i)) for i in _split_of_yaml(source, split)]
@@ -238,26 +173,21 @@ def yolo_pairs(source: Path, root: Path, images_dir: Optional[Path],
             'images' if part == 'labels' else part for part in source.parts))
         if not images_dir.is_dir() or images_dir == source:
             images_dir = source
-    return _labels_elsewhere(
-        files_below(images_dir, IMAGES), images_dir, source)
+    return [
+        Pair(image, source / image.relative_to(images_dir).with_suffix('.txt'))
+        for image in files_below(images_dir, IMAGES)]
 
 
 def yolo_boxes(pair: Pair, size: Tuple[int, int],
                names: Sequence[str]) -> List[Tuple[str, List[float]]]:
-    """(class name, x, y, width and height in pixels) of a label file.
-
-    Raises:
-        ValueError: With the line that cannot be read.
-    """
+    """(class name, x, y, width and height in pixels) of a label file."""
     kinds = globox().BoundingBox
     boxes = []
     for number, line in enumerate(lines_of(pair.label), 1):
         values = line.split()
         if not values:
             continue
-        parse: Callable[..., Any] = kinds.from_yolo_v5
-        if len(values) > 6:
-            parse = kinds.from_yolo_seg
+        parse = kinds.from_yolo_seg if len(values) > 6 else kinds.from_yolo_v5
         try:
             box = parse(line, image_size=size)
             label = int(float(box.label))

@@ -67,7 +67,11 @@ class LoadCheckedImageFromFile(LoadImageFromFile):
     def _read(self, path: str) -> Tuple[Optional[np.ndarray], str]:
         """The image, or None and the reason."""
         try:
-            data = self._bytes(path)
+            if self.file_client_args is not None:
+                data = fileio.FileClient.infer_client(self.file_client_args,
+                                                      path).get(path)
+            else:
+                data = fileio.get(path, backend_args=self.backend_args)
             if not data:
                 return None, 'the file is empty'
             image = mmcv.imfrombytes(
@@ -76,12 +80,6 @@ class LoadCheckedImageFromFile(LoadImageFromFile):
         except Exception as error:
             # Decoders raise errors of their own; none names the file.
             return None, getattr(error, 'strerror', None) or str(error)
-
-    def _bytes(self, path: str) -> bytes:
-        if self.file_client_args is not None:
-            return fileio.FileClient.infer_client(self.file_client_args,
-                                                  path).get(path)
-        return fileio.get(path, backend_args=self.backend_args)
 
     def _leave_out(self, path: str, reason: str) -> None:
         if not self.ignore_empty:

@@ -1,5 +1,5 @@
 """What the model is asked for: texts drawn from a vocabulary."""
-from typing import List, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -17,9 +17,8 @@ class _TextTransform(BaseTransform):
         check_formats([prompt_format])
         self.text_path = text_path
         self.prompt_format = prompt_format
-        self.class_texts = None
-        if text_path is not None:
-            self.class_texts = load_class_texts(text_path)
+        self.class_texts = (
+            None if text_path is None else load_class_texts(text_path))
 
     def vocabulary(self, results: dict) -> Sequence[Sequence[str]]:
         """Synonyms of each class; the dataset's go before the file's."""
@@ -31,9 +30,6 @@ class _TextTransform(BaseTransform):
                 f'MultiModalDataset with class_text_path')
         return [[entry] if isinstance(entry, str) else entry
                 for entry in texts]
-
-    def prompt(self, text: str) -> str:
-        return self.prompt_format.format(text)
 
 
 @register(TRANSFORMS)
@@ -54,8 +50,7 @@ class LoadText(_TextTransform):
             ``{}``.
     """
 
-    def __init__(self,
-                 text_path: Optional[str] = None,
+    def __init__(self, text_path: Optional[str] = None,
                  prompt_format: str = '{}',
                  multi_prompt_flag: str = '/') -> None:
         super().__init__(text_path, prompt_format)
@@ -63,9 +58,8 @@ class LoadText(_TextTransform):
 
     def transform(self, results: dict) -> dict:
         """Set ``texts``, one string a class, in the order of labels."""
-        results['texts'] = [
-            self.prompt(synonyms[0]) for synonyms in self.vocabulary(results)
-        ]
+        results['texts'] = [self.prompt_format.format(synonyms[0])
+                            for synonyms in self.vocabulary(results)]
         return results
 
 
@@ -100,12 +94,10 @@ class RandomLoadText(_TextTransform):
     box_keys = ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags',
                 'gt_masks', 'gt_keypoints')
 
-    def __init__(self,
-                 text_path: Optional[str] = None,
+    def __init__(self, text_path: Optional[str] = None,
                  prompt_format: str = '{}',
                  num_neg_samples: Tuple[int, int] = (80, 80),
-                 max_num_samples: int = 80,
-                 padding_to_max: bool = False,
+                 max_num_samples: int = 80, padding_to_max: bool = False,
                  padding_value: str = '') -> None:
         super().__init__(text_path, prompt_format)
         if (not isinstance(num_neg_samples, (tuple, list))
@@ -123,21 +115,16 @@ class RandomLoadText(_TextTransform):
         self.padding_value = padding_value
 
     def draw(self, positives: np.ndarray, num_classes: int) -> np.ndarray:
-        """Classes to ask for, in random order.
+        """At most ``max_num_samples`` distinct classes, in random order.
 
-        Args:
-            positives (np.ndarray): Classes in the image, each once.
-            num_classes (int): Size of the vocabulary.
-
-        Returns:
-            np.ndarray: Distinct classes, at most ``max_num_samples``.
+        ``positives`` are the classes in the image, each once; ``num_classes``
+        is the size of the vocabulary.
         """
         kept = np.random.permutation(positives)[:self.max_num_samples]
         others = np.setdiff1d(np.arange(num_classes), positives)
         low, high = self.num_neg_samples
-        count = min(
-            np.random.randint(low, high + 1),
-            self.max_num_samples - len(kept), len(others))
+        count = min(np.random.randint(low, high + 1),
+                    self.max_num_samples - len(kept), len(others))
         negatives = np.random.choice(others, count, replace=False)
         return np.random.permutation(
             np.concatenate([kept, negatives]).astype(np.int64))
@@ -156,20 +143,14 @@ class RandomLoadText(_TextTransform):
         position[drawn] = np.arange(len(drawn))
         if len(labels):
             self._renumber(results, position[labels])
-        results['texts'] = self._texts(vocabulary, drawn)
-        return results
-
-    def _texts(self, vocabulary: Sequence[Sequence[str]],
-               drawn: np.ndarray) -> List[str]:
         texts = []
-        for label in drawn:
-            synonyms = vocabulary[label]
+        for synonyms in (vocabulary[label] for label in drawn):
             text = synonyms[np.random.randint(len(synonyms))]
-            texts.append(self.prompt(text))
+            texts.append(self.prompt_format.format(text))
         if self.padding_to_max:
-            texts += [self.padding_value
-                      ] * (self.max_num_samples - len(texts))
-        return texts
+            texts += [self.padding_value] * (self.max_num_samples - len(texts))
+        results['texts'] = texts
+        return results
 
     def _renumber(self, results: dict, labels: np.ndarray) -> None:
         """Set new labels and drop the boxes whose label is -1."""
