@@ -1,5 +1,6 @@
 """The text of a config for data, a checkpoint and wishes."""
 import colorsys
+import copy
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,8 @@ from .recipes import lr_mults, recipe
 from .schedule import Schedule
 from .source import formatted, long_tuple, plain_source
 
-BASES = 'yolo_world_v2_{size}_rep_{neck}_2e-4_80e_8gpus_mask-refine_' \
-    'finetune_coco.py'
+BASES = ('yolo_world_v2_{size}_rep_{neck}_2e-4_80e_8gpus_mask-refine_'
+         'finetune_coco.py')
 NECKS = dict(rep_conv='vlpan_bn', rep_linear='vlpan_bn')
 NO_GUIDES = 'efficient_neck'
 # What stands for long lists while the rest is formatted.
@@ -27,19 +28,9 @@ MATRICES = 'RepMaxSigmoidCSPLayerWithTwoConv'
 class Wishes:
     """What a user asks for beside data and checkpoint.
 
-    Args:
-        size (str, optional): Size that the checkpoint must be of.
-        recipe (str): A key of ``recipes.RECIPES``. Defaults to ``'full'``.
-        lr_mults (dict): Learning-rate multipliers of parts.
-        gpus (int): Defaults to 1.
-        batch_size (int, optional): Images on a GPU in one step.
-        epochs (int, optional): Passes over the data.
-        lr (float, optional): Learning rate.
-        image_size (tuple[int, int]): Width and height of the input.
-            Defaults to (640, 640).
-        workers (int, optional): Processes that load images, for each GPU.
-        report (bool): Whether a report is written after training.
-            Defaults to True.
+    ``size`` is the one that the checkpoint must be of, ``recipe`` a key of
+    ``recipes.RECIPES``, ``image_size`` the input's width and height in pixels;
+    ``batch_size`` and ``workers`` are for each GPU.
     """
     size: Optional[str] = None
     recipe: str = 'full'
@@ -65,11 +56,7 @@ def palette(count: int) -> List[Tuple[int, int, int]]:
 
 
 def base_config(model: FoldedModel) -> Path:
-    """The config of this package for a checkpoint.
-
-    Raises:
-        ValueError: If there is none of its size.
-    """
+    """The config of this package for a checkpoint."""
     folder = config_root() / 'finetune_coco'
     neck = NECKS.get(model.neck_form, NO_GUIDES)
     path = folder / BASES.format(size=model.size, neck=neck)
@@ -95,10 +82,7 @@ def _folder(path: Path, root: Path) -> str:
 
 def model_settings(model: FoldedModel, name: str) -> Dict[str, Any]:
     """What the base config's model must change for a checkpoint."""
-    settings: Dict[str, Any] = {
-        part: dict(values)
-        for part, values in recipe(name).model.items()
-    }
+    settings: Dict[str, Any] = copy.deepcopy(recipe(name).model)
     if model.neck_form == 'rep_linear':
         settings.setdefault('neck', {})['block_cfg'] = dict(type=MATRICES)
     head: Dict[str, Any] = {}
@@ -115,17 +99,10 @@ def model_settings(model: FoldedModel, name: str) -> Dict[str, Any]:
 
 def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
             schedule: Schedule, out: PathLike) -> str:
-    """The text of the config.
+    """The text of the config, Python source in lines of 79 columns.
 
-    Args:
-        data (OwnData): Without errors.
-        model (FoldedModel): A checkpoint of its classes.
-        wishes (Wishes): What the user asks for.
-        schedule (Schedule): What follows from the numbers.
-        out (str | Path): Where the config will be.
-
-    Returns:
-        str: Python source, formatted.
+    ``data`` has no errors and ``model`` is a checkpoint of its classes;
+    ``out`` is where the config will be.
     """
     train, val, count = data.train, data.val, len(data.train.names)
     workers = wishes.workers
@@ -158,10 +135,8 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
         lines.append('use_mask2refine = False  # not all boxes have a mask')
     if wishes.image_size != (640, 640):
         lines.append(f'img_scale = {wishes.image_size!r}  # width, height')
-    lines += [
-        '', '# --- model',
-        f'load_from = {os.path.abspath(model.path)!r}'
-    ]
+    lines += ['', '# --- model',
+              f'load_from = {os.path.abspath(model.path)!r}']
     if model.neck_form and model.num_guide != count:
         lines += [
             f'# The neck has {model.num_guide} guides: a padding prompt, or '
@@ -174,42 +149,8 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
         if frozen:
             lines.append(f'# Frozen, statistics included: {frozen}.')
         lines.append(f'model = {plain_source(settings)}')
-    lines += _schedule_lines(schedule)
-    mults = lr_mults(wishes.recipe, wishes.lr_mults, bool(model.neck_form))
-    if mults:
-        paramwise = dict(paramwise_cfg=dict(lr_mults=mults))
-        lines.append(f'optim_wrapper = {plain_source(paramwise)}')
-    hooks: Dict[str, Any] = dict(
-        param_scheduler=dict(
-            warmup_epochs=schedule.warmup_epochs,
-            warmup_mim_iter=schedule.warmup_steps))
-    if wishes.report:
-        hooks['report'] = dict(
-            type='TrainingReportHook', before=os.path.abspath(model.path))
-    lines.append(f'default_hooks = {plain_source(hooks)}')
-    ema = dict(
-        type='EMAHook',
-        ema_type='ExactExpMomentumEMA',
-        momentum=schedule.ema_momentum,
-        gamma=schedule.ema_gamma,
-        update_buffers=True,
-        strict_load=False,
-        priority=49)
-    lines += [
-        f'custom_hooks = [{plain_source(ema)}, *[hook for hook in '
-        f'_base_.custom_hooks if hook["type"] != "EMAHook"]]'
-    ]
-    text = formatted('\n'.join(lines))
-    for mark, values in ((CLASS_NAMES, train.names), (PALETTE,
-                                                      palette(count))):
-        text = text.replace(mark, long_tuple(values))
-    # mmengine puts values in the place of {{ names }}, also within texts.
-    return text.replace('{{', '{\\x7b')
-
-
-def _schedule_lines(schedule: Schedule) -> List[str]:
     norm = dict(type='BN', momentum=schedule.bn_momentum, eps=0.001)
-    return [
+    lines += [
         '',
         f'# --- schedule: {schedule.steps} steps of {schedule.total_batch} '
         f'images',
@@ -221,3 +162,24 @@ def _schedule_lines(schedule: Schedule) -> List[str]:
         f'base_lr = {schedule.base_lr!r}',
         f'norm_cfg = {plain_source(norm)}',
     ]
+    mults = lr_mults(wishes.recipe, wishes.lr_mults, bool(model.neck_form))
+    if mults:
+        paramwise = dict(paramwise_cfg=dict(lr_mults=mults))
+        lines.append(f'optim_wrapper = {plain_source(paramwise)}')
+    hooks: Dict[str, Any] = dict(param_scheduler=dict(
+        warmup_epochs=schedule.warmup_epochs,
+        warmup_mim_iter=schedule.warmup_steps))
+    if wishes.report:
+        hooks['report'] = dict(
+            type='TrainingReportHook', before=os.path.abspath(model.path))
+    lines.append(f'default_hooks = {plain_source(hooks)}')
+    ema = dict(type='EMAHook', ema_type='ExactExpMomentumEMA',
+               momentum=schedule.ema_momentum, gamma=schedule.ema_gamma,
+               update_buffers=True, strict_load=False, priority=49)
+    lines.append(f'custom_hooks = [{plain_source(ema)}, *[hook for hook in '
+                 f'_base_.custom_hooks if hook["type"] != "EMAHook"]]')
+    text = formatted('\n'.join(lines))
+    text = text.replace(CLASS_NAMES, long_tuple(train.names))
+    text = text.replace(PALETTE, long_tuple(palette(count)))
+    # mmengine puts values in the place of {{ names }}, also within texts.
+    return text.replace('{{', '{\\x7b')

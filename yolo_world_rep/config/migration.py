@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmengine.dataset import COLLATE_FUNCTIONS
 from mmengine.registry import Registry
 
-from yolo_world_rep.models.refused import REFUSED, refusal
+from yolo_world_rep.models.refused import refusal
 from yolo_world_rep.utils.configs import base_reference, config_root
 from yolo_world_rep.utils.files import (
     PathLike,
@@ -28,7 +28,7 @@ from yolo_world_rep.utils.files import (
 
 from .bindings import LOADERS
 from .source import ConfigText
-from .variables import check_config, find, type_name
+from .variables import check_config, refused_types, type_name
 
 PACKAGE, ORIGINAL = 'yolo_world_rep', 'yolo_world'
 # A path into a checkout of mmyolo, wherever it lies.
@@ -47,19 +47,17 @@ IMPORT = (f"custom_imports = dict(imports=['{PACKAGE}'], "
 class Migration:
     """What came of a config.
 
-    Args:
-        path (Path): The copy.
-        changes (tuple[str, ...]): What differs from the original.
-        remarks (tuple[str, ...]): What is left for its owner to mend.
+    ``path`` is the copy, ``changes`` are its differences from the original,
+    ``remarks`` say what is left for its owner to mend.
     """
     path: Path
     changes: Tuple[str, ...]
     remarks: Tuple[str, ...]
 
 
-def _strings(node: ast.AST) -> Iterator[ast.Constant]:
-    return (part for part in ast.walk(node)
-            if isinstance(part, ast.Constant) and isinstance(part.value, str))
+def _strings(node: ast.AST) -> List[ast.Constant]:
+    return [part for part in ast.walk(node)
+            if isinstance(part, ast.Constant) and isinstance(part.value, str)]
 
 
 def _bases(source: ConfigText) -> Tuple[Optional[ast.expr], List[str]]:
@@ -76,11 +74,9 @@ def _bases(source: ConfigText) -> Tuple[Optional[ast.expr], List[str]]:
 
 def _imports(source: ConfigText) -> List[ast.Constant]:
     """Where the original is imported."""
-    return [
-        text for node in source.values('custom_imports')
-        for text in _strings(node)
-        if re.split(r'[\\/]', text.value)[-1].split('.')[0] == ORIGINAL
-    ]
+    return [text for node in source.values('custom_imports')
+            for text in _strings(node)
+            if re.split(r'[\\/]', text.value)[-1].split('.')[0] == ORIGINAL]
 
 
 def _is_here(base: str, folder: Path) -> bool:
@@ -90,11 +86,7 @@ def _is_here(base: str, folder: Path) -> bool:
 
 
 def unmended(path: PathLike) -> Optional[str]:
-    """Why a config needs :func:`migrate_config`; None if it does not.
-
-    Args:
-        path (str | Path): A config; one that is no Python is not looked at.
-    """
+    """Why a config needs :func:`migrate_config`; None if it does not."""
     if not str(path).endswith('.py') or not Path(path).is_file():
         return None
     try:
@@ -114,14 +106,7 @@ def unmended(path: PathLike) -> Optional[str]:
 
 
 def config_from_file(path: PathLike) -> Config:
-    """Read a config, and refuse one of the original by name.
-
-    Args:
-        path (str | Path): The config.
-
-    Raises:
-        ValueError: With the command that writes the copy that runs.
-    """
+    """Read a config; one of the original is refused with the remedy."""
     reason = unmended(require_regular(path))
     if reason:
         raise ValueError(f'{reason}. Write the copy that runs here: '
@@ -130,18 +115,14 @@ def config_from_file(path: PathLike) -> Config:
 
 
 def _new_base(base: str, folder: Path, out: Path) -> str:
-    """What a base is called in a copy at ``out``.
-
-    Raises:
-        ValueError: If there is no such config.
-    """
+    """What a base is called in a copy at ``out``."""
     within = IN_MMYOLO.search(base)
     if within:
         place = within[1].replace('\\', '/')
-        if (MMYOLO_CONFIGS / place).is_file():
-            return f'mmyolo::{place}'
-        raise ValueError(f'_base_ {base}: the installed mmyolo '
-                         f'{mmyolo.__version__} has no config {place}')
+        if not (MMYOLO_CONFIGS / place).is_file():
+            raise ValueError(f'_base_ {base}: the installed mmyolo '
+                             f'{mmyolo.__version__} has no config {place}')
+        return f'mmyolo::{place}'
     here = folder / base
     if _is_here(base, folder):
         if not here.is_file():
@@ -169,10 +150,8 @@ def _rewrite(source: ConfigText, out: Path) -> Tuple[bytes, List[str]]:
     new = [_new_base(base, source.path.parent, out) for base in bases]
     if node is not None and new != bases:
         source.replace(node, repr(new[0] if len(new) == 1 else new))
-        changes += [
-            f'line {node.lineno}: _base_ {old} is now {name}'
-            for old, name in zip(bases, new) if old != name
-        ]
+        changes += [f'line {node.lineno}: _base_ {old} is now {name}'
+                    for old, name in zip(bases, new) if old != name]
     for text in _imports(source):
         source.replace(text, repr(PACKAGE))
         changes.append(f'line {text.lineno}: custom_imports names {PACKAGE} '
@@ -185,10 +164,8 @@ def _lines_to_add(cfg: Config,
     """What only the read config tells: lines for its end, and changes."""
     lines, changes = [], []
     if PACKAGE not in (cfg.get('custom_imports') or {}).get('imports', ()):
-        if any(source.values('custom_imports')):
-            lines.append(f"custom_imports['imports'] += ['{PACKAGE}']")
-        else:
-            lines.append(IMPORT)
+        lines.append(f"custom_imports['imports'] += ['{PACKAGE}']"
+                     if any(source.values('custom_imports')) else IMPORT)
         changes.append(f'at the end: custom_imports names {PACKAGE}')
     for name in LOADERS:
         collate = (cfg.get(name) or {}).get('collate_fn') or {}
@@ -214,9 +191,8 @@ def _types(node: Any) -> Iterator[str]:
         if type_name(node):
             yield type_name(node)
         if type_name(node) != 'Albu':  # albumentations has its own
-            for key, child in node.items():
-                if key != 'nms':  # a function of mmcv
-                    yield from _types(child)
+            # nms is a function of mmcv.
+            yield from _types([node[key] for key in node if key != 'nms'])
 
 
 def _is_registered(name: str) -> bool:
@@ -236,13 +212,9 @@ def _remarks(cfg: Config, source: ConfigText) -> List[str]:
     }
     remarks = [
         f'line {line}: {path} is not on this machine'
-        for path, line in sorted(places.items(), key=lambda item: item[1])
-    ]
-    unknown = sorted({
-        name
-        for part in BUILT for name in _types(cfg.get(part))
-        if not _is_registered(name)
-    })
+        for path, line in sorted(places.items(), key=lambda item: item[1])]
+    unknown = sorted({name for part in BUILT for name in _types(cfg.get(part))
+                      if not _is_registered(name)})
     if unknown:
         remarks.append(f'no package that is imported here has '
                        f'{", ".join(unknown)}: name the one that does in '
@@ -282,11 +254,7 @@ def migrate_config(path: PathLike, out: PathLike) -> Migration:
         if lines:
             temporary.write_bytes(source.edited(lines))
             cfg = _read(temporary)
-        names = {
-            type_name(container)
-            for container, _, _ in find(cfg._cfg_dict, ['**', 'type'])
-        }
-        for name in sorted(names & set(REFUSED)):
+        for name in refused_types(cfg._cfg_dict):
             raise ValueError(refusal(name))
     return Migration(out, (*changes, *more), tuple(_remarks(cfg, source)))
 

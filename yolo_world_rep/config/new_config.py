@@ -25,15 +25,7 @@ STRIDE = 32  # sides of the input are multiples of it
 
 @dataclass(frozen=True)
 class NewConfig:
-    """What came of it.
-
-    Args:
-        path (Path): The config.
-        text (str): Its content.
-        schedule (Schedule): What follows from the number of images.
-        model (FoldedModel): The checkpoint.
-        command (str): What to run next.
-    """
+    """What was written, what it follows from, and the command to run next."""
     path: Path
     text: str
     schedule: Schedule
@@ -45,13 +37,8 @@ def require_classes(model: FoldedModel, names: Sequence[str],
                     source: PathLike) -> None:
     """Refuse a checkpoint whose classes are not those of the data.
 
-    Args:
-        model (FoldedModel): The checkpoint.
-        names (Sequence[str]): Of the data, in the order of its labels.
-        source (str | Path): The file that has them, for the message.
-
-    Raises:
-        ValueError: With where they part and the command that mends it.
+    ``names`` are in the order of the labels; ``source`` is the file that has
+    them, for the message, which gives the command that mends the checkpoint.
     """
     difference = name_differences(model.classes, names)
     if not difference:
@@ -65,27 +52,16 @@ def require_classes(model: FoldedModel, names: Sequence[str],
     else:
         text = shlex.quote(str(source)) if Path(source).is_file() else (
             'NAMES.txt')  # of converted data there is no file yet
-        remedy = (
-            f'Embed the names of the data and fold them in the place of the '
-            f'old: yolo-world-rep embed --model CLIP '
-            f'--text {text} --out CLASSES.npy; {command} '
-            f'--replace CLASSES.npy')
+        remedy = (f'Embed the names of the data and fold them in the place of '
+                  f'the old: yolo-world-rep embed --model CLIP --text {text} '
+                  f'--out CLASSES.npy; {command} --replace CLASSES.npy')
     raise ValueError(f'{model.path} and {source} have other classes: '
                      f'{difference}. {remedy}')
 
 
 def verify(path: PathLike, model: FoldedModel,
            state_dict: Mapping[str, Any]) -> None:
-    """Build a config's model and require that the checkpoint fits it.
-
-    Args:
-        path (str | Path): The config.
-        model (FoldedModel): The checkpoint, for the message.
-        state_dict (Mapping): Its tensors.
-
-    Raises:
-        ValueError: With the differences.
-    """
+    """Build the model of a config and require that the checkpoint fits it."""
     cfg, _ = resolve_variables(Config.fromfile(str(path)))
     check_config(cfg)
     with DefaultScope.overwrite_default_scope('mmyolo'):
@@ -98,11 +74,7 @@ def verify(path: PathLike, model: FoldedModel,
 
 
 def require_image_size(img_size: Sequence[int]) -> Tuple[int, int]:
-    """Width and height, of one number or two.
-
-    Raises:
-        ValueError: If they are others, or no multiples of 32.
-    """
+    """Width and height, multiples of 32, of one number or two."""
     if len(img_size) not in (1, 2):
         raise ValueError(f'`img_size` has {len(img_size)} numbers: expected '
                          f'one, or width and height.')
@@ -120,11 +92,8 @@ def launch_command(out: PathLike, gpus: int) -> str:
             if gpus == 1 else f'tools/dist_train.sh {name} {gpus}')
 
 
-def new_config(data: OwnData,
-               checkpoint: PathLike,
-               out: PathLike,
-               wishes: Wishes,
-               overwrite: bool = False) -> NewConfig:
+def new_config(data: OwnData, checkpoint: PathLike, out: PathLike,
+               wishes: Wishes, overwrite: bool = False) -> NewConfig:
     """Write a config for data and a checkpoint that go together.
 
     Args:
@@ -134,10 +103,6 @@ def new_config(data: OwnData,
             converted data go beside it.
         wishes (Wishes): The rest.
         overwrite (bool): Whether an older config is replaced.
-            Defaults to False.
-
-    Returns:
-        NewConfig: What was written.
 
     Raises:
         ValueError: If the data have errors, or data, checkpoint and wishes
@@ -150,8 +115,7 @@ def new_config(data: OwnData,
     recipe(wishes.recipe)
     errors = data.errors()
     if errors:
-        raise ValueError(f'The data cannot be trained on: '
-                         f'{" ".join(errors)}')
+        raise ValueError(f'The data cannot be trained on: {" ".join(errors)}')
     loaded = load_checkpoint(checkpoint)
     model = folded_model(loaded, wishes.size)
     require_classes(model, data.train.names, data.train.path)

@@ -1,13 +1,12 @@
 """A user's own data set: found, converted where needed, and checked."""
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from yolo_world_rep.datasets.annotation_checks import by_level, check, compare
 from yolo_world_rep.datasets.annotations import (
-    ERROR,
     Annotations,
     Finding,
     from_content,
@@ -26,13 +25,9 @@ USUAL = ('', 'images', '{split}', 'images/{split}', '{split}/images',
 class OwnData:
     """Training and validation data and what there is to say about them.
 
-    Args:
-        root (Path): The folder of the data, absolute.
-        train (Annotations): Training data.
-        val (Annotations): Validation data.
-        findings (dict): About ``'train'``, ``'val'`` and ``'both'``.
-        contents (dict): Split to a COCO file that is yet to be written to
-            the path of its annotations; of converted data.
+    ``root`` is absolute; ``findings`` are about ``'train'``, ``'val'`` and
+    ``'both'``; ``contents`` are, by split, COCO files of converted data that
+    are yet to be written to the paths of the annotations.
     """
     root: Path
     train: Annotations
@@ -42,19 +37,15 @@ class OwnData:
 
     def errors(self) -> List[str]:
         """What makes training impossible, with the split it is about."""
-        return [
-            finding.text if about == 'both' else f'{about}: {finding.text}'
-            for about, found in self.findings.items() for finding in found
-            if finding.level == ERROR
-        ]
+        return [finding.text if about == 'both' else f'{about}: {finding.text}'
+                for about, found in self.findings.items() for finding in found
+                if finding.level == 'error']
 
     def write(self) -> None:
         """Write the COCO files of converted data."""
         # Names of files need not be Unicode; escapes keep them.
-        write_together({
-            getattr(self, split).path: json.dumps(content).encode()
-            for split, content in self.contents.items()
-        })
+        write_together({getattr(self, split).path: json.dumps(content).encode()
+                        for split, content in self.contents.items()})
 
 
 def _found(root: Path, given: PathLike, what: str) -> Path:
@@ -66,8 +57,7 @@ def _found(root: Path, given: PathLike, what: str) -> Path:
                      f'{os.path.abspath(given)} exists.')
 
 
-def guess_images(root: Path, path: Path, split: str,
-                 names: List[str]) -> Path:
+def guess_images(root: Path, path: Path, split: str, names: List[str]) -> Path:
     """The folder that holds most of the first images of a file."""
     places = []
     for top in (root, path.parent):
@@ -85,61 +75,36 @@ def guess_images(root: Path, path: Path, split: str,
 def _coco(root: Path, path: Path, images: Optional[Path],
           split: str) -> Annotations:
     data = read_coco(path, images or root)
-    if images is None:
-        names = [image['file_name'] for image in data.images]
-        images = guess_images(root, path, split, names)
-        data = Annotations(path, images, data.images, data.boxes,
-                           data.categories)
-    return data
+    if images:
+        return data
+    names = [image['file_name'] for image in data.images]
+    return replace(data, images_dir=guess_images(root, path, split, names))
 
 
-def read_own_data(root: PathLike,
-                  train_ann: PathLike,
-                  val_ann: PathLike,
-                  out: PathLike,
-                  train_img: Optional[PathLike] = None,
+def read_own_data(root: PathLike, train_ann: PathLike, val_ann: PathLike,
+                  out: PathLike, train_img: Optional[PathLike] = None,
                   val_img: Optional[PathLike] = None,
                   classes: Optional[PathLike] = None) -> OwnData:
-    """Read and check a training and a validation set.
+    """Read and check a training and a validation set; nothing is written.
 
-    Args:
-        root (str | Path): The folder of the data.
-        train_ann (str | Path): A COCO file, a folder of YOLO or VOC labels,
-            a YAML of Ultralytics, or a list of images.
-        val_ann (str | Path): The same for validation.
-        out (str | Path): The config that will be written; data of other
-            formats are written beside it as COCO files.
-        train_img (str | Path, optional): The folder of the training images.
-            Defaults to None, to look for it.
-        val_img (str | Path, optional): The same for validation.
-        classes (str | Path, optional): The file with the class names, for
-            YOLO and VOC labels.
-
-    Returns:
-        OwnData: The data and all findings. Nothing is written.
-
-    Raises:
-        ValueError: If a file is missing or cannot be read.
-        ImportError: If a converter is missing.
+    ``train_ann`` and ``val_ann`` are a COCO file, a folder of YOLO or VOC
+    labels, a YAML of Ultralytics, or a list of images; ``train_img`` and
+    ``val_img`` are the folders of their images, looked for where None.
+    ``classes`` is the file of class names of YOLO and VOC labels. Data of
+    other formats will be COCO files beside ``out``, the config to be.
     """
     root = Path(os.path.abspath(root))
     if not root.is_dir():
         raise ValueError(f'`root` {root} is no folder.')
-    paths = {
-        split: _found(root, given, f'`{split}_ann`')
-        for split, given in (('train', train_ann), ('val', val_ann))
-    }
-    folders = {
-        split: given and _found(root, given, f'`{split}_img`')
-        for split, given in (('train', train_img), ('val', val_img))
-    }
+    paths = {split: _found(root, given, f'`{split}_ann`')
+             for split, given in (('train', train_ann), ('val', val_ann))}
+    folders = {split: given and _found(root, given, f'`{split}_img`')
+               for split, given in (('train', train_img), ('val', val_img))}
     notes: Dict[str, List[Finding]] = {split: [] for split in SPLITS}
     contents: Dict[str, Dict[str, Any]] = {}
     if all(format_of(path) is None for path in paths.values()):
-        data = {
-            split: _coco(root, paths[split], folders[split], split)
-            for split in SPLITS
-        }
+        data = {split: _coco(root, paths[split], folders[split], split)
+                for split in SPLITS}
     else:
         converted = convert(
             {split: (paths[split], folders[split]) for split in SPLITS},
@@ -150,9 +115,7 @@ def read_own_data(root: PathLike,
             path = path.with_name(f'{path.stem}_{split}.json')
             data[split] = from_content(each.content, path, each.images_dir)
             contents[split], notes[split] = each.content, each.findings
-    findings = {
-        split: by_level([*check(data[split]), *notes[split]])
-        for split in SPLITS
-    }
+    findings = {split: by_level([*check(data[split]), *notes[split]])
+                for split in SPLITS}
     findings['both'] = compare(data['train'], data['val'])
     return OwnData(root, data['train'], data['val'], findings, contents)

@@ -19,35 +19,22 @@ LAST_STAGE = 4  # of YOLOv8CSPDarknet: stem, stage1 to stage4
 
 
 class Recipe(NamedTuple):
-    """What trains.
-
-    Args:
-        frozen (tuple[str]): Parts whose weights and statistics stay.
-        model (dict): What the config's ``model`` gets for that.
-    """
+    """The parts that stay frozen, and the ``model`` settings for that."""
     frozen: Tuple[str, ...]
     model: Dict[str, Any]
 
 
 _FROZEN_BACKBONE = dict(backbone=dict(frozen_stages=LAST_STAGE))
 RECIPES: Dict[str, Recipe] = {
-    'full':
-    Recipe((), {}),
-    'neck-head':
-    Recipe(('backbone', ), _FROZEN_BACKBONE),
-    'head':
-    Recipe(('backbone', 'neck'), {
-        **_FROZEN_BACKBONE, 'neck': dict(freeze_all=True)
-    }),
+    'full': Recipe((), {}),
+    'neck-head': Recipe(('backbone', ), _FROZEN_BACKBONE),
+    'head': Recipe(('backbone', 'neck'),
+                   {**_FROZEN_BACKBONE, 'neck': dict(freeze_all=True)}),
 }
 
 
 def recipe(name: str) -> Recipe:
-    """A recipe by its name.
-
-    Raises:
-        ValueError: If there is none of that name.
-    """
+    """A recipe by its name; ``ValueError`` if there is none."""
     if name not in RECIPES:
         raise ValueError(f'recipe={name!r}; expected one of '
                          f'{", ".join(RECIPES)}.')
@@ -56,35 +43,23 @@ def recipe(name: str) -> Recipe:
 
 def lr_mults(name: str, multipliers: Mapping[str, float],
              guided: bool = True) -> Dict[str, float]:
-    """``paramwise_cfg.lr_mults`` from multipliers of parts.
+    """``paramwise_cfg.lr_mults`` (pattern to factor) of a recipe.
 
-    Args:
-        name (str): The recipe.
-        multipliers (Mapping[str, float]): Part, a key of :data:`PARTS`,
-            to factor of the learning rate.
-        guided (bool): Whether the neck has guides. Defaults to True.
-
-    Returns:
-        dict: Pattern to factor.
-
-    Raises:
-        ValueError: If a part is unknown or frozen, or a factor is not
-            positive.
+    ``multipliers`` are by keys of :data:`PARTS`; ``guided`` says whether the
+    neck has guides. A ``ValueError`` refuses parts that are unknown or frozen
+    and factors that are not positive.
     """
     frozen = recipe(name).frozen
     parts = [part for part in PARTS if guided or part != 'guides']
     for part, factor in multipliers.items():
+        about = f'learning-rate multiplier of {part!r}'
         if part not in parts:
-            raise ValueError(f'learning-rate multiplier of {part!r}; '
-                             f'expected one of {", ".join(parts)}.')
+            raise ValueError(f'{about}; expected one of {", ".join(parts)}.')
         if part in frozen or _AROUND.get(part) in frozen:
-            raise ValueError(
-                f'learning-rate multiplier of {part!r}: the recipe {name!r} '
-                f'freezes it. Leave the multiplier out, or take another '
-                f'recipe.')
+            raise ValueError(f'{about}: the recipe {name!r} freezes it. Leave '
+                             f'the multiplier out, or take another recipe.')
         if not factor > 0:
-            raise ValueError(
-                f'learning-rate multiplier of {part!r}: {factor:g}; '
-                f'expected a positive number. The recipes freeze parts: '
-                f'{", ".join(RECIPES)}.')
+            raise ValueError(f'{about}: {factor:g}; expected a positive '
+                             f'number. The recipes freeze parts: '
+                             f'{", ".join(RECIPES)}.')
     return {PARTS[part]: factor for part, factor in multipliers.items()}

@@ -22,36 +22,20 @@ SHORT_RUN = 5_000
 
 @dataclass(frozen=True)
 class Schedule:
-    """The variables of a config that depend on how much there is to see.
-
-    Args:
-        steps (int): Of the optimizer, in all.
-        max_epochs (int): Passes over the data.
-        close_mosaic_epochs (int): The last of them, without mosaic.
-        val_interval (int): Epochs between evaluations before those.
-        val_interval_stage2 (int): Epochs between evaluations in those.
-        batch_size (int): Images on a GPU in one step.
-        total_batch (int): Images in one step.
-        base_lr (float): Learning rate.
-        warmup_epochs (float): Length of the warm-up.
-        warmup_steps (int): Its least length in steps.
-        bn_momentum (float): Of the statistics of batch norms.
-        ema_momentum (float): Of the average of the weights.
-        ema_gamma (int): Steps in which that average gets going.
-    """
-    steps: int
+    """The variables of a config that depend on how much there is to see."""
+    steps: int  # of the optimizer, in all
     max_epochs: int
-    close_mosaic_epochs: int
-    val_interval: int
-    val_interval_stage2: int
-    batch_size: int
-    total_batch: int
+    close_mosaic_epochs: int  # the last epochs, without mosaic
+    val_interval: int  # epochs between evaluations before those
+    val_interval_stage2: int  # epochs between evaluations in those
+    batch_size: int  # images on a GPU in one step
+    total_batch: int  # images in one step
     base_lr: float
     warmup_epochs: float
-    warmup_steps: int
+    warmup_steps: int  # least length of the warm-up
     bn_momentum: float
     ema_momentum: float
-    ema_gamma: int
+    ema_gamma: int  # steps in which the average of the weights gets going
 
 
 def _within(value: float, limits: Tuple[float, float]) -> float:
@@ -60,11 +44,6 @@ def _within(value: float, limits: Tuple[float, float]) -> float:
 
 def _two_digits(value: float) -> float:
     return float(f'{value:.2g}')
-
-
-def _positive(name: str, value: Optional[float]) -> None:
-    if value is not None and not value > 0:
-        raise ValueError(f'{name}={value}; expected a positive number.')
 
 
 def scaled_lr(total_batch: int) -> float:
@@ -76,32 +55,20 @@ def scaled_lr(total_batch: int) -> float:
     return _two_digits(RECIPE_LR * math.sqrt(total_batch / RECIPE_BATCH))
 
 
-def make_schedule(images: int,
-                  gpus: int = 1,
-                  batch_size: Optional[int] = None,
+def make_schedule(images: int, gpus: int = 1, batch_size: Optional[int] = None,
                   epochs: Optional[int] = None,
                   lr: Optional[float] = None) -> Schedule:
-    """The schedule for a data set.
+    """The schedule for a number of training images and GPUs.
 
-    Args:
-        images (int): Number of training images.
-        gpus (int): Number of processes. Defaults to 1.
-        batch_size (int, optional): Images on a GPU. Defaults to 16, or to
-            the share of the images where there are fewer.
-        epochs (int, optional): Defaults to what shows about 80,000 images,
-            40 at least and 200 at most.
-        lr (float, optional): Defaults to :func:`scaled_lr`.
-
-    Returns:
-        Schedule: All that follows.
-
-    Raises:
-        ValueError: If a number is not positive.
+    By default a GPU takes 16 images, or its share where there are fewer, the
+    epochs show about 80,000 images (at least 40, at most 200 epochs), and the
+    learning rate is :func:`scaled_lr`. A ``ValueError`` refuses what is not
+    positive.
     """
     for name, value in (('images', images), ('gpus', gpus),
-                        ('batch', batch_size), ('epochs', epochs),
-                        ('lr', lr)):
-        _positive(name, value)
+                        ('batch', batch_size), ('epochs', epochs), ('lr', lr)):
+        if value is not None and not value > 0:
+            raise ValueError(f'{name}={value}; expected a positive number.')
     batch = batch_size or min(16, math.ceil(images / gpus))
     total = batch * gpus
     per_epoch = math.ceil(images / total)

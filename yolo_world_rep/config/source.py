@@ -2,6 +2,7 @@
 import ast
 import pprint
 import re
+from codecs import BOM_UTF8
 from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
 
 from yolo_world_rep.utils.files import PathLike, require_regular
@@ -12,16 +13,13 @@ class ConfigText:
 
     def __init__(self, path: PathLike) -> None:
         self.path = require_regular(path)
-        self.data = self.path.read_bytes()
-        if self.data.startswith(b'\xef\xbb\xbf'):
-            self.data = self.data[3:]
+        self.data = self.path.read_bytes().removeprefix(BOM_UTF8)
         try:
             self.tree = ast.parse(self.data)
         except (SyntaxError, ValueError) as error:
             raise ValueError(f'{path} is not Python: {error}') from None
         self.lines = [0] + [
-            found.end() for found in re.finditer(rb'\r\n|\r|\n', self.data)
-        ]
+            found.end() for found in re.finditer(rb'\r\n|\r|\n', self.data)]
         self.edits: Dict[Tuple[int, int], str] = {}
 
     def values(self, name: str) -> Iterator[ast.expr]:
@@ -34,8 +32,6 @@ class ConfigText:
 
     def replace(self, node: ast.expr, text: str) -> None:
         """Put ``text`` where an expression stands."""
-        assert node.end_lineno is not None
-        assert node.end_col_offset is not None
         begin = self.lines[node.lineno - 1] + node.col_offset
         end = self.lines[node.end_lineno - 1] + node.end_col_offset
         self.edits[begin, end] = text
@@ -53,15 +49,14 @@ class ConfigText:
 
 def plain_source(value: Any) -> str:
     """Python source of a plain value."""
-    if isinstance(value, Mapping):
-        if all(isinstance(key, str) and key.isidentifier() for key in value):
-            inner = ', '.join(
-                f'{key}={plain_source(each)}' for key, each in value.items())
-            return f'dict({inner})'
-        inner = ', '.join(
-            f'{key!r}: {plain_source(each)}' for key, each in value.items())
-        return f'{{{inner}}}'
-    return repr(value)
+    if not isinstance(value, Mapping):
+        return repr(value)
+    parts = {key: plain_source(each) for key, each in value.items()}
+    if all(isinstance(key, str) and key.isidentifier() for key in parts):
+        inner = ', '.join(f'{key}={each}' for key, each in parts.items())
+        return f'dict({inner})'
+    inner = ', '.join(f'{key!r}: {each}' for key, each in parts.items())
+    return f'{{{inner}}}'
 
 
 def long_tuple(values: Sequence[Any]) -> str:

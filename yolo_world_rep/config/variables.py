@@ -10,7 +10,16 @@ something else than what was derived, stays.
 """
 import copy
 import os.path as osp
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from mmengine.config import Config
 
@@ -27,26 +36,19 @@ def type_name(node: Any) -> str:
     return kind.rsplit('.', 1)[-1] if isinstance(kind, str) else ''
 
 
-def find(node: Any,
-         parts: Sequence[str],
+def find(node: Any, parts: Sequence[str],
          path: Tuple[str, ...] = ()) -> Iterator[Tuple[Any, Any, str]]:
-    """The places that a pattern names.
+    """(container, key, dotted path) of each place that a pattern names.
 
-    Args:
-        node: A tree of dicts and lists.
-        parts (Sequence[str]): The pattern of :class:`Binding`, split.
-        path (tuple): Where ``node`` is.
-
-    Yields:
-        tuple: (container, key, dotted path); the value is
-        ``container[key]``.
+    ``parts`` is the pattern of a :class:`Binding`, split; ``path`` is where
+    ``node``, a tree of dicts and lists, is.
     """
-    head, rest = parts[0], list(parts[1:])
+    head, rest = parts[0], parts[1:]
+    children = []
     if isinstance(node, Mapping):
         children = list(node.items())
-    else:
-        children = list(enumerate(node)) if isinstance(node,
-                                                       (list, tuple)) else []
+    elif isinstance(node, (list, tuple)):
+        children = list(enumerate(node))
     if head == '**':
         yield from find(node, rest, path)
         for key, child in children:
@@ -75,16 +77,10 @@ def _plain(value: Any) -> Any:
 
 
 def changed_variables(cfg: Mapping[str, Any]) -> List[str]:
-    """Names of the variables that differ from what was derived with them.
-
-    Args:
-        cfg (Mapping): A config; one without a record has none.
-    """
+    """Names of the variables that differ from what was derived with them."""
     record = cfg.get(RECORD) or {}
-    return [
-        name for name in record
-        if name in cfg and _plain(cfg[name]) != _plain(record[name])
-    ]
+    return [name for name in record
+            if name in cfg and _plain(cfg[name]) != _plain(record[name])]
 
 
 def _gathered(paths: Sequence[str]) -> List[str]:
@@ -93,10 +89,8 @@ def _gathered(paths: Sequence[str]) -> List[str]:
     for path in dict.fromkeys(paths):
         parts = path.split('.')
         groups.setdefault((parts[0], parts[-1]), []).append(path)
-    return [
-        found[0] if len(found) == 1 else f'{first}.….{last} ({len(found)})'
-        for (first, last), found in groups.items()
-    ]
+    return [found[0] if len(found) == 1 else f'{first}.….{last} ({len(found)})'
+            for (first, last), found in groups.items()]
 
 
 def resolve_variables(cfg: Config) -> Tuple[Config, List[str]]:
@@ -121,8 +115,8 @@ def resolve_variables(cfg: Config) -> Tuple[Config, List[str]]:
     # classes and a padding are 80 guides again, which are not 80 classes.
     settled = set()
     for binding in BINDINGS:
-        if not set(binding.needs) <= new.keys() or not (
-                set(binding.needs) & set(changed)):
+        if not new.keys() >= set(binding.needs) or (
+                set(binding.needs).isdisjoint(changed)):
             continue
         before = _plain(binding.value(old))
         after = binding.value(new)
@@ -140,10 +134,8 @@ def resolve_variables(cfg: Config) -> Tuple[Config, List[str]]:
                     # Of the file it was written in, not of where it goes.
                     container[key].pop('_scope_', None)
                 touched.append(path)
-    notes = [
-        f'{name}={_plain(tree[name])!r}, was {_plain(old[name])!r}'
-        for name in changed
-    ]
+    notes = [f'{name}={_plain(tree[name])!r}, was {_plain(old[name])!r}'
+             for name in changed]
     if touched:
         notes.append(f'carried on to {", ".join(_gathered(touched))}')
     for name in changed:
@@ -154,6 +146,12 @@ def resolve_variables(cfg: Config) -> Tuple[Config, List[str]]:
 def _value(cfg: Any, path: str) -> Any:
     found = next(find(cfg, path.split('.')), None)
     return None if found is None else found[0][found[1]]
+
+
+def refused_types(tree: Any) -> List[str]:
+    """Classes of the original that a config names and that are not here."""
+    named = {type_name(node) for node, _, _ in find(tree, ['**', 'type'])}
+    return sorted(named & set(REFUSED))
 
 
 def _disagreements(cfg: Any, title: str, remedy: str,
@@ -167,72 +165,71 @@ def _disagreements(cfg: Any, title: str, remedy: str,
 
 
 def check_config(cfg: Config) -> None:
-    """Refuse configs whose parts contradict each other.
+    """Refuse a config whose parts contradict each other.
 
-    Args:
-        cfg (Config): A config, its variables resolved.
-
-    Raises:
-        ValueError: With every contradiction and what to set.
+    Its variables are resolved. The ``ValueError`` names every contradiction
+    and what to set.
     """
     tree = cfg._cfg_dict
-    problems = [
-        refusal(name) for name in sorted({
-            type_name(container)
-            for container, _, _ in find(tree, '**.type'.split('.'))
-        } & set(REFUSED))
-    ]
+    problems = [refusal(name) for name in refused_types(tree)]
     max_epochs = _value(tree, 'train_cfg.max_epochs')
     scheduler = _value(tree, 'default_hooks.param_scheduler')
     if type_name(scheduler) == 'YOLOv5ParamSchedulerHook' and max_epochs:
         # The default of mmyolo's hook, which few configs leave as it is.
-        if scheduler.get('max_epochs', 300) != max_epochs:
+        epochs = scheduler.get('max_epochs', 300)
+        if epochs != max_epochs:
             problems.append(
-                f'default_hooks.param_scheduler.max_epochs='
-                f'{scheduler.get("max_epochs", 300)} and '
+                f'default_hooks.param_scheduler.max_epochs={epochs} and '
                 f'train_cfg.max_epochs={max_epochs} disagree: the learning '
                 f'rate would not end where it should, or turn negative. Set '
                 f'both to the same number (max_epochs in our configs).')
-    for container, _, path in find(
-            tree, 'custom_hooks.*.[PipelineSwitchHook].switch_epoch'.split(
-                '.')):
-        if max_epochs and container['switch_epoch'] > max_epochs:
+    for container, key, path in find(
+            tree, ['custom_hooks', '*', '[PipelineSwitchHook]',
+                   'switch_epoch']):
+        if max_epochs and container[key] > max_epochs:
             problems.append(
-                f'{path}={container["switch_epoch"]} is past '
+                f'{path}={container[key]} is past '
                 f'train_cfg.max_epochs={max_epochs}: mosaic would never be '
                 f'closed. Set it to the epoch that closes mosaic '
                 f'(close_mosaic_epochs in our configs), at most '
                 f'{max_epochs}.')
 
+    classes = 'model.bbox_head.head_module.num_classes'
     problems += _disagreements(
         tree, 'The numbers of classes of head and assigner',
         'Set them to the number of your classes (num_classes in our '
-        'configs).', 'model.bbox_head.head_module.num_classes',
-        'model.train_cfg.assigner.num_classes')
+        'configs).', classes, 'model.train_cfg.assigner.num_classes')
     if _value(tree, 'model.reparameterized'):
         problems += _disagreements(
             tree, 'The numbers of classes of a reparameterized model',
-            'Set num_classes.', 'model.bbox_head.head_module.num_classes',
-            'model.num_train_classes', 'model.num_test_classes')
+            'Set num_classes.', classes, 'model.num_train_classes',
+            'model.num_test_classes')
         problems += _disagreements(
             tree, 'The numbers of guides of a reparameterized neck',
             'Set them to the number of texts folded into the checkpoint.',
             'model.neck.guide_channels', 'model.neck.block_cfg.guide_channels')
-    count = _value(tree, 'model.bbox_head.head_module.num_classes')
-    if _value(tree, 'model.reparameterized') and count is not None:
-        for loader in LOADERS:
-            for container, key, path in find(
-                    tree, f'{loader}.**.metainfo.classes'.split('.')):
-                names = container[key]
-                if isinstance(names, str):
-                    names = () if osp.isfile(names) else (names, )
-                if names and len(names) != count:
-                    problems.append(
-                        f'{path} has {len(names)} name(s) and the model '
-                        f'num_classes={count}: set num_classes='
-                        f'{len(names)}, or the names (class_names in our '
-                        f'configs).')
+        problems += _miscounted_names(tree, _value(tree, classes))
+    problems += _other_ann_files(tree)
+    if problems:
+        raise ValueError(' '.join(problems))
 
+
+def _miscounted_names(tree: Any, count: Optional[int]) -> Iterator[str]:
+    """Data sets with another number of class names than the head has rows."""
+    for loader in LOADERS if count is not None else ():
+        for container, key, path in find(
+                tree, [loader, '**', 'metainfo', 'classes']):
+            names = container[key]
+            if isinstance(names, str):
+                names = () if osp.isfile(names) else (names, )
+            if names and len(names) != count:
+                yield (f'{path} has {len(names)} name(s) and the model '
+                       f'num_classes={count}: set num_classes={len(names)}, '
+                       f'or the names (class_names in our configs).')
+
+
+def _other_ann_files(tree: Any) -> Iterator[str]:
+    """Evaluators that read another annotation file than their data set."""
     for part in ('val', 'test'):
         evaluator = _value(tree, f'{part}_evaluator')
         dataset = _value(tree, f'{part}_dataloader.dataset')
@@ -240,20 +237,17 @@ def check_config(cfg: Config) -> None:
                 dataset.get('dataset'), Mapping):
             dataset = dataset['dataset']
         if (type_name(evaluator) not in ('CocoMetric', 'LVISMetric')
-                or not isinstance(dataset, Mapping)):
+                or not isinstance(dataset, Mapping)
+                or not evaluator.get('ann_file')
+                or not dataset.get('ann_file')):
             continue
-        ann_file = evaluator.get('ann_file')
-        if not ann_file or not dataset.get('ann_file'):
-            continue
+        ann_file = evaluator['ann_file']
         wanted = osp.join(dataset.get('data_root') or '', dataset['ann_file'])
         if osp.normpath(ann_file) != osp.normpath(wanted):
-            problems.append(
-                f'{part}_evaluator.ann_file={ann_file!r} is not the '
-                f'annotation file of {part}_dataloader, {wanted!r}: set '
-                f'both to the same file (data_root and val_ann_file in our '
-                f'configs).')
-    if problems:
-        raise ValueError(' '.join(problems))
+            yield (f'{part}_evaluator.ann_file={ann_file!r} is not the '
+                   f'annotation file of {part}_dataloader, {wanted!r}: set '
+                   f'both to the same file (data_root and val_ann_file in '
+                   f'our configs).')
 
 
 def unresolved_message(cfg: Mapping[str, Any]) -> str:
