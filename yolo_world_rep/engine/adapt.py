@@ -32,10 +32,8 @@ CHECKED = 'LoadCheckedImageFromFile'
 
 def _hooks(cfg: Config) -> list:
     """Every hook that a config names."""
-    return [
-        *(cfg.get('default_hooks') or {}).values(),
-        *(cfg.get('custom_hooks') or ())
-    ]
+    return [*(cfg.get('default_hooks') or {}).values(),
+            *(cfg.get('custom_hooks') or ())]
 
 
 def with_hook(cfg: Config, key: str, **hook: Any) -> Config:
@@ -135,8 +133,7 @@ def with_class_branch_of_file(cfg: Config, training: bool,
         return cfg
     state = content.get('state_dict', content)
     tensors = state.items() if isinstance(state, dict) else ()
-    found = description_of(
-        {k: v for k, v in tensors if isinstance(v, Tensor)})
+    found = description_of({k: v for k, v in tensors if isinstance(v, Tensor)})
     return with_class_branch(cfg, found)
 
 
@@ -209,14 +206,12 @@ def with_resume(cfg: Config, resume: str) -> Config:
     if not osp.exists(require_regular(resume)):
         raise ValueError(f'`resume` {resume}: no such checkpoint')
     if is_truncated(resume):
-        whole = [
-            path for path in numbered_checkpoints(osp.dirname(resume) or '.')
-            if not is_truncated(path)
-        ]
+        whole = [path
+                 for path in numbered_checkpoints(osp.dirname(resume) or '.')
+                 if not is_truncated(path)]
         remedy = (f'the newest whole one beside it is {whole[0]}'
                   if whole else 'there is no whole one beside it')
-        raise ValueError(
-            f'`resume`: {truncated_message(resume)}; {remedy}')
+        raise ValueError(f'`resume`: {truncated_message(resume)}; {remedy}')
     cfg.resume = True
     cfg.load_from = resume
     return cfg
@@ -241,8 +236,7 @@ def on_cpus(cfg: Config, launcher: str) -> Config:
                          f'tools/dist_train.sh sets it), slurm or none')
     cfg = copy.deepcopy(cfg)
     wrapper = dict(
-        type='MMDistributedDataParallel',
-        broadcast_buffers=False,
+        type='MMDistributedDataParallel', broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False))
     wrapper.update(cfg.get('model_wrapper_cfg') or {})
     wrapper['device_ids'] = None

@@ -22,8 +22,7 @@ from .loading import read_safely
 from .process_group import start_processes
 
 
-def work_dir_of(cfg: Config, config_path: str,
-                work_dir: Optional[str]) -> str:
+def work_dir_of(cfg: Config, config_path: str, work_dir: Optional[str]) -> str:
     """The command's folder, else the config's, else one named after it."""
     name = osp.splitext(osp.basename(config_path))[0]
     return work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
@@ -50,16 +49,12 @@ def _prepared(cfg: Config, config_path: str, work_dir: Optional[str],
     return cfg
 
 
-def config_for_training(cfg: Config,
-                        config_path: str,
-                        work_dir: Optional[str] = None,
-                        amp: bool = False,
-                        resume: Optional[str] = None,
-                        cfg_options: Optional[dict] = None,
-                        launcher: str = 'none',
-                        cuda: Optional[bool] = None,
-                        skip_unreadable: bool = False,
-                        trust: bool = False) -> Config:
+def config_for_training(
+        cfg: Config, config_path: str, work_dir: Optional[str] = None,
+        amp: bool = False, resume: Optional[str] = None,
+        cfg_options: Optional[dict] = None, launcher: str = 'none',
+        cuda: Optional[bool] = None, skip_unreadable: bool = False,
+        trust: bool = False) -> Config:
     """The config that a training runs.
 
     Args:
@@ -98,27 +93,19 @@ def config_for_training(cfg: Config,
         cfg = adapt.with_skipped_images(cfg)
     if resume:
         cfg = adapt.with_resume(cfg, resume)
-    cfg = adapt.with_class_branch_of_file(
-        cfg, training=True, trust=trust)
+    cfg = adapt.with_class_branch_of_file(cfg, training=True, trust=trust)
     adapt.warn_of_bias_warmup(cfg)
     adapt.tell_of_accumulation(cfg)
     return cfg
 
 
-def config_for_test(cfg: Config,
-                    config_path: str,
-                    checkpoint: str,
-                    work_dir: Optional[str] = None,
-                    json_prefix: Optional[str] = None,
-                    show: bool = False,
-                    show_dir: Optional[str] = None,
-                    wait_time: float = 2,
-                    tta: bool = False,
-                    deploy: bool = False,
-                    cfg_options: Optional[dict] = None,
-                    launcher: str = 'none',
-                    cuda: Optional[bool] = None,
-                    trust: bool = False) -> Config:
+def config_for_test(
+        cfg: Config, config_path: str, checkpoint: str,
+        work_dir: Optional[str] = None, json_prefix: Optional[str] = None,
+        show: bool = False, show_dir: Optional[str] = None,
+        wait_time: float = 2, tta: bool = False, deploy: bool = False,
+        cfg_options: Optional[dict] = None, launcher: str = 'none',
+        cuda: Optional[bool] = None, trust: bool = False) -> Config:
     """The config that a test runs.
 
     Args:
@@ -153,8 +140,7 @@ def config_for_test(cfg: Config,
         raise ValueError(f'{checkpoint}: no such checkpoint')
     cfg.load_from = checkpoint
     cfg.resume = False
-    cfg = adapt.with_class_branch_of_file(
-        cfg, training=False, trust=trust)
+    cfg = adapt.with_class_branch_of_file(cfg, training=False, trust=trust)
     if show or show_dir:
         drawing = (cfg.get('default_hooks') or {}).get('visualization')
         if drawing is None:
@@ -167,10 +153,8 @@ def config_for_test(cfg: Config,
         if show_dir:
             drawing.update(test_out_dir=show_dir)
     if deploy:
-        cfg.custom_hooks = [
-            *(cfg.get('custom_hooks') or ()),
-            dict(type='SwitchToDeployHook')
-        ]
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()),
+                            dict(type='SwitchToDeployHook')]
     if json_prefix is not None:
         cfg.merge_from_dict({
             'test_evaluator.format_only': True,

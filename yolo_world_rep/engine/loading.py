@@ -143,9 +143,8 @@ def _weights(state_dict: Mapping[str, Tensor], path: str,
              device: Any) -> OrderedDict:
     """A state dict, with the versions of its modules, which torch reads."""
     check_tensors(Path(path), state_dict)
-    found = OrderedDict(
-        (key, value if device is None else value.to(device))
-        for key, value in state_dict.items())
+    found = OrderedDict((key, value if device is None else value.to(device))
+                        for key, value in state_dict.items())
     state = getattr(state_dict, 'state', None)
     versions = state.get('_metadata') if isinstance(state, dict) else None
     found._metadata = OrderedDict(  # type: ignore[attr-defined]

@@ -23,10 +23,8 @@ def count_masks(dataset: Any) -> Tuple[int, int]:
     Returns:
         tuple[int, int]: Numbers of boxes, those of crowds left out.
     """
-    found = [
-        bool(instance.get('mask'))
-        for index in range(min(len(dataset), LOOKED_AT))
-        for instance in dataset.get_data_info(index).get('instances', ())
-        if not instance.get('ignore_flag')
-    ]
+    found = [bool(instance.get('mask'))
+             for index in range(min(len(dataset), LOOKED_AT))
+             for instance in dataset.get_data_info(index).get('instances', ())
+             if not instance.get('ignore_flag')]
     return sum(found), len(found) - sum(found)

@@ -29,10 +29,9 @@ def start_processes(cfg: Config, cuda: Optional[bool] = None) -> None:
         return
     if cfg.launcher == 'slurm':
         _environment_of_slurm()
-    missing = [
-        name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
-        if name not in os.environ
-    ]
+    missing = [name
+               for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
+               if name not in os.environ]
     if missing:
         how = ('srun, with MASTER_ADDR the host of the first task'
                if cfg.launcher == 'slurm' else 'tools/dist_train.sh, '

@@ -70,9 +70,7 @@ class CheckpointGuardHook(Hook):
     # Before EMAHook (49), which loads the checkpoint into its own copy.
     priority = 40
 
-    def __init__(self,
-                 fresh: Sequence[str] = (),
-                 unused: Sequence[str] = (),
+    def __init__(self, fresh: Sequence[str] = (), unused: Sequence[str] = (),
                  class_names: str = 'match',
                  from_scratch: bool = False) -> None:
         if class_names not in ('match', 'ignore'):
@@ -155,11 +153,9 @@ class CheckpointGuardHook(Hook):
         meta = checkpoint.get('meta') or {}
         if 'state_dict' not in checkpoint:
             # mmengine takes such a file for a bare state dict.
-            checkpoint['state_dict'] = {
-                name: checkpoint.pop(name)
-                for name in list(checkpoint) if hasattr(
-                    checkpoint[name], 'shape')
-            }
+            checkpoint['state_dict'] = {name: checkpoint.pop(name)
+                                        for name in list(checkpoint)
+                                        if hasattr(checkpoint[name], 'shape')}
         if resuming:
             absent = [
                 name for name in ('optimizer', 'message_hub')
@@ -239,11 +235,8 @@ class CheckpointGuardHook(Hook):
         ]
         whole = state
         state = {name: t for name, t in state.items() if name not in dropped}
-        fit = compare(state, {
-            name: tensor
-            for name, tensor in wanted.items()
-            if name in state or not under(name, may_miss)
-        })
+        fit = compare(state, {name: tensor for name, tensor in wanted.items()
+                              if name in state or not under(name, may_miss)})
         # mmengine and EMAHook load what is left here.
         checkpoint['state_dict'] = state
         for title, names in (

@@ -43,6 +43,5 @@ class ClassNamesHook(Hook):
             names = names_of(getattr(dataset, 'metainfo', None))
             if names is not None:
                 model.dataset_meta = dict(
-                    getattr(model, 'dataset_meta', None) or {},
-                    classes=names)
+                    getattr(model, 'dataset_meta', None) or {}, classes=names)
                 return

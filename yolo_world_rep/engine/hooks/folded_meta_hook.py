@@ -31,8 +31,7 @@ class FoldedMetaHook(Hook):
         folded = (checkpoint.get('meta') or {}).get(META_KEY)
         self._folded = copy.deepcopy(folded) if folded else None
 
-    def before_save_checkpoint(self, runner: Runner,
-                               checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Say it in the one that is written."""
         if self._folded is None:
             return

@@ -111,14 +111,10 @@ class SafeCheckpointHook(CheckpointHook):
         runner.message_hub.update_info('last_ckpt', path)
         with _naming(path):
             runner.save_checkpoint(
-                self.out_dir,
-                osp.basename(path),
-                self.file_client_args,
+                self.out_dir, osp.basename(path), self.file_client_args,
                 save_optimizer=self.save_optimizer,
-                save_param_scheduler=self.save_param_scheduler,
-                meta=meta,
-                by_epoch=self.by_epoch,
-                backend_args=self.backend_args,
+                save_param_scheduler=self.save_param_scheduler, meta=meta,
+                by_epoch=self.by_epoch, backend_args=self.backend_args,
                 **self.args)
             if is_main_process():
                 with atomic_path(osp.join(runner.work_dir, LAST)) as note:

@@ -28,14 +28,11 @@ class SyncStatisticsHook(Hook):
         """Average the floating-point buffers of the model and its EMA."""
         if get_world_size() == 1:
             return
-        averaged = [
-            hook.ema_model.module.buffers() for hook in runner.hooks
-            if isinstance(hook, EMAHook)
-        ]
-        buffers = [
-            buffer for buffer in chain(runner.model.buffers(), *averaged)
-            if torch.is_floating_point(buffer)
-        ]
+        averaged = [hook.ema_model.module.buffers() for hook in runner.hooks
+                    if isinstance(hook, EMAHook)]
+        buffers = [buffer
+                   for buffer in chain(runner.model.buffers(), *averaged)
+                   if torch.is_floating_point(buffer)]
         # By differences to those of the first process: what is equal
         # everywhere, as frozen statistics are, keeps its last bit.
         firsts = [buffer.clone() for buffer in buffers]

@@ -57,9 +57,8 @@ def multiplier_of(name: str, multipliers: Mapping[str, float]) -> float:
         float: 1 where none applies.
     """
     fitting = [
-        pattern for pattern in multipliers if fnmatchcase(name, pattern)
-        or fnmatchcase(name, f'{pattern}.*')
-    ]
+        pattern for pattern in multipliers
+        if fnmatchcase(name, pattern) or fnmatchcase(name, f'{pattern}.*')]
     return multipliers[max(fitting, key=len)] if fitting else 1.0
 
 
@@ -87,8 +86,7 @@ class YOLOWv5OptimizerConstructor(DefaultOptimWrapperConstructor):
             name of ``lr_mults`` is of nothing in the model.
     """
 
-    def __init__(self,
-                 optim_wrapper_cfg: dict,
+    def __init__(self, optim_wrapper_cfg: dict,
                  paramwise_cfg: Optional[dict] = None) -> None:
         optim_wrapper_cfg = copy.deepcopy(optim_wrapper_cfg)
         paramwise_cfg = copy.deepcopy(paramwise_cfg or {})
@@ -114,11 +112,8 @@ class YOLOWv5OptimizerConstructor(DefaultOptimWrapperConstructor):
                 f'{base_total_batch_size}')
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
 
-    def add_params(self,
-                   params: List[Dict[str, Any]],
-                   module: nn.Module,
-                   prefix: str = '',
-                   **kwargs: Any) -> None:
+    def add_params(self, params: List[Dict[str, Any]], module: nn.Module,
+                   prefix: str = '', **kwargs: Any) -> None:
         """As mmengine's; at the root the multipliers come on top."""
         super().add_params(params, module, prefix=prefix, **kwargs)
         if prefix or not self.lr_mults:
