@@ -10,8 +10,8 @@ from .parsing import add_cfg_options, cfg_options
 if TYPE_CHECKING:
     from yolo_world_rep.inference import Predictor
 
-MODEL_HELP = ('config (.py, with --checkpoint) or exported file (.onnx, '
-              '.xml, .torchscript, .pt)')
+MODEL_HELP = ('folded checkpoint (.pth, .safetensors), exported file (.onnx, '
+              '.xml, .torchscript, .pt), or config (.py, with --checkpoint)')
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,9 +54,11 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 def be_quiet(*models: str) -> None:
     """Leave standard output to the results, and warn on standard error.
 
-    Only configs log through mmengine, which loads torch.
+    Exported files log without mmengine, which loads torch.
     """
-    if not any(model.endswith('.py') for model in models):
+    if 'mmengine' not in sys.modules and not any(
+            model.endswith(('.py', '.pth', '.safetensors'))
+            for model in models):
         return
     from mmengine.logging import MMLogger
     logger = MMLogger.get_current_instance()

@@ -200,7 +200,7 @@ def test_a_damaged_file_is_refused(kind, tmp_path):
 def test_requests_that_contradict_the_file_are_refused(kind, tmp_path):
     path = export(tmp_path, kind, tiny_spec())
     for settings, message in (
-        (dict(checkpoint='a.pth'), '--checkpoint a.pth.*Leave it out'),
+        (dict(checkpoint='a.pth'), '`checkpoint` a.pth.*Leave it out'),
         (dict(device='tpu:9'), 'device \'tpu:9\''),
         (dict(precision='f8'), 'precision \'f8\''),
         (dict(threads=0), 'threads 0')):
@@ -251,8 +251,8 @@ def test_openvino_computes_in_float32_unless_told(tmp_path):
 
 
 @pytest.mark.parametrize('name, message', [
-    ('a.pth', 'A checkpoint is run with its config'),
-    ('a.txt', 'expected a file that ends in .py, .onnx'),
+    ('a.pth', 'no such file'),
+    ('a.txt', 'expected a file that ends in .py, .pth'),
     ('a.onnx', 'no such file'), ('a.xml', 'no such file'),
     ('a.torchscript', 'no such file'), ('a.py', 'no such file')])
 def test_models_that_are_none(tmp_path, name, message):
@@ -262,8 +262,22 @@ def test_models_that_are_none(tmp_path, name, message):
 
 def test_a_config_alone_is_refused(trained):
     config, _, _ = trained()
-    with pytest.raises(ValueError, match='give its checkpoint'):
+    with pytest.raises(ValueError, match='give its `checkpoint`'):
         open_backend(config)
+
+
+def test_a_checkpoint_needs_no_config(trained):
+    """The file tells what a config would."""
+    config, checkpoint, _ = trained(
+        meta=dict(yolo_world_rep=dict(classes=NAMES)))
+    with open_backend(checkpoint) as alone, open_backend(
+            config, checkpoint) as with_config:
+        assert alone.spec.classes == NAMES
+        assert alone.spec.image_size == (640, 640)
+        for pair in zip(alone.run(images()), with_config.run(images())):
+            np.testing.assert_array_equal(*pair)
+    with pytest.raises(ValueError, match='is a checkpoint itself'):
+        open_backend(checkpoint, checkpoint)
 
 
 def test_the_line_of_an_error_that_says_what():

@@ -8,6 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+from tiny_deploy import NAMES as CLASSES
+from tiny_deploy import write_files
 from tiny_exports import SIZE, save_brightness
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'predict.py'
@@ -133,7 +136,24 @@ def test_weights_of_eight_bits_without_vnni(predict, images, tmp_path,
     assert lines == err.count('brightness.torchscript: INT8 with weights of 8')
 
 
-def test_a_checkpoint_alone_is_no_model(predict, images):
-    code, _, err = predict(images, model='model.pth')
+def test_a_checkpoint_alone(predict, images, tmp_path):
+    """No config is asked for, and one file says all."""
+    path = write_files(tmp_path).checkpoint
+    content = torch.load(path, weights_only=True)
+    content['meta']['yolo_world_rep'] = dict(classes=CLASSES)
+    torch.save(content, path)
+    code, out, err = predict(images, '--json', tmp_path / 'r.json',
+                             '--img-size', *SIZE, model=path.name)
+    assert code == 0, err
+    assert 'PyTorch in f32: tiny.pth, 3 classes, 64x96' in out
+    names = {row['category_name']
+             for row in json.loads((tmp_path / 'r.json').read_text())}
+    assert names
+    assert names <= set(CLASSES)
+
+
+def test_a_text_conditioned_checkpoint_alone(predict, images, tmp_path):
+    path = write_files(tmp_path, 'text').checkpoint
+    code, _, err = predict(images, model=path.name)
     assert code == 2
-    assert 'A checkpoint is run with its config' in err
+    assert 'text-conditioned: fold' in err

@@ -43,14 +43,15 @@ def read_config(config: Union[Config, PathLike],
 
 
 def load_detector(cfg: Config,
-                  checkpoint: PathLike) -> Tuple[nn.Module, Checkpoint]:
+                  checkpoint: Union[PathLike, Checkpoint]
+                  ) -> Tuple[nn.Module, Checkpoint]:
     """Build a config's detector and load a checkpoint into it, whole.
 
     Nothing in the file is executed.
 
     Args:
         cfg (Config): The config; not changed.
-        checkpoint (str | Path): A checkpoint of that very model.
+        checkpoint (str | Path | Checkpoint): Of that very model.
 
     Returns:
         tuple[nn.Module, Checkpoint]: The detector in evaluation mode, its
@@ -60,7 +61,9 @@ def load_detector(cfg: Config,
     Raises:
         ValueError: If the checkpoint cannot be read, or does not fit.
     """
-    loaded = load_checkpoint(checkpoint)
+    loaded = checkpoint if isinstance(
+        checkpoint, Checkpoint) else load_checkpoint(checkpoint)
+    checkpoint = loaded.path
     for note in loaded.notes:
         print_log(f'{checkpoint}: {note}.', 'current', logging.WARNING)
     whole = loaded.state_dict

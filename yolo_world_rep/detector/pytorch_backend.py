@@ -13,9 +13,11 @@ from yolo_world_rep.inference.backends.base import (
     require_file,
 )
 from yolo_world_rep.inference.backends.torchscript import to_device
+from yolo_world_rep.reparam import load_checkpoint
 from yolo_world_rep.text import load_class_texts
 
 from .class_names import test_dataset
+from .config_of_checkpoint import config_of_checkpoint
 from .fusion import fuse
 from .loading import load_detector, read_config
 from .spec_of_config import spec_of_config
@@ -53,10 +55,11 @@ def _fix_texts(cfg: Config, model: Any) -> None:
 
 
 class PyTorchBackend(Backend):
-    """A config's detector; a folded one is fused before it runs.
+    """A detector of this package; a folded one is fused before it runs.
 
     Args:
-        config (Config | str | Path): The config or its file.
+        config (Config | str | Path, optional): The config or its file; None
+            for what follows from a folded checkpoint.
         checkpoint (str | Path): Its weights, which must fit in full.
         device (str): Of torch, ``'cpu'`` or ``'cuda:0'``.
             Defaults to ``'cpu'``.
@@ -78,12 +81,15 @@ class PyTorchBackend(Backend):
                  threads: Optional[int] = None,
                  precision: Optional[str] = None,
                  cfg_options: Optional[dict] = None) -> None:
-        if not isinstance(config, Config):
+        if config is not None and not isinstance(config, Config):
             require_file(config)
         if checkpoint is None:
             name = getattr(config, 'filename', config)
-            raise ValueError(f'{name} is a config: give its checkpoint '
-                             f'too (--checkpoint).')
+            raise ValueError(f'{name} is a config: give its `checkpoint` '
+                             f'too.')
+        if config is None:
+            checkpoint = load_checkpoint(require_file(checkpoint))
+            config = config_of_checkpoint(checkpoint)
         plain_precision(self.name, precision)
         self.device = to_device(device, threads)
         cfg = read_config(config, cfg_options)
@@ -101,7 +107,7 @@ class PyTorchBackend(Backend):
             spec.with_(
                 provenance=dict(
                     checkpoint=loaded.path.name, sha256=loaded.sha256)),
-            checkpoint)
+            loaded.path)
         self._lock = threading.Lock()
 
     def _run(self, images: np.ndarray) -> Sequence[np.ndarray]:

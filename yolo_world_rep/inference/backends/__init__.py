@@ -14,11 +14,14 @@ __all__ = ['SUFFIXES', 'Backend', 'open_backend']
 #: Endings of the files that can be run, and their runtimes.
 SUFFIXES = {
     '.py': 'pytorch',
+    '.pth': 'pytorch',
+    '.safetensors': 'pytorch',
     '.onnx': 'onnx',
     '.xml': 'openvino',
     '.torchscript': 'torchscript',
     '.pt': 'torchscript',
 }
+CHECKPOINTS = ('.pth', '.safetensors')
 # By name, since each needs what only it needs; and the first stands on the
 # models of this package, which stand on this module's.
 BACKENDS = {
@@ -49,9 +52,10 @@ def open_backend(model: Any,
     warning, see :mod:`~..processor`.
 
     Args:
-        model (str | Path | Config): A config (``.py``, or read already), or
-            a file of yolo-world-rep export: ``.onnx``, ``.xml`` of OpenVINO,
-            ``.torchscript`` or ``.pt``.
+        model (str | Path | Config): A folded checkpoint (``.pth``,
+            ``.safetensors``), a file of yolo-world-rep export (``.onnx``,
+            ``.xml`` of OpenVINO, ``.torchscript``, ``.pt``), or a config
+            (``.py``, or read already).
         checkpoint (str | Path, optional): Of a config, and only then.
         device (str): ``'cpu'``, ``'cuda'`` or another of the runtime's.
             Defaults to ``'cpu'``.
@@ -74,23 +78,26 @@ def open_backend(model: Any,
     suffix = '.py' if is_config else Path(str(model)).suffix.lower()
     kind = SUFFIXES.get(suffix)
     if kind is None:
-        hint = ''
-        if suffix == '.pth':
-            hint = (' A checkpoint is run with its config: the config as '
-                    'the model, --checkpoint with the file.')
         raise ValueError(f'model {model}: expected a file that ends in '
-                         f'{", ".join(SUFFIXES)}.{hint}')
+                         f'{", ".join(SUFFIXES)}.')
     if threads is not None and threads < 1:
         raise ValueError(f'threads {threads}: expected 1 or more.')
     settings: dict = dict(device=device, threads=threads, precision=precision)
+    if suffix in CHECKPOINTS and checkpoint is None:
+        model, checkpoint = None, model
+    elif kind == 'pytorch' and suffix in CHECKPOINTS:
+        raise ValueError(
+            f'model {model} and `checkpoint` {checkpoint}: the model is a '
+            f'checkpoint itself. Leave the other out, or give a config as '
+            f'the model.')
     if kind == 'pytorch':
         return _backend_of(kind)(
             model, checkpoint, cfg_options=cfg_options, **settings)
     for name, value in (('checkpoint', checkpoint),
-                        ('cfg-options', cfg_options)):
+                        ('cfg_options', cfg_options)):
         if value:
             raise ValueError(
-                f'--{name} {value}: {model} is an exported file and has its '
+                f'`{name}` {value}: {model} is an exported file and has its '
                 f'weights and settings in it. Leave it out.')
     if kind == 'openvino':
         settings.update(throughput=throughput)

@@ -77,9 +77,8 @@ class TorchScriptBackend(Backend):
         except Exception as error:
             raise ValueError(
                 f'{path} is no TorchScript file of tools/export.py: '
-                f'{first_line(error)} A checkpoint is run with its config: '
-                f'the config as the model, --checkpoint with the '
-                f'file.') from error
+                f'{first_line(error)} A checkpoint must have a name that ends '
+                f'in .pth.') from error
         text = files[METADATA_FILE]
         if isinstance(text, bytes):
             text = text.decode('utf-8', 'replace')
