@@ -46,14 +46,10 @@ MOVED = {
 }
 # What became of those that are not in the package any more.
 BENCHMARKS = 'it is in benchmarks/ of the repository now, not in the package'
-GONE = {
-    'demo.evaluation': 'see yolo_world_rep.detector.detections',
-    'demo.processes': BENCHMARKS,
-    'demo.small_coco': BENCHMARKS,
-    'demo.summary': BENCHMARKS,
-    'demo.timing': BENCHMARKS,
-    'demo.tuning': BENCHMARKS,
-}
+GONE = {'demo.evaluation': 'see yolo_world_rep.detector.detections',
+        'demo.processes': BENCHMARKS, 'demo.small_coco': BENCHMARKS,
+        'demo.summary': BENCHMARKS, 'demo.timing': BENCHMARKS,
+        'demo.tuning': BENCHMARKS}
 
 
 class _MovedModules(MetaPathFinder, Loader):
@@ -65,15 +61,12 @@ class _MovedModules(MetaPathFinder, Loader):
             return None
         if name in GONE:
             raise ImportError(f'{fullname} is gone: {GONE[name]}.')
-        return ModuleSpec(
-            fullname, self, origin=f'{PACKAGE}.{MOVED[name]}')
+        return ModuleSpec(fullname, self, origin=f'{PACKAGE}.{MOVED[name]}')
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         new = str(spec.origin)
-        warnings.warn(
-            f'{spec.name} is {new} now; the old name will go.',
-            FutureWarning,
-            stacklevel=2)
+        warnings.warn(f'{spec.name} is {new} now; the old name will go.',
+                      FutureWarning, stacklevel=2)
         module = import_module(new)
         spec.loader_state = module.__spec__
         return module
@@ -94,10 +87,7 @@ def keep_old_paths() -> None:
 def moved_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
     """The ``__getattr__`` of a module for names that it no longer has.
 
-    Args:
-        module (str): Its name.
-        names (Mapping): Old names to new ones, with their module in this
-            package.
+    ``names`` maps them to new ones, with their module in this package.
     """
 
     def getattr_of_module(name: str) -> Any:
@@ -105,10 +95,8 @@ def moved_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
             raise AttributeError(
                 f'module {module!r} has no attribute {name!r}')
         new = f'{PACKAGE}.{names[name]}'
-        warnings.warn(
-            f'{module}.{name} is {new} now; the old name will go.',
-            FutureWarning,
-            stacklevel=2)
+        warnings.warn(f'{module}.{name} is {new} now; the old name will go.',
+                      FutureWarning, stacklevel=2)
         where, _, attribute = new.rpartition('.')
         return getattr(import_module(where), attribute)
 

@@ -32,14 +32,7 @@ ROOMS = tuple(f'{__package__}.{room}'
 def register(registry: 'Registry') -> Callable[[T], T]:
     """Decorator: register a class or function under its own name.
 
-    Args:
-        registry (Registry): One of mmyolo's registries.
-
-    Returns:
-        Callable: The decorator; it returns its argument unchanged.
-
-    Raises:
-        ImportError: If another package has registered the name already.
+    A name that another package has registered is an ImportError.
     """
 
     def add(obj: T) -> T:

@@ -11,6 +11,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
+    Iterable,
     Iterator,
     Mapping,
     NoReturn,
@@ -28,12 +29,9 @@ LINES = '\n\t'
 
 
 def one_line(error: Exception) -> str:
-    """The message of an error in one line.
-
-    That of a data loader's process holds the traceback in it; its last line
-    is the message.
-    """
+    """The message of an error in one line."""
     message = str(error)
+    # Of a data loader's process it is the traceback, the message its end.
     if 'Original Traceback (most recent call last):' in message:
         message = message.rstrip().rsplit('\n', 1)[-1].split(': ', 1)[-1]
     message = printable(' '.join(message.split()))
@@ -43,43 +41,41 @@ def one_line(error: Exception) -> str:
 def printable(text: str, keep: str = '') -> str:
     """A text that cannot move the cursor of a terminal, as names may.
 
-    Args:
-        text (str): It.
-        keep (str): Signs that stay, such as line breaks. Defaults to ''.
-
-    Returns:
-        str: With what is not printed, marks of the direction of writing
-        included, escaped as JSON does; text of JSON stays JSON.
+    Whatever is neither printable nor in ``keep`` is escaped as in JSON.
     """
-    return ''.join(
-        c if c.isprintable() or c in keep else json.dumps(c)[1:-1]
-        for c in text)
+    return ''.join(c if c.isprintable() or c in keep else json.dumps(c)[1:-1]
+                   for c in text)
 
 
 def as_options(message: str, options: Mapping[str, str]) -> str:
-    """A message of the library with options for its `parameters`.
+    """A message of the library with options for its parameters.
 
-    Errors of the library name what a Python user passes, as in "pass
-    `overwrite=True`"; a user of the command types ``--overwrite``.
+    "Pass `overwrite=True`" is for Python, "pass --overwrite" for the command;
+    `format='onnx'` becomes --format onnx, or the option that stands for it.
     """
-    return re.sub(r'`(\w+)(?:=True)?`',
-                  lambda found: options.get(found[1], found[0]), message)
+
+    def option(found: 're.Match[str]') -> str:
+        whole, name, value = found.groups()
+        if whole in options or name not in options:
+            return options.get(whole, found[0])
+        return f'{options[name]} {value}' if value else options[name]
+
+    return re.sub(r"`((\w+)(?:=True|='(\w+)')?)`", option, message)
 
 
 def say(text: str, file: Optional[TextIO] = None, keep: str = '') -> None:
-    """Print a line; commands print by this or by :func:`console` alone.
+    """Print a line; commands print by this or by :func:`console` alone."""
+    print(printable(text, keep), file=file)
 
-    Args:
-        text (str): It may hold names of files and classes.
-        file (TextIO, optional): Defaults to None for standard output.
-        keep (str): As of :func:`printable`, :data:`LINES` for several
-            lines. Defaults to ''.
-    """
-    print(printable(text, keep), file=file)  # noqa: T201
+
+def say_notes(notes: Iterable[str], options: Mapping[str, str]) -> None:
+    """Print what a user should know of a result, a line each."""
+    for note in notes:
+        say(f'note: {as_options(note, options)}')
 
 
 def console() -> 'Console':
-    """rich's console, that escapes what it prints as :func:`say` does."""
+    """A console of rich that escapes what it prints as :func:`say` does."""
     from rich.console import Console
     from rich.segment import Segment
 
@@ -92,19 +88,10 @@ def console() -> 'Console':
     return Escaping(markup=False, emoji=False, highlight=False)
 
 
-def log_record(*args: Any, **settings: Any) -> logging.LogRecord:
-    """What any logger of a command's process logs, escaped."""
-    made = logging.LogRecord(*args, **settings)
-    made.msg, made.args = printable(made.getMessage(), LINES), ()
-    return made
-
-
 def take_any_name() -> None:
-    """Have the standard streams take what their encoding has no sign for.
+    """Have the standard streams take what their encoding cannot express.
 
-    Names of files need not be Unicode, and names of classes need not be of
-    the terminal's alphabet: neither may end a command that has done its
-    work.
+    Names of files and classes may be of any alphabet, or not Unicode at all.
     """
     for stream, errors in ((sys.stdin, 'surrogateescape'),
                            (sys.stdout, 'backslashreplace'),
@@ -114,8 +101,7 @@ def take_any_name() -> None:
 
 
 def end_when_told_to() -> None:
-    """Have SIGTERM raise ``SystemExit``, so that what was begun is removed.
-    """
+    """Have SIGTERM raise ``SystemExit``, so that unfinished files go."""
     own = os.getpid()
 
     def end(*_: Any) -> None:
@@ -129,23 +115,23 @@ def end_when_told_to() -> None:
         signal.signal(signal.SIGTERM, end)
 
 
-def run(main: Callable[[], Optional[int]],
-        debug: bool = False,
-        options: Optional[Mapping[str, str]] = None) -> NoReturn:
+def run(main: Callable[[], Optional[int]], debug: bool = False,
+        options: Mapping[str, str] = {}) -> NoReturn:
     """Run a command and leave with its exit status.
 
     A ``ValueError``, ``OSError`` or ``ImportError`` (an extra that is not
-    installed) is the user's to mend: its message goes to standard error in
-    one line, without a traceback, and the status is 2. Anything else is a
-    bug of ours and keeps its traceback.
-
-    Args:
-        main (Callable): The command; returns its exit status, None for 0.
-        debug (bool): Whether the user's errors come with their traceback.
-            Defaults to False.
-        options (Mapping[str, str], optional): The command's options by the
-            parameters that errors name. Defaults to None.
+    installed) is for the user to fix: its message goes to standard error in
+    one line, with a traceback only for ``debug``, and the status is 2.
+    Anything else is a bug of ours and keeps its traceback. ``options`` are
+    the command's, by the parameters that messages name.
     """
+
+    def log_record(*args: Any, **settings: Any) -> logging.LogRecord:
+        made = logging.LogRecord(*args, **settings)
+        made.msg = printable(as_options(made.getMessage(), options), LINES)
+        made.args = ()
+        return made
+
     take_any_name()
     end_when_told_to()
     logging.setLogRecordFactory(log_record)
@@ -153,7 +139,7 @@ def run(main: Callable[[], Optional[int]],
         status = main()
         sys.stdout.flush()
     except BrokenPipeError:
-        # Who read our output has enough of it, as head has.
+        # The reader of our output, such as head, has enough of it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except (ValueError, OSError, ImportError) as error:
@@ -162,13 +148,13 @@ def run(main: Callable[[], Optional[int]],
             say(traceback.format_exc(), sys.stderr, LINES)
         hint = ''
         if isinstance(error, UnicodeError) and not sys.flags.utf8_mode:
-            # Some of the packages below read text as the locale has it.
+            # Some packages below read text in the encoding of the locale.
             hint = '; if the file is UTF-8, set PYTHONUTF8=1'
         elif isinstance(error, ModuleNotFoundError):
             # An environment of requirements/deploy.txt, and no more.
             hint = ('; it comes with this package where that is installed '
                     'without --no-deps')
-        message = as_options(one_line(error), options or {})
+        message = as_options(one_line(error), options)
         say(f'error: {message}{hint}', sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

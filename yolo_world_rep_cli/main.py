@@ -4,7 +4,7 @@ import difflib
 import importlib.util
 import os
 import sys
-from typing import NoReturn, Optional, Sequence
+from typing import Dict, NoReturn, Optional, Sequence
 
 from . import ending
 from .commands import COMMANDS, Command
@@ -25,10 +25,8 @@ class _TopParser(Parser):
 
     def format_help(self) -> str:
         width = max(map(len, COMMANDS))
-        lines = [
-            f'  {command.name:{width}}  {command.summary}'
-            for command in COMMANDS.values()
-        ]
+        lines = [f'  {command.name:{width}}  {command.summary}'
+                 for command in COMMANDS.values()]
         return '\n'.join([
             f'usage: {PROG} COMMAND ...   ({PROG} COMMAND --help says more)',
             '', DESCRIPTION, '', *lines, '',
@@ -36,42 +34,35 @@ class _TopParser(Parser):
         ]) + '\n'
 
 
-class _Version(argparse.Action):
-    """``--version``, looked up when it is asked for."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
-        super().__init__(
-            option_strings,
-            argparse.SUPPRESS,
-            nargs=0,
-            default=argparse.SUPPRESS,
-            help='show the version')
-
-    def __call__(self, parser: argparse.ArgumentParser,
-                 *_: object) -> NoReturn:
-        say(f'yolo_world_rep {version()}')
-        parser.exit()
-
-
 def version() -> str:
     """The version of the package, without importing it."""
     import runpy
-    from importlib.util import find_spec
-    spec = find_spec('yolo_world_rep')
+    spec = importlib.util.find_spec('yolo_world_rep')
     assert spec is not None
     assert spec.submodule_search_locations
     folder = spec.submodule_search_locations[0]
     return runpy.run_path(os.path.join(folder, 'version.py'))['__version__']
 
 
+def _names(parser: argparse.ArgumentParser) -> Dict[str, str]:
+    """The arguments by what the library calls them.
+
+    For --head-only, which sets neck_form to 'text', that is neck_form='text'.
+    """
+    names = {}
+    for each in parser._actions:
+        name = each.dest
+        if each.nargs == 0 and isinstance(each.const, str):
+            name += f'={each.const!r}'
+        named = [each.metavar or each.dest.upper(), *each.option_strings]
+        names[name] = str(named[-1])
+    return names
+
+
 def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
     """Give a parser the arguments of a command."""
     command.module.add_arguments(parser)
-    names = {
-        action.dest: (action.option_strings or [action.dest.upper()])[-1]
-        for action in parser._actions
-    }
-    parser.set_defaults(run=command.module.run, names=names)
+    parser.set_defaults(run=command.module.run, names=_names(parser))
 
 
 def _description(command: Command) -> str:
@@ -82,14 +73,13 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser = _TopParser(prog=PROG, description=DESCRIPTION)
     add_debug(parser)
-    parser.add_argument('--version', action=_Version)
+    parser.add_argument(
+        '--version', action='version', version=f'yolo_world_rep {version()}')
     commands = parser.add_subparsers(
         metavar='COMMAND', required=True, parser_class=Parser)
     for command in COMMANDS.values():
-        each = commands.add_parser(
-            command.name,
-            help=command.summary,
-            description=_description(command))
+        each = commands.add_parser(command.name, help=command.summary,
+                                   description=_description(command))
         # Where it is not given here it may have been given before.
         add_debug(each, default=argparse.SUPPRESS)
         _fill(each, command)
@@ -98,14 +88,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _check_name(words: Sequence[str]) -> Optional[str]:
     """What is wrong with the name of the command, if anything is."""
+    if not words:
+        return f'no command; {PROG} --help lists them'
     name = next((word for word in words if not word.startswith('-')), None)
     if name is None or name in COMMANDS:
         return None
-    names = {
-        word: command.name
-        for command in COMMANDS.values()
-        for word in (command.tool, command.name) if word
-    }
+    names = {word: command.name for command in COMMANDS.values()
+             for word in (command.tool, command.name) if word}
     stem = name[:-len('.py')] if name.endswith('.py') else name
     near = difflib.get_close_matches(stem, names, 1)
     hint = (f'did you mean {names[near[0]]!r}?'
@@ -124,30 +113,17 @@ def _execute(args: argparse.Namespace) -> NoReturn:
 
 
 def main(words: Optional[Sequence[str]] = None) -> NoReturn:
-    """The command line.
-
-    Args:
-        words (Sequence[str], optional): The arguments. Defaults to None for
-            those of the process.
-    """
+    """The command line, of these words or of the process's."""
     words = sys.argv[1:] if words is None else words
-    parser = make_parser()
-    if not words:
-        say(f'error: no command; {PROG} --help lists them', sys.stderr)
-        sys.exit(2)
     problem = _check_name(words)
     if problem:
         say(f'error: {problem}', sys.stderr)
         sys.exit(2)
-    _execute(parser.parse_args(words))
+    _execute(make_parser().parse_args(words))
 
 
 def run_tool(name: str) -> NoReturn:
-    """A command as a program of its own, as the files in ``tools`` are.
-
-    Args:
-        name (str): Of the sub-command.
-    """
+    """A command as a program of its own, as the files in ``tools`` are."""
     command = COMMANDS[name]
     parser = Parser(description=_description(command))
     add_debug(parser)

@@ -27,12 +27,8 @@ def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_size_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments on a model's input, and on what a config says of it."""
-    parser.add_argument(
-        '--img-size',
-        nargs=2,
-        type=int,
-        metavar=('H', 'W'),
-        help='size of the input, where the model takes any')
+    parser.add_argument('--img-size', nargs=2, type=int, metavar=('H', 'W'),
+                        help='size of the input, where the model takes any')
     add_cfg_options(parser)
 
 
@@ -43,11 +39,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add_backend_arguments(parser)
     parser.add_argument(
         '--batch', type=int, help='images at a time (default: 1)')
-    parser.add_argument(
-        '--workers',
-        type=int,
-        default=2,
-        help='threads that load images (default: 2)')
+    parser.add_argument('--workers', type=int, default=2,
+                        help='threads that load images (default: 2)')
     add_size_arguments(parser)
 
 
@@ -77,16 +70,10 @@ def open_predictor(args: argparse.Namespace, **settings: Any) -> 'Predictor':
     # One thread an image: they work on several at the same time anyhow.
     cv2.setNumThreads(1)
     return Predictor(
-        args.model,
-        args.checkpoint,
-        device=args.device,
-        threads=args.threads,
-        precision=args.precision,
-        batch_size=args.batch,
-        workers=args.workers,
+        args.model, args.checkpoint, device=args.device, threads=args.threads,
+        precision=args.precision, batch_size=args.batch, workers=args.workers,
         image_size=args.img_size and tuple(args.img_size),
-        cfg_options=cfg_options(args.cfg_options),
-        **settings)
+        cfg_options=cfg_options(args.cfg_options), **settings)
 
 
 def describe(predictor: 'Predictor') -> str:
@@ -104,11 +91,7 @@ def describe(predictor: 'Predictor') -> str:
 def progress(total: Optional[int]) -> Iterator[Callable[[], None]]:
     """A progress bar on standard error, where that is a terminal.
 
-    Args:
-        total (int, optional): Images to come, None if nobody knows.
-
-    Yields:
-        Callable: To be called after each image.
+    It is for ``total`` images, if known; call what it yields after each.
     """
     if not sys.stderr.isatty():  # an older rich would end an empty line
         yield lambda: None
@@ -116,20 +99,15 @@ def progress(total: Optional[int]) -> Iterator[Callable[[], None]]:
     from rich import progress as bars
     from rich.console import Console
     with bars.Progress(
-            bars.TextColumn('{task.description}'),
-            bars.BarColumn(),
-            bars.MofNCompleteColumn(),
-            bars.TextColumn('{task.fields[speed]}'),
-            bars.TimeRemainingColumn(),
-            console=Console(stderr=True),
+            bars.TextColumn('{task.description}'), bars.BarColumn(),
+            bars.MofNCompleteColumn(), bars.TextColumn('{task.fields[speed]}'),
+            bars.TimeRemainingColumn(), console=Console(stderr=True),
             transient=True) as bar:
         task = bar.add_task('images', total=total, speed='')
 
         def advance() -> None:
             speed = bar.tasks[0].speed
-            bar.update(
-                task,
-                advance=1,
-                speed=f'{speed:.1f}/s' if speed else '')
+            text = f'{speed:.1f}/s' if speed else ''
+            bar.update(task, advance=1, speed=text)
 
         yield advance

@@ -1,5 +1,6 @@
 """Arguments: what the commands share, without what takes time to import."""
 import argparse
+import os
 import sys
 from typing import Any, List, NoReturn, Optional
 
@@ -10,20 +11,15 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        say(
-            f'error: {" ".join(message.split())} ({self.prog} --help lists '
-            f'the arguments)',
-            sys.stderr)
+        say(f'error: {" ".join(message.split())} ({self.prog} --help lists '
+            f'the arguments)', sys.stderr)
         sys.exit(2)
 
 
 def add_debug(parser: argparse.ArgumentParser, **settings: Any) -> None:
     """``--debug``, of the whole command line and of each command."""
-    parser.add_argument(
-        '--debug',
-        action='store_true',
-        help='show the traceback of an error',
-        **settings)
+    parser.add_argument('--debug', action='store_true',
+                        help='show the traceback of an error', **settings)
 
 
 def positive(text: str) -> int:
@@ -47,26 +43,13 @@ def _setting(word: str) -> str:
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """``--cfg-options``; :func:`cfg_options` reads what was given."""
     parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action='extend',
-        type=_setting,
+        '--cfg-options', nargs='+', action='extend', type=_setting,
         metavar='KEY=VALUE',
         help='settings of the config to override; lists as key="[a,b]"')
 
 
 def cfg_options(words: Optional[List[str]]) -> Optional[dict]:
-    """The settings of ``--cfg-options``, by mmengine's own rules.
-
-    Args:
-        words (list[str], optional): As given, ``key=value``.
-
-    Returns:
-        dict: Values by dotted key; None if there was no such argument.
-
-    Raises:
-        ValueError: If brackets do not pair up.
-    """
+    """What ``--cfg-options`` gave, by dotted key, by mmengine's own rules."""
     if words is None:
         return None
     from mmengine.config import DictAction
@@ -77,3 +60,26 @@ def cfg_options(words: Optional[List[str]]) -> Optional[dict]:
     except AssertionError as error:
         raise ValueError(f'--cfg-options: {error}') from error
     return read.settings
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Settings to override, and how the processes were started."""
+    add_cfg_options(parser)
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none', help='how the processes were started')
+    add_trust(parser)
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """The one way to have code in a checkpoint run."""
+    parser.add_argument(
+        '--trust-checkpoint', dest='trust', action='store_true',
+        help='read checkpoints with torch, which runs the code in them: it '
+        'can do whatever you can. Only for files of your own')
+
+
+def set_local_rank(args: argparse.Namespace) -> None:
+    """Put the local rank where mmengine looks for it."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))

@@ -1,4 +1,5 @@
 """How commands end."""
+import logging
 import os
 import subprocess
 import sys
@@ -38,6 +39,33 @@ def test_parameters_are_said_as_options(capsys):
         ending.run(main, options=dict(overwrite='--overwrite'))
     assert capsys.readouterr().err == (
         'error: m.pth exists; pass --overwrite, `other`\n')
+
+
+@pytest.mark.parametrize('said, expected', [
+    ('leave out `half`', 'leave out --half'),
+    ('`neck_form=\'text\'` alone', '--head-only alone'),
+    ('take `neck_form=\'rep_linear\'`', 'take `neck_form=\'rep_linear\'`'),
+    ('use `format=\'onnx\'`', 'use --format onnx'),
+    ('`alpha=0.5`, `resume`, `of`', '`alpha=0.5`, `resume`, `of`'),
+])
+def test_values_of_parameters_are_said_as_options(said, expected):
+    options = {'half': '--half', 'neck_form=\'text\'': '--head-only',
+               'format': '--format', 'alpha': '--alpha'}
+    assert ending.as_options(said, options) == expected
+
+
+def test_logs_and_notes_say_options(monkeypatch, capsys, caplog):
+    monkeypatch.setattr(logging, '_logRecordFactory', logging.LogRecord)
+    options = dict(images='--images')
+
+    def main():
+        logging.getLogger('of_a_command').warning('give `%s`', 'images')
+        ending.say_notes(['give `images`, `others`'], options)
+
+    with pytest.raises(SystemExit):
+        ending.run(main, options=options)
+    assert caplog.messages == ['give --images']
+    assert capsys.readouterr().out == 'note: give --images, `others`\n'
 
 
 def test_a_bug_keeps_its_traceback():

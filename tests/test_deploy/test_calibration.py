@@ -15,13 +15,13 @@ def test_images_are_spread(images):
     names = [path.stem for path in choose_images([str(images)], 3)]
     assert names == ['0', '2', '5']
     assert len(choose_images([str(images)], 100)) == 6
-    with pytest.raises(ValueError, match='calibration-count 0'):
+    with pytest.raises(ValueError, match='`calibration_count` is 0'):
         choose_images([str(images)], 0)
 
 
 def test_videos_do_not_calibrate(tmp_path):
     (tmp_path / 'a.mp4').touch()
-    with pytest.raises(ValueError, match=r'a\.mp4: a video; expected image'):
+    with pytest.raises(ValueError, match=r'a\.mp4 is a video; expected image'):
         choose_images([str(tmp_path / 'a.mp4')])
 
 

@@ -218,7 +218,7 @@ def test_without_detections(tmp_path):
     report, = exported.reports
     assert report.matching.expected == report.matching.found == 300
     assert 'no detection above 0.05' in report.notes[0]
-    with pytest.raises(ValueError, match='Give --images'):
+    with pytest.raises(ValueError, match='Give `images`'):
         export_model(*files, tmp_path / 'nms', 'onnx', contract='nms')
     assert not (tmp_path / 'nms').exists()
 
@@ -237,7 +237,7 @@ def test_names(tmp_path):
 
 @pytest.mark.parametrize(('form', 'message'), [
     ('text', 'rep reparameterize --conv-neck'),
-    ('text_neck', 'without --head-only')
+    ('text_neck', 'as a whole: yolo-world-rep reparameterize --conv-neck')
 ])
 def test_refuses_texts(tmp_path, form, message):
     files = write_files(tmp_path, form)
@@ -255,7 +255,7 @@ def test_refuses_another_checkpoint(files, tmp_path):
 def test_refuses_to_replace(files, tmp_path):
     path = tmp_path / 'tiny.onnx'
     path.write_bytes(b'older')
-    with pytest.raises(ValueError, match='--overwrite'):
+    with pytest.raises(ValueError, match='`overwrite=True`'):
         export_model(*files, tmp_path)
     assert path.read_bytes() == b'older'
 
@@ -265,8 +265,8 @@ def test_refuses_to_replace(files, tmp_path):
     (dict(contract='boxes'), 'expected one of raw, decoded, nms'),
     (dict(batch=0), 'batch=0'),
     (dict(precision='bf16'), 'only OpenVINO'),
-    (dict(format='torchscript', contract='nms'), 'leave out --with-nms'),
-    (dict(format='torchscript', half=True), 'leave out --half'),
+    (dict(format='torchscript', contract='nms'), 'leave out `contract=.nms.`'),
+    (dict(format='torchscript', half=True), 'leave out `half`'),
 ])
 def test_refuses_what_cannot_be(changes, message):
     request = dict(

@@ -154,8 +154,8 @@ def test_keep_and_quantize_all(fp32):
     kept = {layer.name: layer.kept for layer in layers if layer.kept}
     assert LAST < kept.keys()
     assert kept['backbone.image_model.stem.conv'] == (
-        r'chosen by --keep image_model\.stem')
-    assert r'--keep image_model\.stem: backbone.image_model.stem.conv' in (
+        r'chosen by `keep` image_model\.stem')
+    assert r'`keep` image_model\.stem: backbone.image_model.stem.conv' in (
         explain_layers(layers))
     assert not any(
         layer.kept for layer in plan_layers(fp32[0], quantize_all=True))
@@ -165,8 +165,8 @@ def test_keep_and_quantize_all(fp32):
 
 
 @pytest.mark.parametrize(('pattern', 'message'), [
-    ('stemm', r"--keep 'stemm' is in the name of no layer; .*stem\.conv"),
-    ('(', r"--keep '\(' is no regular expression"),
+    ('stemm', r"`keep` 'stemm' is in the name of no layer; .*stem\.conv"),
+    ('(', r"`keep` '\(' is no regular expression"),
 ])
 def test_pattern_that_means_nothing(fp32, pattern, message):
     with pytest.raises(ValueError, match=message):
@@ -330,9 +330,9 @@ def test_a_failure_leaves_an_older_file(images, export, truth, tmp_path):
 
 
 def test_refusals(images, export, tmp_path):
-    with pytest.raises(ValueError, match='--format torchscript: expected'):
+    with pytest.raises(ValueError, match="`format='torchscript'`: exp"):
         run(tmp_path, 'torchscript', images, export)
-    with pytest.raises(ValueError, match='--half with --int8'):
+    with pytest.raises(ValueError, match='`half` with INT8'):
         run(tmp_path, 'onnx', images, export, half=True)
     with pytest.raises(ValueError, match='no such file'):
         run(tmp_path, 'onnx', tmp_path / 'missing', export)

@@ -281,7 +281,7 @@ def test_refuses_twice():
 def test_refuses_texts():
     with pytest.raises(ValueError, match='rep reparameterize'):
         fuse(build_detector('text'))
-    with pytest.raises(ValueError, match='without --head-only'):
+    with pytest.raises(ValueError, match='Convert the checkpoint as a whole'):
         fuse(build_detector('text_neck'))
 
 

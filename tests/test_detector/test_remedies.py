@@ -164,8 +164,8 @@ CASES = {
         lambda: checkpoint(detector('text_neck').state_dict(), NAMES),
         lambda: detector(),
         'The head alone is folded in the file, and the model\'s neck is '
-        'folded too: fold its source again with yolo-world-rep '
-        'reparameterize, without --head-only.'),
+        'folded too: fold its source again as a whole, with '
+        'yolo-world-rep reparameterize.'),
     'folded already': (
         lambda: original(), lambda: detector('text'),
         'The file is folded and the model takes texts: give a config of a '

@@ -20,20 +20,9 @@ from yolo_world_rep.version import __version__
 
 from . import onnx_file
 from .comparison import Report
-from .formats import (
-    FORMATS,
-    publish,
-    require_packages,
-    suffixes_of,
-    write,
-)
+from .formats import FORMATS, publish, require_packages, suffixes_of, write
 from .reference import built_in_images
 from .verification import Verification
-
-__all__ = [
-    'FORMATS', 'Exported', 'check_request', 'export_model', 'load_folded',
-    'provenance', 'publish', 'sized'
-]
 
 
 @dataclass(frozen=True)
@@ -53,23 +42,17 @@ class Exported:
     @property
     def files(self) -> List[Path]:
         """All the files, the one to open first."""
-        return [
-            self.path.with_suffix(suffix) for suffix in suffixes_of(self.path)
-        ]
+        return [self.path.with_suffix(each) for each in suffixes_of(self.path)]
 
 
 def check_request(format: str, contract: str, half: bool, batch: Any,
                   precision: Optional[str]) -> None:
-    """Refuse what no file can be.
-
-    Raises:
-        ValueError: With what to ask for instead.
-    """
+    """Refuse what no file can be, with what to ask for instead."""
     for name, value, known in (('format', format, FORMATS),
                                ('contract', contract, CONTRACTS)):
         if value not in known:
-            raise ValueError(f'{name}={value!r}; expected one of '
-                             f'{", ".join(known)}.')
+            raise ValueError(
+                f'{name}={value!r}; expected one of {", ".join(known)}.')
     if batch is not None and not (isinstance(batch, int) and batch >= 1):
         raise ValueError(f'batch={batch!r}; expected a number of images, or '
                          f'None for any.')
@@ -81,68 +64,44 @@ def check_request(format: str, contract: str, half: bool, batch: Any,
         raise ValueError(
             'TorchScript has no operator that suppresses overlapping boxes '
             '(it is torchvision\'s, which need not be there); leave out '
-            '--with-nms: yolo-world-rep predict suppresses them itself, or '
-            'export to onnx or openvino.')
+            '`contract=\'nms\'`: yolo-world-rep predict suppresses them '
+            'itself, or export to onnx or openvino.')
     if format == 'torchscript' and half:
         raise ValueError(
             'TorchScript keeps no weights in FP16 for computations in FP32; '
-            'leave out --half, or export to onnx or openvino.')
+            'leave out `half`, or export to onnx or openvino.')
 
 
 def sized(spec: Spec, image_size: Optional[Sequence[int]]) -> Spec:
-    """A specification for another size of the input.
-
-    Args:
-        spec (Spec): As of the config.
-        image_size (Sequence[int], optional): Height and width in pixels.
-
-    Raises:
-        ValueError: If they are not multiples of the largest stride.
-    """
+    """A specification for another height and width in pixels."""
     if image_size is None:
         return spec
     size = tuple(image_size)
     step = max(spec.strides)
     if len(size) != 2 or any(side < step or side % step for side in size):
-        raise ValueError(
-            f'image_size={size}; expected height and width, multiples of '
-            f'{step}, which is the largest stride.')
+        raise ValueError(f'image_size={size}; expected height and width, '
+                         f'multiples of {step}, which is the largest stride.')
     return spec.with_(image_size=size)
 
 
-def provenance(cfg: Config, loaded: Checkpoint, format: str,
-               **more: Any) -> Dict[str, Any]:
+def provenance(cfg: Config, loaded: Checkpoint, format: str) -> Dict[str, Any]:
     """Where a file comes from, as plain values."""
     origin: Dict[str, Any] = dict(
         yolo_world_rep=__version__,
         config=Path(cfg.filename).name if cfg.filename else None,
-        checkpoint=loaded.path.name,
-        sha256=loaded.sha256,
-        epoch=loaded.meta.get('epoch'),
-        torch=str(torch.__version__),
-        format=format,
-        fused=True,
-        **more)
+        checkpoint=loaded.path.name, sha256=loaded.sha256,
+        epoch=loaded.meta.get('epoch'), torch=str(torch.__version__),
+        format=format, fused=True)
     return {name: value for name, value in origin.items() if value is not None}
 
 
-def load_folded(config: Union[Config, PathLike],
-                checkpoint: PathLike,
-                texts: Optional[PathLike] = None,
-                cfg_options: Optional[dict] = None
-                ) -> Tuple[Config, nn.Module, Checkpoint]:
+def load_folded(
+        config: Union[Config, PathLike], checkpoint: PathLike,
+        texts: Optional[PathLike] = None, cfg_options: Optional[dict] = None
+) -> Tuple[Config, nn.Module, Checkpoint]:
     """A detector that can be fused, with its class names.
 
-    Args:
-        config (Config | str | Path): Its config.
-        checkpoint (str | Path): Its checkpoint.
-        texts (str | Path, optional): A file of class names, see
-            :func:`yolo_world_rep.text.load_class_texts`, in the place of
-            the checkpoint's.
-        cfg_options (dict, optional): Dotted keys of the config and values.
-
-    Raises:
-        ValueError: If it is text-conditioned, or anything does not fit.
+    Those of the file ``texts`` take the place of the checkpoint's.
     """
     cfg = read_config(config, cfg_options)
     model = cfg.get('model') or {}
@@ -168,32 +127,26 @@ def load_folded(config: Union[Config, PathLike],
 
 def name_of_file(checkpoint: PathLike, format: str,
                  contract: str = 'decoded', weights: str = 'fp32') -> str:
-    """Named after the checkpoint and what is not the default."""
+    """A name of the checkpoint and of what is not the default."""
     more = [each for each in (contract, weights)
             if each not in ('decoded', 'fp32')]
     return '_'.join([Path(checkpoint).stem, *more]) + FORMATS[format][0]
 
 
-def export_model(config: Union[Config, PathLike],
-                 checkpoint: PathLike,
-                 out_dir: PathLike = 'work_dirs/export',
-                 format: str = 'onnx',
-                 *,
-                 image_size: Optional[Sequence[int]] = None,
-                 dynamic: bool = False,
-                 batch: Optional[int] = 1,
-                 contract: str = 'decoded',
-                 half: bool = False,
-                 opset: int = onnx_file.DEFAULT_OPSET,
-                 texts: Optional[PathLike] = None,
-                 images: Sequence[Union[PathLike, np.ndarray]] = (),
-                 precision: Optional[str] = None,
-                 overwrite: bool = False,
-                 cfg_options: Optional[dict] = None) -> Exported:
+def export_model(
+        config: Union[Config, PathLike], checkpoint: PathLike,
+        out_dir: PathLike = 'work_dirs/export', format: str = 'onnx', *,
+        image_size: Optional[Sequence[int]] = None, dynamic: bool = False,
+        batch: Optional[int] = 1, contract: str = 'decoded',
+        half: bool = False, opset: int = onnx_file.DEFAULT_OPSET,
+        texts: Optional[PathLike] = None,
+        images: Sequence[Union[PathLike, np.ndarray]] = (),
+        precision: Optional[str] = None, overwrite: bool = False,
+        cfg_options: Optional[dict] = None) -> Exported:
     """Export the deploy form of a folded detector, and check the file.
 
-    It is run on images beside the model in PyTorch, which is not fused, and
-    is not left behind if what it gives differs beyond rounding.
+    The file and the model in PyTorch, which is not fused, run on the same
+    images; where they differ by more than rounding, no file is left.
 
     Args:
         config (Config | str | Path): The detector's config.
@@ -208,11 +161,11 @@ def export_model(config: Union[Config, PathLike],
             largest stride. Defaults to False.
         batch (int, optional): Images at a time, None for any number.
             Defaults to 1.
-        contract (str): What comes out, see
+        contract (str): The outputs, see
             :class:`yolo_world_rep.inference.spec.Spec`.
             Defaults to 'decoded'.
-        half (bool): Whether the file keeps its weights in FP16. It computes
-            in FP32 all the same. Defaults to False.
+        half (bool): Whether the weights are stored in FP16; the file still
+            computes in FP32. Defaults to False.
         opset (int): Version of ONNX's operators. Defaults to 18.
         texts (str | Path, optional): A file of class names, in the place of
             the checkpoint's.
@@ -235,25 +188,17 @@ def export_model(config: Union[Config, PathLike],
     check_request(format, contract, half, batch, precision)
     require_packages(format)
     if precision is not None:
-        from yolo_world_rep.inference.backends.openvino import (
-            require_precision,
-        )
-        require_precision('CPU', precision)
+        from yolo_world_rep.inference.backends import openvino
+        openvino.require_precision('CPU', precision)
     weights = 'fp16' if half else 'fp32'
     path = require_new(
         Path(out_dir) / name_of_file(checkpoint, format, contract, weights),
         overwrite, '`out_dir`')
-    pictures = [
-        image if isinstance(image, np.ndarray) else read_image(image)
-        for image in images
-    ] or built_in_images()
-    cfg, detector, loaded = load_folded(config, checkpoint, texts,
-                                        cfg_options)
+    pictures = [image if isinstance(image, np.ndarray) else read_image(image)
+                for image in images] or built_in_images()
+    cfg, detector, loaded = load_folded(config, checkpoint, texts, cfg_options)
     spec = sized(spec_of_config(cfg, detector), image_size).with_(
-        dynamic=dynamic,
-        batch=batch,
-        contract=contract,
-        precision=weights,
+        dynamic=dynamic, batch=batch, contract=contract, precision=weights,
         provenance=provenance(cfg, loaded, format))
     verification = Verification(cfg, detector, spec, pictures)
     with workshop(path) as folder:

@@ -1,4 +1,4 @@
-"""A fused detector as a file of each format; whole or not there."""
+"""A fused detector as a file of each format, complete or absent."""
 import io
 import os
 from pathlib import Path
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 # Of each format, the file that is opened and those that go with it.
 FORMATS: Dict[str, Tuple[str, ...]] = dict(
-    onnx=('.onnx', ),
-    openvino=('.xml', '.bin'),
+    onnx=('.onnx', ), openvino=('.xml', '.bin'),
     torchscript=('.torchscript', ))
 
 
@@ -32,18 +31,7 @@ def suffixes_of(path: Path) -> Tuple[str, ...]:
 
 
 def publish(written: Path, path: Path, overwrite: bool = True) -> None:
-    """Move a file and those that go with it to their places.
-
-    Of two exports at the same time all the files are of one.
-
-    Args:
-        written (Path): The file, with the others beside it.
-        path (Path): Its place.
-        overwrite (bool): Whether an older one is replaced. Defaults to True.
-
-    Raises:
-        ValueError: If there is one meanwhile, without ``overwrite``.
-    """
+    """Move a file and those that belong to it into place, all or none."""
     if path.suffix != '.torchscript':  # an archive with checksums
         seal([written.with_suffix(each) for each in suffixes_of(path)])
     with locked(path.parent):
@@ -64,11 +52,7 @@ def publish(written: Path, path: Path, overwrite: bool = True) -> None:
 
 
 def require_packages(format: str) -> None:
-    """Import what a format is written with.
-
-    Raises:
-        ImportError: If it is not installed, with what to install.
-    """
+    """Import what a format is written with, or say what to install."""
     if format == 'torchscript':
         return
     onnx_file.require_onnx()
@@ -85,10 +69,9 @@ def build_onnx(detector: nn.Module, spec: Spec,
                opset: int) -> 'onnx.ModelProto':
     """A fused detector with ONNX's operators, in FP32, without metadata."""
     if spec.contract != 'nms':
-        return onnx_file.to_onnx(
-            as_contract(detector, spec.contract), spec,
-            output_names(spec.contract, spec.strides,
-                         bool(spec.mask_channels)), opset)
+        return onnx_file.to_onnx(as_contract(detector, spec.contract), spec,
+                                 output_names(spec.contract, spec.strides,
+                                              bool(spec.mask_channels)), opset)
     decoded = onnx_file.to_onnx(
         as_contract(detector, 'decoded'), spec, inputs_of(spec), opset)
     return add_suppression(decoded, spec)
@@ -111,14 +94,13 @@ def _write_openvino(detector: nn.Module, spec: Spec, path: Path,
     model = openvino.convert_model(between)
     between.unlink()
     model.set_rt_info(spec.to_json(), METADATA_KEY)
-    openvino.save_model(
-        model, path, compress_to_fp16=spec.precision == 'fp16')
+    openvino.save_model(model, path, compress_to_fp16=spec.precision == 'fp16')
 
 
 def _write_torchscript(detector: nn.Module, spec: Spec, path: Path,
                        opset: int) -> None:
     module = as_contract(detector, spec.contract)
-    with torch.no_grad(), onnx_file.quiet():
+    with torch.no_grad(), onnx_file.quiet('torch.onnx'):
         # What it computes is checked on images.
         traced = torch.jit.trace(
             module, onnx_file.example(spec), check_trace=False)
@@ -130,17 +112,7 @@ def _write_torchscript(detector: nn.Module, spec: Spec, path: Path,
 
 
 def write(detector: nn.Module, spec: Spec, path: Path, opset: int) -> None:
-    """Write a fused detector.
-
-    Args:
-        detector (nn.Module): Of :func:`~.fusion.fuse`.
-        spec (Spec): What the file is to be, and its metadata.
-        path (Path): Its ending says the format.
-        opset (int): Version of ONNX's operators.
-    """
-    writers = {
-        '.onnx': _write_onnx,
-        '.xml': _write_openvino,
-        '.torchscript': _write_torchscript
-    }
+    """Write a fused detector in the format of the path's suffix."""
+    writers = {'.onnx': _write_onnx, '.xml': _write_openvino,
+               '.torchscript': _write_torchscript}
     writers[path.suffix](detector, spec, path, opset)

@@ -3,7 +3,7 @@ import contextlib
 import io
 import logging
 import warnings
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Sequence
 
 import torch
 from packaging.version import Version
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import onnx
 
 # The first with all that is needed here, and what runtimes of today have.
-LEAST_OPSET = 18
 DEFAULT_OPSET = 18
 # A file of protobuf is no larger.
 LARGEST_BYTES = 2 << 30
@@ -29,25 +28,20 @@ NEWEST_OF_TRACE = 17
 
 
 def require_onnx() -> None:
-    """Import what an ONNX file is made with.
-
-    Raises:
-        ImportError: If it is not installed, with what to install.
-    """
+    """Import what an ONNX file is made with, or say what to install."""
     try:
         import onnx  # noqa: F401
         if EXPORTS_PROGRAMS:
             import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ImportError(
-            f'Writing ONNX needs onnx and onnxscript ({error}): pip install '
-            f'"yolo_world_rep[onnx]".') from error
+        raise ImportError(f'Writing ONNX needs onnx and onnxscript ({error}): '
+                          f'pip install "yolo_world_rep[onnx]".') from error
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without the exporter's remarks on what is not installed."""
-    logger = logging.getLogger('torch.onnx')
+def quiet(name: str) -> Iterator[None]:
+    """Without warnings, those of a logger included."""
+    logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -58,29 +52,19 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _free_axes(spec: Spec) -> Optional[Dict[int, Any]]:
-    """The axes of the input that are not fixed, for torch.export."""
-    axes: Dict[int, Any] = {}
+def _of_program(module: nn.Module, spec: Spec, names: Sequence[str],
+                opset: int) -> 'onnx.ModelProto':
+    axes: Dict[int, Any] = {}  # those of the input that are not fixed
     if spec.batch is None:
         axes[0] = torch.export.Dim('batch')
     if spec.dynamic:
         step = max(spec.strides)
         for axis, name in ((2, 'rows'), (3, 'columns')):
             axes[axis] = step * torch.export.Dim(name, max=2**20 // step)
-    return axes or None
-
-
-def _of_program(module: nn.Module, spec: Spec, names: Sequence[str],
-                opset: int) -> 'onnx.ModelProto':
-    axes = _free_axes(spec)
     program = torch.onnx.export(
-        module, (example(spec), ),
-        dynamo=True,
-        input_names=[INPUT],
-        output_names=list(names),
-        dynamic_shapes=None if axes is None else (axes, ),
-        opset_version=opset,
-        verbose=False)
+        module, (example(spec), ), dynamo=True, input_names=[INPUT],
+        output_names=list(names), dynamic_shapes=(axes, ) if axes else None,
+        opset_version=opset, verbose=False)
     assert program is not None  # None is of the older exporter
     return program.model_proto
 
@@ -93,13 +77,9 @@ def _of_trace(module: nn.Module, spec: Spec, names: Sequence[str],
     if spec.dynamic:
         axes.update({2: 'rows', 3: 'columns'})
     buffer: Any = io.BytesIO()  # newer versions of torch name paths alone
-    torch.onnx.export(
-        module, (example(spec), ),
-        buffer,
-        input_names=[INPUT],
-        output_names=list(names),
-        dynamic_axes={INPUT: axes},
-        opset_version=NEWEST_OF_TRACE)
+    torch.onnx.export(module, (example(spec), ), buffer, input_names=[INPUT],
+                      output_names=list(names), dynamic_axes={INPUT: axes},
+                      opset_version=NEWEST_OF_TRACE)
     model = version_converter.convert_version(
         onnx.load_from_string(buffer.getvalue()), opset)
     _name_modules(model)
@@ -107,10 +87,10 @@ def _of_trace(module: nn.Module, spec: Spec, names: Sequence[str],
 
 
 def _name_modules(model: 'onnx.ModelProto') -> None:
-    """Let nodes of a trace say their modules, as those of a program do.
+    """Give the nodes of a trace their modules, as those of a program have.
 
-    A trace knows the modules that were called, and of a convolution the
-    name of its weight, which is the whole one.
+    A trace knows which modules were called, and of a convolution the name of
+    its weight, which has the whole path.
     """
     weights = {tensor.name for tensor in model.graph.initializer}
     for node in model.graph.node:
@@ -123,46 +103,29 @@ def _name_modules(model: 'onnx.ModelProto') -> None:
 
 
 def example(spec: Spec) -> torch.Tensor:
-    """An input to follow a module with; no free axis is 1 or as another."""
+    """An input to trace with; no free axis is 1 or as long as another."""
     generator = torch.Generator().manual_seed(0)
     height, width = spec.image_size
     if spec.dynamic:
         step = max(spec.strides)
         height, width = 4 * step, 6 * step
-    return torch.rand(
-        2 if spec.batch is None else spec.batch,
-        3,
-        height,
-        width,
-        generator=generator)
+    return torch.rand(2 if spec.batch is None else spec.batch, 3, height,
+                      width, generator=generator)
 
 
-def to_onnx(module: nn.Module,
-            spec: Spec,
-            names: Sequence[str],
+def to_onnx(module: nn.Module, spec: Spec, names: Sequence[str],
             opset: int = DEFAULT_OPSET) -> 'onnx.ModelProto':
-    """Follow a module and write it down with ONNX's operators.
+    """A module of one tensor, in evaluation mode, without metadata.
 
-    Args:
-        module (nn.Module): Of one tensor, in evaluation mode.
-        spec (Spec): Which axes of the input are free, and their size.
-        names (Sequence[str]): Of the outputs.
-        opset (int): Version of the operators. Defaults to 18.
-
-    Returns:
-        onnx.ModelProto: The model, with its weights and without metadata.
-
-    Raises:
-        ValueError: If ``opset`` is too old, or the exporter knows no way.
-        ImportError: If onnx or onnxscript is not installed.
+    ``opset`` that the exporter cannot write is a ValueError.
     """
     require_onnx()
-    if opset < LEAST_OPSET:
+    if opset < DEFAULT_OPSET:
         raise ValueError(
-            f'opset={opset} is too old; expected {LEAST_OPSET} or later, '
+            f'opset={opset} is too old; expected {DEFAULT_OPSET} or later, '
             f'which is what the exporter of torch writes.')
     write = _of_program if EXPORTS_PROGRAMS else _of_trace
-    with torch.no_grad(), quiet():
+    with torch.no_grad(), quiet('torch.onnx'):
         model = write(module, spec, names, opset)
     found = next(entry.version for entry in model.opset_import
                  if entry.domain == '')
@@ -183,18 +146,17 @@ def _forget_source(model: 'onnx.ModelProto') -> None:
 
 
 def halve_weights(model: 'onnx.ModelProto') -> None:
-    """Keep the large weights in FP16, each with a cast back to FP32.
+    """Store the large weights in FP16, each with a cast back to FP32.
 
-    Runtimes do the casts when they load the model, and compute in FP32.
-    What is beyond FP16's range stays as it is.
+    Runtimes cast when they load the model, and compute in FP32. Weights beyond
+    the range of FP16 stay as they are.
     """
     import numpy as np
     import onnx
     graph = model.graph
     casts = []
     for weight in graph.initializer:
-        if weight.data_type != onnx.TensorProto.FLOAT or (
-                len(weight.dims) < 2):
+        if weight.data_type != onnx.TensorProto.FLOAT or len(weight.dims) < 2:
             continue
         values = onnx.numpy_helper.to_array(weight)
         with np.errstate(over='ignore'):
@@ -205,8 +167,7 @@ def halve_weights(model: 'onnx.ModelProto') -> None:
         weight.CopyFrom(onnx.numpy_helper.from_array(small, f'{name}_fp16'))
         casts.append(
             onnx.helper.make_node(
-                'Cast', [weight.name], [name],
-                name=f'{name}_fp32',
+                'Cast', [weight.name], [name], name=f'{name}_fp32',
                 to=onnx.TensorProto.FLOAT))
     nodes = [*casts, *graph.node]
     del graph.node[:]
@@ -215,25 +176,19 @@ def halve_weights(model: 'onnx.ModelProto') -> None:
 
 def set_metadata(model: 'onnx.ModelProto', spec: Spec) -> None:
     """Put a specification into a model, in the place of an older one."""
-    kept = [
-        entry for entry in model.metadata_props if entry.key != METADATA_KEY
-    ]
-    del model.metadata_props[:]
-    model.metadata_props.extend(kept)
-    model.metadata_props.add(key=METADATA_KEY, value=spec.to_json())
+    import onnx
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(
+        model, {**entries, METADATA_KEY: spec.to_json()})
 
 
 def save_onnx(model: 'onnx.ModelProto', path: PathLike) -> None:
-    """Check a model and write it as one file.
-
-    Raises:
-        ValueError: If it is larger than a file of protobuf may be.
-    """
+    """Check a model and write it as one file."""
     import onnx
     size = model.ByteSize()
     if size >= LARGEST_BYTES:
         raise ValueError(
             f'The model has {size / 2**30:.1f} GiB, and one ONNX file holds '
-            f'2 at most. Export it with --format openvino.')
+            f'2 at most. Export it with `format=\'openvino\'`.')
     onnx.checker.check_model(model)
     onnx.save(model, str(path))

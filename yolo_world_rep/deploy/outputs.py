@@ -7,37 +7,22 @@ from torch import Tensor, nn
 
 def output_names(contract: str, strides: Sequence[int],
                  masks: bool = False) -> List[str]:
-    """Names of a file's outputs, in the order of its contract.
-
-    Args:
-        contract (str): See :class:`yolo_world_rep.inference.spec.Spec`.
-        strides (Sequence[int]): Of the levels.
-        masks (bool): Whether the model has masks. Defaults to False.
-    """
+    """Names of a file's outputs, in the order of its contract."""
     if contract == 'raw':
         kinds = ['logits', 'distances'] + ['coefficients'] * masks
         names = [f'{kind}_{stride}' for kind in kinds for stride in strides]
         return names + ['prototypes'] * masks
-    return dict(
-        decoded=['boxes', 'scores'],
-        nms=['num_dets', 'boxes', 'scores', 'labels'])[contract] + [
+    return dict(decoded=['boxes', 'scores'],
+                nms=['num_dets', 'boxes', 'scores', 'labels'])[contract] + [
             'coefficients', 'prototypes'] * masks
 
 
 class RawOutputs(nn.Module):
-    """Logits and distances of each level; coefficients and prototypes.
+    """Logits and distances of each level; coefficients, prototypes of masks.
 
-    The last two are of a model with masks. The distances are those of
-    mmyolo's head module, by operators that runtimes do without moving the
-    data around: the expectation of the distribution is a product from the
-    left.
-
-    Args:
-        detector (nn.Module): A folded detector, fused or not; it is put
-            into evaluation mode.
-
-    Raises:
-        ValueError: If a level has several boxes a cell.
+    The distances are those of mmyolo's head module, by operators that runtimes
+    run without moving data around: the expectation of the distribution is a
+    product from the left. A head with several boxes a cell is a ValueError.
     """
 
     def __init__(self, detector: nn.Module) -> None:
@@ -62,7 +47,7 @@ class RawOutputs(nn.Module):
         return tuple(self.detector.bbox_head.head_module.featmap_strides)
 
     def distances(self, branch_BRHW: Tensor) -> Tensor:
-        """The box branch's output to (B, 4, H, W)."""
+        """The box branch's output as distances (B, 4, H, W)."""
         if self.reg_max <= 1:
             return branch_BRHW
         height, width = branch_BRHW.shape[2:]
@@ -72,7 +57,7 @@ class RawOutputs(nn.Module):
             2, (height, width))
 
     def forward(self, images: Tensor) -> Tuple[Tensor, ...]:
-        """(B, 3, H, W) -> as the raw contract of the specification."""
+        """(B, 3, H, W) to the outputs of the raw contract."""
         module = self.detector.bbox_head.head_module
         features = self.detector.extract_feat(images)
         logits, distances = [], []
@@ -96,12 +81,10 @@ def _count(length: int, like: Tensor) -> Tensor:
     return torch.arange(length, dtype=like.dtype, device=like.device)
 
 
-def cell_centres(height: int, width: int, stride: int,
-                 like: Tensor) -> Tensor:
+def cell_centres(height: int, width: int, stride: int, like: Tensor) -> Tensor:
     """Centres of a level's cells in pixels, (2, H, W), x before y."""
-    x, y = (
-        _count(length, like) * stride + stride / 2
-        for length in (width, height))
+    x, y = (_count(length, like) * stride + stride / 2
+            for length in (width, height))
     return torch.stack(
         [x.expand(height, width), y[:, None].expand(height, width)])
 
@@ -109,10 +92,7 @@ def cell_centres(height: int, width: int, stride: int,
 class DecodedOutputs(nn.Module):
     """Boxes (B, P, 4) in pixels and scores (B, P, N) of all cells.
 
-    With masks, their coefficients (B, P, M) and the prototypes, too.
-
-    Args:
-        raw (RawOutputs): What they are made of.
+    With masks, also their coefficients (B, P, M) and the prototypes.
     """
 
     def __init__(self, raw: RawOutputs) -> None:
@@ -120,14 +100,14 @@ class DecodedOutputs(nn.Module):
         self.raw = raw
 
     def forward(self, images: Tensor) -> Tuple[Tensor, ...]:
-        """(B, 3, H, W) -> as the decoded contract of the specification."""
+        """(B, 3, H, W) to the outputs of the decoded contract."""
         outputs = self.raw(images)
         count = len(self.raw.strides)
         boxes, logits = [], []
         for logit, distance, stride in zip(outputs[:count], outputs[count:],
                                            self.raw.strides):
-            centre = cell_centres(logit.shape[2], logit.shape[3], stride,
-                                  logit)
+            height, width = logit.shape[2:]
+            centre = cell_centres(height, width, stride, logit)
             near, far = (distance * stride).split(2, 1)
             boxes.append(
                 torch.cat([centre - near, centre + far], 1).flatten(2))
@@ -142,13 +122,9 @@ class DecodedOutputs(nn.Module):
 
 
 def as_contract(detector: nn.Module, contract: str) -> nn.Module:
-    """A detector with the outputs of a contract.
+    """A folded detector, fused or not, with the outputs of a contract.
 
-    Args:
-        detector (nn.Module): A folded detector, fused or not.
-        contract (str): 'raw' or 'decoded'; what 'nms' adds to 'decoded' is
-            no module, see :mod:`.suppression`.
+    What 'nms' adds to 'decoded' is no module, see :mod:`.suppression`.
     """
     raw = RawOutputs(detector)
-    return dict(raw=lambda: raw, decoded=lambda: DecodedOutputs(raw))[
-        contract]().eval()
+    return (raw if contract == 'raw' else DecodedOutputs(raw)).eval()

@@ -31,25 +31,15 @@ GATE = re.compile(r'(^|\.)attn_block(\.|$)')
 GUIDES = re.compile(r'\.attn_block\.peak\.conv$')
 PREDICTION = 'predictions and what is made of them'
 ATTENTION = 'gates of the attention'
-CHOSEN = 'chosen'
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A node of a graph and what becomes of it.
-
-    Args:
-        node (str): Its name in the graph.
-        name (str): The module that it comes from, as in the checkpoint;
-            the node's own name where none is known.
-        operator (str): Of ONNX.
-        kept (str, optional): Why it stays in floating point; None where it
-            may be quantized.
-    """
-    node: str
-    name: str
+    """A node of a graph and what becomes of it."""
+    node: str  # in the graph
+    name: str  # of its module, as in the checkpoint, else of the node
     operator: str
-    kept: Optional[str] = None
+    kept: Optional[str] = None  # why it stays in floating point
 
 
 def layer_name(node: 'onnx.NodeProto') -> str:
@@ -63,7 +53,7 @@ def layer_name(node: 'onnx.NodeProto') -> str:
 
 
 def _before_convolutions(graph: 'onnx.GraphProto') -> Set[str]:
-    """Names of the tensors that some convolution is made of."""
+    """Names of the tensors that some convolution depends on."""
     needed: Set[str] = set()
     for node in reversed(graph.node):
         if node.op_type == 'Conv' or needed.intersection(node.output):
@@ -84,29 +74,17 @@ def _pattern(text: str) -> 're.Pattern':
     try:
         return re.compile(text)
     except re.error as error:
-        raise ValueError(f'--keep {text!r} is no regular expression: '
+        raise ValueError(f'`keep` {text!r} is no regular expression: '
                          f'{error}.') from error
 
 
-def plan_layers(model: 'onnx.ModelProto',
-                keep: Sequence[str] = (),
+def plan_layers(model: 'onnx.ModelProto', keep: Sequence[str] = (),
                 quantize_all: bool = False) -> List[Layer]:
-    """What becomes of each node of a model.
+    """What becomes of each node of a model in FP32, in the order of the graph.
 
-    Args:
-        model (onnx.ModelProto): An exported detector, in FP32, its nodes in
-            the order of computation.
-        keep (Sequence[str]): Regular expressions, searched for in the
-            names of the layers (:attr:`Layer.name`); those layers are kept
-            besides those of the rule.
-        quantize_all (bool): Whether the rule is left out.
-            Defaults to False.
-
-    Returns:
-        list[Layer]: In the order of the graph.
-
-    Raises:
-        ValueError: If an expression is none, or no layer's name has it.
+    Layers whose names match a regular expression of ``keep`` are kept besides
+    those of the rule, which ``quantize_all`` leaves out. An expression that is
+    invalid or matches none is a ValueError.
     """
     needed = _before_convolutions(model.graph)
     patterns = {text: _pattern(text) for text in keep}
@@ -118,19 +96,18 @@ def plan_layers(model: 'onnx.ModelProto',
         unmatched.difference_update(found)
         reason = None if quantize_all else _reason(node, name, needed)
         if reason is None and found:
-            reason = f'{CHOSEN} by --keep {found[0]}'
+            reason = f'chosen by `keep` {found[0]}'
         layers.append(Layer(node.name, name, node.op_type, reason))
     if unmatched:
         names = [layer.name for layer in layers if layer.operator == 'Conv']
-        raise ValueError(
-            f'--keep {sorted(unmatched)[0]!r} is in the name of no layer; '
-            f'expected a regular expression that is, such as {names[0]!r} '
-            f'or {names[-1]!r}.')
+        raise ValueError(f'`keep` {sorted(unmatched)[0]!r} is in the name of '
+                         f'no layer; expected a regular expression that is, '
+                         f'such as {names[0]!r} or {names[-1]!r}.')
     return layers
 
 
 def explain_layers(layers: Sequence[Layer]) -> str:
-    """What is quantized and what is kept, and why, as text."""
+    """What is quantized, what is kept and why, as text."""
     convolutions = [layer for layer in layers if layer.operator == 'Conv']
     quantized = [layer for layer in convolutions if layer.kept is None]
     lines = [f'{len(quantized)} of {len(convolutions)} convolutions in INT8']

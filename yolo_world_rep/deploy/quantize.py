@@ -36,26 +36,18 @@ from .runtime_quantizers import (
 if TYPE_CHECKING:
     import onnx
 
-DEFAULT_DROP = 1.0
 # Points of AP in FP32 below which a comparison says nothing.
 LEAST_AP = 1.0
 
 
 class Scores(NamedTuple):
-    """AP in points, 0..100, by COCO's measure.
-
-    Args:
-        fp32 (float): Of the FP32 file, in the same runtime.
-        int8 (float): Of the quantized one.
-        images (int): How many it was measured on.
-    """
+    """AP in points, 0..100, by COCO's measure, in the same runtime."""
     fp32: float
     int8: float
     images: int
 
     @property
     def drop(self) -> float:
-        """What quantization costs."""
         return self.fp32 - self.int8
 
     def __str__(self) -> str:
@@ -65,54 +57,39 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Quantized:
-    """What a quantization wrote.
-
-    Args:
-        path (Path): The file to open.
-        spec (Spec): Its metadata.
-        layers (list[Layer]): What became of each layer.
-        calibrated (int): Number of calibration images.
-        sizes (tuple[int, int]): Bytes of the FP32 and of the INT8 file.
-        scores (Scores, optional): None where it was not evaluated.
-    """
+    """What a quantization wrote."""
     path: Path
     spec: Spec
     layers: List[Layer] = field(repr=False)
-    calibrated: int
-    sizes: Tuple[int, int]
+    calibrated: int  # number of images
+    sizes: Sequence[int]  # bytes of the FP32 and of the INT8 file
     scores: Optional[Scores] = None
 
     def report(self) -> str:
         """All of it as text."""
         before, after = (size / 1e6 for size in self.sizes)
         verdict = str(self.scores) if self.scores else (
-            'AP is not known: nothing was evaluated. Give --evaluate '
-            'ANNOTATIONS IMAGES before you rely on this file.')
+            'AP is not known: nothing was evaluated. Give `evaluate`, '
+            'annotations and images, before you rely on this file.')
         return '\n'.join([
             explain_layers(self.layers),
             f'calibrated with {self.calibrated} images',
-            f'{before:.1f} MB in FP32, {after:.1f} MB in INT8', verdict
-        ])
+            f'{before:.1f} MB in FP32, {after:.1f} MB in INT8', verdict])
 
 
 def _write(format: str, model: 'onnx.ModelProto', images: CalibrationImages,
            layers: Sequence[Layer], spec: Spec, source: Path,
            target: Path) -> Path:
-    """Write the INT8 file; gives the FP32 file of the same runtime."""
+    """Write the INT8 file; returns the FP32 file of the same runtime."""
     if format == 'onnx':
         quantized = quantize_onnx(model, images, layers, target)
         onnx_file.set_metadata(quantized, spec)
         onnx_file.save_onnx(quantized, target)
         return source
-    import onnx
     import openvino
-
-    # OpenVINO would keep the metadata of the ONNX file beside its own.
-    bare = onnx.ModelProto()
-    bare.CopyFrom(model)
-    del bare.metadata_props[:]
+    del model.metadata_props[:]  # OpenVINO would keep them beside its own
     source = source.with_name('bare.onnx')
-    onnx_file.save_onnx(bare, source)
+    onnx_file.save_onnx(model, source)
     plain = openvino.convert_model(source)
     plain.set_rt_info(spec.with_(precision='fp32').to_json(), METADATA_KEY)
     reference = source.with_suffix('.xml')
@@ -123,13 +100,7 @@ def _write(format: str, model: 'onnx.ModelProto', images: CalibrationImages,
     return reference
 
 
-def _size(path: Path) -> int:
-    return sum(
-        path.with_suffix(each).stat().st_size for each in suffixes_of(path))
-
-
-def average_precision(path: PathLike, annotations: PathLike,
-                      images: PathLike,
+def average_precision(path: PathLike, annotations: PathLike, images: PathLike,
                       threads: Optional[int] = None) -> Tuple[float, int]:
     """AP of a file in points, and the number of images."""
     from yolo_world_rep.detector.evaluation import evaluate
@@ -141,40 +112,30 @@ def average_precision(path: PathLike, annotations: PathLike,
 
 
 def judge(scores: Scores, max_ap_drop: float) -> None:
-    """Refuse a quantized model that loses too much.
-
-    Raises:
-        ValueError: If it does, or the comparison says nothing.
-    """
+    """Refuse a model that loses too much, or is too bad to tell."""
     if not scores.fp32 >= LEAST_AP:
         raise ValueError(
             f'The FP32 model has an AP of {scores.fp32:.2f} on the '
-            f'{scores.images} images of --evaluate, too little to tell what '
+            f'{scores.images} images of `evaluate`, too little to tell what '
             f'INT8 loses; no file was written. Expected a set on which it '
-            f'detects something; or leave --evaluate out, unjudged.')
+            f'detects something; or leave `evaluate` out, unjudged.')
     if not scores.drop <= max_ap_drop:
         raise ValueError(
             f'INT8 loses too much; no file was written. {scores}; at most '
             f'{max_ap_drop:g} were allowed. Calibrate with more images like '
-            f'those of use (--calibration), keep more layers (--keep), or '
-            f'allow more (--max-ap-drop).')
+            f'those of use (`calibration`), keep more layers (`keep`), or '
+            f'allow more (`max_ap_drop`).')
 
 
-def quantize_model(config: Any,
-                   checkpoint: PathLike,
-                   out_dir: PathLike = 'work_dirs/export',
-                   format: str = 'onnx',
-                   *,
-                   calibration: Sequence[str],
-                   calibration_count: int = DEFAULT_COUNT,
-                   keep: Sequence[str] = (),
-                   quantize_all: bool = False,
-                   evaluate: Optional[Tuple[PathLike, PathLike]] = None,
-                   max_ap_drop: float = DEFAULT_DROP,
-                   threads: Optional[int] = None,
-                   overwrite: bool = False,
-                   export: Callable[..., Any] = export_model,
-                   **options: Any) -> Quantized:
+def quantize_model(
+        config: Any, checkpoint: PathLike,
+        out_dir: PathLike = 'work_dirs/export', format: str = 'onnx', *,
+        calibration: Sequence[str], calibration_count: int = DEFAULT_COUNT,
+        keep: Sequence[str] = (), quantize_all: bool = False,
+        evaluate: Optional[Tuple[PathLike, PathLike]] = None,
+        max_ap_drop: float = 1.0, threads: Optional[int] = None,
+        overwrite: bool = False, export: Callable[..., Any] = export_model,
+        **options: Any) -> Quantized:
     """Export a folded detector in INT8.
 
     Args:
@@ -211,8 +172,8 @@ def quantize_model(config: Any,
     """
     quantizer = require_quantizer(format)
     if options.pop('half', False):
-        raise ValueError('--half with --int8: weights are one or the other; '
-                         'leave one out.')
+        raise ValueError('`half` with INT8: weights are one or the other; '
+                         'leave it out.')
     paths = choose_images(calibration, calibration_count)
     name = name_of_file(checkpoint, format,
                         options.get('contract', 'decoded'), 'int8')
@@ -223,22 +184,17 @@ def quantize_model(config: Any,
         model = onnx.load(str(exported.path))
         layers = plan_layers(model, keep, quantize_all)
         print_log(f'Quantizing:\n{explain_layers(layers)}', 'current')
-        origin = dict(
-            exported.spec.provenance,
-            format=format,
-            int8=dict(
-                quantizer=quantizer,
-                weight_bits=SAFE_BITS,
-                calibration_images=len(paths),
-                kept=sorted({
-                    layer.name
-                    for layer in layers if layer.kept and '.' in layer.name
-                })))
+        kept = {each.name for each in layers if each.kept and '.' in each.name}
+        int8 = dict(quantizer=quantizer, weight_bits=SAFE_BITS,
+                    calibration_images=len(paths), kept=sorted(kept))
+        origin = dict(exported.spec.provenance, format=format, int8=int8)
         spec = exported.spec.with_(precision='int8', provenance=origin)
         written = folder / path.name
         reference = _write(format, model, CalibrationImages(paths, spec),
                            layers, spec, exported.path, written)
-        sizes = (_size(reference), _size(written))
+        sizes = [sum(file.with_suffix(each).stat().st_size
+                     for each in suffixes_of(file))
+                 for file in (reference, written)]
         scores = None
         if evaluate is not None:
             before, count = average_precision(reference, *evaluate, threads)

@@ -10,7 +10,7 @@ from typing import List, NamedTuple, Optional, Tuple
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 from torch import nn
 
@@ -27,12 +27,7 @@ FROM_FILES = (*LOAD_IMAGE, 'LoadAnnotations')
 
 
 class Found(NamedTuple):
-    """Of one image.
-
-    Args:
-        raw (list[np.ndarray]): As of the 'raw' contract, with a batch of 1.
-        detections (Detections): In pixels of the image.
-    """
+    """Raw outputs of an image, batch 1, and detections in its pixels."""
     raw: List[np.ndarray]
     detections: Detections
 
@@ -46,22 +41,14 @@ def built_in_images() -> List[np.ndarray]:
 
 
 class Reference:
-    """A config's detector in PyTorch.
-
-    Args:
-        cfg (Config): With the test pipeline; not changed.
-        model (nn.Module): The detector, not fused.
-        size (tuple[int, int]): Height and width to letterbox to.
-    """
+    """A config's detector in PyTorch, not fused, at a size (height, width)."""
 
     def __init__(self, cfg: Config, model: nn.Module,
                  size: Tuple[int, int]) -> None:
         pipeline = next(layer['pipeline'] for layer in test_dataset(cfg)
                         if layer.get('pipeline'))
-        steps = [
-            copy.deepcopy(step) for step in pipeline
-            if type_name(step) not in FROM_FILES
-        ]
+        steps = [copy.deepcopy(step) for step in pipeline
+                 if type_name(step) not in FROM_FILES]
         for step in steps:
             if 'scale' in step:
                 step['scale'] = (size[1], size[0])
@@ -69,31 +56,17 @@ class Reference:
             self.pipeline = Compose(steps)
         self.model = model.eval()
 
-    def _prepared(self, image: np.ndarray) -> dict:
-        shape = image.shape[:2]
-        sample = self.pipeline(
-            dict(
-                img=image.copy(),
-                img_id=0,
-                img_path='',
-                img_shape=shape,
-                ori_shape=shape))
-        return self.model.data_preprocessor(
-            dict(
-                inputs=[sample['inputs']],
-                data_samples=[sample['data_samples']]), False)
-
     @torch.no_grad()
     def __call__(self, image: np.ndarray,
                  threshold: Optional[float] = None) -> Found:
-        """Run an image.
+        """Detect in an image (h, w, 3), uint8, BGR.
 
-        Args:
-            image (np.ndarray): (h, w, 3), uint8, BGR.
-            threshold (float, optional): Of the scores, in the place of the
-                config's.
+        A threshold of the scores takes the place of the config's.
         """
-        data = self._prepared(image)
+        shape = image.shape[:2]
+        sample = self.pipeline(dict(img=image.copy(), img_id=0, img_path='',
+                                    img_shape=shape, ori_shape=shape))
+        data = self.model.data_preprocessor(pseudo_collate([sample]), False)
         head = self.model.bbox_head
         outputs = self.model(data['inputs'], mode='tensor')
         test_cfg = copy.deepcopy(head.test_cfg)
@@ -103,15 +76,12 @@ class Reference:
             # mmdet's grids of points.
             warnings.filterwarnings('ignore', message='torch.meshgrid')
             found, = head.predict_by_feat(
-                *outputs,
-                batch_img_metas=[data['data_samples'][0].metainfo],
-                cfg=test_cfg,
-                rescale=True)
+                *outputs, batch_img_metas=[data['data_samples'][0].metainfo],
+                cfg=test_cfg, rescale=True)
         masks = None
         if 'masks' in found:
             masks = np.empty(len(found), object)
             masks[:] = [encode_mask(mask.numpy()) for mask in found.masks]
-        return Found(
-            flat_outputs(outputs),
-            Detections(found.bboxes.numpy(), found.scores.numpy(),
-                       found.labels.numpy(), masks))
+        return Found(flat_outputs(outputs),
+                     Detections(found.bboxes.numpy(), found.scores.numpy(),
+                                found.labels.numpy(), masks))

@@ -5,12 +5,8 @@ a whole, asymmetrically, as SiLU has a short negative side. Weights have 7
 bits, -64..64, so that a file is right on processors without VNNI too, see
 :mod:`yolo_world_rep.inference.processor`.
 """
-import contextlib
-import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence
-
-from yolo_world_rep.utils.files import PathLike
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 from . import onnx_file
 from .calibration import CalibrationImages
@@ -20,29 +16,10 @@ if TYPE_CHECKING:
     import onnx
 
 
-@contextlib.contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """Without the warnings of loggers, '' for the root."""
-    loggers = [logging.getLogger(name or None) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels):
-            logger.setLevel(level)
-
-
 def require_quantizer(format: str) -> str:
-    """Import what quantizes for a format; gives its name and version.
-
-    Raises:
-        ValueError: If the format has no INT8.
-        ImportError: If it is not installed, with what to install.
-    """
+    """The name and version of what quantizes for a format, imported."""
     if format not in ('onnx', 'openvino'):
-        raise ValueError(f'--int8 with --format {format}: expected onnx or '
+        raise ValueError(f'INT8 with `format={format!r}`: expected onnx or '
                          f'openvino.')
     try:
         if format == 'onnx':
@@ -58,21 +35,11 @@ def require_quantizer(format: str) -> str:
 
 
 def quantize_onnx(model: 'onnx.ModelProto', images: CalibrationImages,
-                  layers: Sequence[Layer],
-                  path: PathLike) -> 'onnx.ModelProto':
-    """Quantize for ONNX Runtime: pairs of (de)quantizers around operators.
+                  layers: Sequence[Layer], path: Path) -> 'onnx.ModelProto':
+    """Quantize for ONNX Runtime: (de)quantizer pairs around operators.
 
-    Ranges are the extremes over all calibration images.
-
-    Args:
-        model (onnx.ModelProto): In FP32; not changed.
-        images (CalibrationImages): Its inputs.
-        layers (Sequence[Layer]): What to quantize, see
-            :func:`~.quantization_rule.plan_layers`.
-        path (str | Path): A file to write to.
-
-    Returns:
-        onnx.ModelProto: What was written.
+    Ranges are the extremes over all calibration images. Returns what was
+    written to the path.
     """
     import onnx
     from onnxruntime.quantization import (
@@ -91,16 +58,13 @@ def quantize_onnx(model: 'onnx.ModelProto', images: CalibrationImages,
             return None if batch is None else {onnx_file.INPUT: batch}
 
     # A file, as versions before 1.19 fail at a model.
-    source = Path(path).with_suffix('.float.onnx')
+    source = path.with_suffix('.float.onnx')
     onnx.save(onnx.shape_inference.infer_shapes(model), str(source))
     # It recommends an optimization that fuse has done already.
-    with _quiet(''):
+    with onnx_file.quiet(''):
         quantize_static(
-            str(source),
-            str(path),
-            Reader(),
+            str(source), str(path), Reader(), per_channel=True,
             quant_format=QuantFormat.QDQ,
-            per_channel=True,
             # Unsigned ones are what AVX-512 VNNI multiplies.
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -112,20 +76,10 @@ def quantize_onnx(model: 'onnx.ModelProto', images: CalibrationImages,
 
 def quantize_openvino(model: Any, images: CalibrationImages,
                       layers: Sequence[Layer]) -> Any:
-    """Quantize for OpenVINO with NNCF.
+    """Quantize a model in FP32, converted from the ONNX one, with NNCF.
 
-    Without its fast correction of biases, which estimates the mean of each
-    layer's output from means of its input: behind SiLUs it made the outputs
-    worse, not better.
-
-    Args:
-        model (openvino.Model): In FP32, converted from the ONNX model.
-        images (CalibrationImages): Its inputs.
-        layers (Sequence[Layer]): Of the ONNX model, whose names OpenVINO
-            keeps.
-
-    Returns:
-        openvino.Model: The quantized one.
+    Without NNCF's fast bias correction, which estimates the mean output of a
+    layer from its mean input: behind SiLUs it made the outputs worse.
     """
     import nncf
     from nncf.quantization.advanced_parameters import OverflowFix
@@ -136,21 +90,15 @@ def quantize_openvino(model: Any, images: CalibrationImages,
     for node in model.get_ops():
         name = node.get_friendly_name()
         names.setdefault(name.split('/')[0], []).append(name)
-    kept = [
-        name for layer in layers if layer.kept
-        for name in names.get(layer.node, [])
-    ]
-    lost = [
-        layer.node for layer in layers if layer.kept
-        and layer.operator == 'Conv' and layer.node not in names
-    ]
+    kept = [name for layer in layers if layer.kept
+            for name in names.get(layer.node, [])]
+    lost = [layer.node for layer in layers if layer.kept
+            and layer.operator == 'Conv' and layer.node not in names]
     assert not lost, f'convolutions without a name in OpenVINO: {lost}'
-    with _quiet('nncf'):
+    with onnx_file.quiet('nncf'):
         return nncf.quantize(
-            model,
-            nncf.Dataset(images),
+            model, nncf.Dataset(images), subset_size=len(images),
             preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(images),
             ignored_scope=nncf.IgnoredScope(names=kept, validate=False),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 disable_bias_correction=True,

@@ -1,6 +1,6 @@
 """The ``nms`` contract: what follows the boxes and scores of all cells.
 
-It is written in ONNX's own notation, since no module of torch has it.
+It is written in ONNX's own notation, as no module of torch computes it.
 """
 from typing import TYPE_CHECKING, Tuple
 
@@ -121,62 +121,42 @@ MASKS = """
 
 
 def inputs_of(spec: Spec) -> Tuple[str, ...]:
-    """Names of what comes before the suppression, in its order."""
+    """Names of what the suppression takes, in order."""
     return (*INPUTS, COEFFICIENTS, 'prototypes') if spec.mask_channels else (
         INPUTS)
 
 
 def suppression_text(spec: Spec, num_cells: int, ir_version: int,
                      opset: int) -> str:
-    """The graph as text.
-
-    Args:
-        spec (Spec): Thresholds, and whether the batch is fixed.
-        num_cells (int): P, 0 if it is not fixed.
-        ir_version (int): Of the model it goes into.
-        opset (int): Likewise.
-    """
-    parts, scores = [HEAD], 'BNP'
+    """The graph as text; ``num_cells`` is P, 0 if it is not fixed."""
+    parts, scores, num_candidates = [HEAD], 'BNP', num_cells
     if spec.num_classes > 1 and not spec.multi_label:
         parts.append(ONE_LABEL)
         scores = 'single'
-        num_candidates = num_cells
     else:
-        num_candidates = num_cells * spec.num_classes
+        num_candidates *= spec.num_classes
     if not num_cells or num_candidates > spec.nms_pre:
         parts.append(CAPPED.replace('{scores}', scores))
         scores = 'capped'
     parts.append(TAIL)
-    coefficients = dict(coefficients_in='', coefficients_out='')
-    if spec.mask_channels:
+    batch = 'batch' if spec.batch is None else spec.batch
+    limit, masks = spec.max_detections, spec.mask_channels
+    coefficients_in = coefficients_out = ''
+    if masks:
         parts.append(MASKS)
-        coefficients = dict(
-            coefficients_in=', float[{batch}, P, {masks}] all_coefficients',
-            coefficients_out=', float[{batch}, {limit}, {masks}] coefficients')
-    text = ''.join([*parts, '}}'])
-    for name, value in coefficients.items():
-        text = text.replace(f'{{{name}}}', value)
-    return text.format(
-        masks=spec.mask_channels,
-        ir_version=ir_version,
-        opset=opset,
-        batch='batch' if spec.batch is None else spec.batch,
-        limit=spec.max_detections,
+        coefficients_in = f', float[{batch}, P, {masks}] all_coefficients'
+        coefficients_out = f', float[{batch}, {limit}, {masks}] coefficients'
+    return ''.join([*parts, '}}']).format(
+        batch=batch, limit=limit, masks=masks, coefficients_in=coefficients_in,
+        coefficients_out=coefficients_out, ir_version=ir_version, opset=opset,
         iou_threshold=float(spec.iou_threshold),
-        score_threshold=float(spec.score_threshold),
-        nms_pre=spec.nms_pre,
+        score_threshold=float(spec.score_threshold), nms_pre=spec.nms_pre,
         scores=scores)
 
 
 def add_suppression(decoded: 'onnx.ModelProto',
                     spec: Spec) -> 'onnx.ModelProto':
-    """A model with outputs :func:`inputs_of`, of 'decoded', to one of 'nms'.
-
-    Args:
-        decoded (onnx.ModelProto): Boxes and scores of all cells; with
-            masks, coefficients and prototypes, which stay the last output.
-        spec (Spec): The thresholds.
-    """
+    """A model with the outputs :func:`inputs_of`, made one of ``nms``."""
     import onnx
     import onnx.compose
     import onnx.parser
@@ -185,19 +165,16 @@ def add_suppression(decoded: 'onnx.ModelProto',
     num_cells = 0 if spec.dynamic else sum(
         spec.image_size[0] // stride * (spec.image_size[1] // stride)
         for stride in spec.strides)
-    text = suppression_text(spec, num_cells, decoded.ir_version, opset)
-    suppression = onnx.parser.parse_model(text)
+    suppression = onnx.parser.parse_model(
+        suppression_text(spec, num_cells, decoded.ir_version, opset))
     merged = onnx.compose.merge_models(
-        decoded,
-        suppression,
-        io_map=list(
-            zip(inputs_of(spec)[:3],
-                ('all_boxes', 'all_scores', 'all_coefficients'))))
+        decoded, suppression, io_map=list(zip(
+            inputs_of(spec)[:3],
+            ('all_boxes', 'all_scores', 'all_coefficients'))))
     if spec.mask_channels:
         first, *others = merged.graph.output  # the prototypes
-        outputs = [*others, first]
         del merged.graph.output[:]
-        merged.graph.output.extend(outputs)
+        merged.graph.output.extend([*others, first])
     # It lists the operator sets of both. ONNX wants a domain once, and the
     # quantizer of ONNX Runtime insists on it.
     del merged.opset_import[:]

@@ -1,12 +1,12 @@
 """The command that makes a TensorRT engine of an ONNX file; not run here.
 
-No machine that this was written on has TensorRT: the line is as of its
-documentation. Compare the engine's detections with the ONNX file's before you
-use it.
+It follows TensorRT's documentation, as no machine of this project has
+TensorRT. Compare the engine's detections with the ONNX file's before you use
+it.
 """
 import shlex
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Tuple
 
 from yolo_world_rep.inference.spec import Spec
 from yolo_world_rep.utils import cli
@@ -26,42 +26,28 @@ GONE = ('yolo_world_rep.deploy.tensorrt builds no engines any more, as that '
 Shape = Tuple[int, int, int, int]
 
 
-def shape_ranges(spec: Spec) -> Optional[Dict[str, Shape]]:
-    """Smallest, best and largest input of an engine, None if it is fixed.
-
-    Args:
-        spec (Spec): Of the ONNX file.
-    """
+def shape_ranges(spec: Spec) -> Dict[str, Shape]:
+    """Smallest, best and largest input of an engine, none if it is fixed."""
     if spec.batch is not None and not spec.dynamic:
-        return None
+        return {}
     height, width = spec.image_size
-    step = max(spec.strides)
     batches = (1, 1, LARGEST_BATCH) if spec.batch is None else (
         (spec.batch, ) * 3)
-    sizes = ((step, step), (height, width),
-             (height * LARGEST_FACTOR,
-              width * LARGEST_FACTOR)) if spec.dynamic else (
-                  ((height, width), ) * 3)
-    return {
-        name: (batch, 3, *size)
-        for name, batch, size in zip(('min', 'opt', 'max'), batches, sizes)
-    }
+    sizes = [(height, width)] * 3
+    if spec.dynamic:
+        sizes[0] = (max(spec.strides), ) * 2
+        sizes[2] = (height * LARGEST_FACTOR, width * LARGEST_FACTOR)
+    return {name: (batch, 3, *size) for name, batch, size
+            in zip(('min', 'opt', 'max'), batches, sizes)}
 
 
 def trtexec_line(path: PathLike, spec: Spec, half: bool = True) -> str:
-    """The command that builds an engine of an ONNX file.
-
-    Args:
-        path (str | Path): The ONNX file.
-        spec (Spec): Its metadata.
-        half (bool): Whether the engine may compute in FP16.
-            Defaults to True.
-    """
+    """The command that builds an engine, perhaps in FP16, of an ONNX file."""
     engine = Path(path).with_suffix('.engine')
     words = ['trtexec', f'--onnx={path}', f'--saveEngine={engine}']
     if half:
         words.append('--fp16')
-    for name, shape in (shape_ranges(spec) or {}).items():
+    for name, shape in shape_ranges(spec).items():
         words.append(f'--{name}Shapes={INPUT}:{"x".join(map(str, shape))}')
     return shlex.join(words)
 
@@ -74,11 +60,7 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> None:
-    """Refuse what this command did in the first version.
-
-    Raises:
-        ValueError: Always.
-    """
+    """Refuse what this command did in the first version."""
     raise ValueError(GONE)
 
 

@@ -66,18 +66,14 @@ def _compare_sizes(backend: Backend, references: Sequence[Tuple[tuple, list]],
                    limit: Optional[int],
                    tolerance: Tolerance) -> Tuple[list, Matching]:
     spec, lines, matching = backend.spec, [], Matching()
+    kept = limit or spec.max_detections
+    capped = spec.with_(max_detections=min(kept, spec.max_detections))
     for size, found in references:
         outputs, detections = _run_file(backend, size, images)
-        for one, output, own, image in zip(found, outputs, detections,
-                                           images):
+        for one, output, own, image in zip(found, outputs, detections, images):
             lines.append(compare_outputs(output, one.raw, spec, tolerance))
-            expected, own = (
-                above(each, threshold).take(
-                    slice(limit or spec.max_detections))
-                for each in (one.detections, own))
-            capped = spec.with_(
-                max_detections=min(limit or spec.max_detections,
-                                   spec.max_detections))
+            expected, own = (above(each, threshold).take(slice(kept))
+                             for each in (one.detections, own))
             matching += compare_detections(expected, own, capped, threshold,
                                            tolerance, image.shape[:2])
     return merge(lines), matching
@@ -89,29 +85,20 @@ def _judge(lines: List[Difference], matching: Matching,
     of_masks = [
         Difference('pixels of masks that differ, share',
                    matching.mask_differ / max(matching.mask_union, 1),
-                   tolerance.masks)
-    ] if masks else []
+                   tolerance.masks)] if masks else []
     return lines + of_masks + [
         Difference('boxes of detections, px', matching.pixels,
                    tolerance.pixels),
-        Difference('scores of detections', matching.scores,
-                   tolerance.scores),
+        Difference('scores of detections', matching.scores, tolerance.scores),
         Difference('detections without counterpart', matching.unmatched,
-                   float(int(tolerance.unmatched * total)))
-    ]
+                   float(int(tolerance.unmatched * total)))]
 
 
 class Verification:
     """A model's detections in some images, to compare files with.
 
-    Args:
-        cfg (Config): Of the model.
-        model (nn.Module): As it was trained: not fused.
-        spec (Spec): What the files are to be.
-        images (Sequence[np.ndarray]): (h, w, 3), uint8, BGR.
-
-    Raises:
-        ValueError: If nothing is found in them that could be compared.
+    ``model`` is as it was trained, not fused; the images are (h, w, 3), uint8,
+    BGR. If nothing is found in them, a ValueError says so.
     """
 
     def __init__(self, cfg: Config, model: nn.Module, spec: Spec,
@@ -139,10 +126,10 @@ class Verification:
                 f'The model finds nothing with a score above '
                 f'{self.threshold:g} in the {len(self.images)} image(s), so '
                 f'that the file\'s detections cannot be checked. Give '
-                f'--images with objects of its classes.')
+                f'`images` with objects of its classes.')
         self.notes.append(
             f'The model has no detection above {THRESHOLD:g} in these '
-            f'images; {remark}. Give --images with objects of its classes '
+            f'images; {remark}. Give `images` with objects of its classes '
             f'for a check of what it detects.')
 
     def _run(self, cfg: Config, model: nn.Module,
@@ -152,28 +139,15 @@ class Verification:
         for size in sizes_to_check(self.spec):
             reference = Reference(cfg, model, size)
             runs.append(
-                (size, [reference(image, threshold)
-                        for image in self.images]))
+                (size, [reference(image, threshold) for image in self.images]))
         return runs
 
     def _count(self) -> int:
-        """Detections to compare."""
         return sum((found.detections.scores > self.threshold).sum()
                    for _, run in self.references for found in run)
 
-    def check(self,
-              path: PathLike,
-              precision: Optional[str] = None) -> Report:
-        """Run a file and compare.
-
-        Args:
-            path (str | Path): The file.
-            precision (str, optional): Of OpenVINO, see
-                :func:`~yolo_world_rep.inference.backends.open_backend`.
-
-        Raises:
-            ValueError: If its metadata are not what they should be.
-        """
+    def check(self, path: PathLike, precision: Optional[str] = None) -> Report:
+        """Run a file, of OpenVINO in a precision, and compare."""
         rounded = precision not in (None, 'f32', 'fp32')
         tolerance = TOLERANCES['fp16' if rounded else self.spec.precision]
         with open_backend(path, precision=precision) as backend:
@@ -181,19 +155,19 @@ class Verification:
             if self.limit is not None:
                 # Candidates below the file's threshold take part.
                 backend.spec = backend.spec.with_(score_threshold=0.0)
-            lines, matching = _compare_sizes(backend, self.references,
-                                             self.images, self.threshold,
-                                             self.limit, tolerance)
-            return Report(backend.name, backend.precision, len(self.images),
-                          self.threshold, _judge(lines, matching, tolerance,
-                                                 bool(self.spec.mask_channels)
-                                                 ), matching, list(self.notes))
+            lines, matching = _compare_sizes(
+                backend, self.references, self.images, self.threshold,
+                self.limit, tolerance)
+            masks = bool(self.spec.mask_channels)
+            return Report(
+                backend.name, backend.precision, len(self.images),
+                self.threshold, _judge(lines, matching, tolerance, masks),
+                matching, list(self.notes))
 
     def _check_metadata(self, found: Spec) -> None:
-        expected = self.spec
-        for name in vars(expected):
-            one, two = getattr(found, name), getattr(expected, name)
-            if one != two:
+        for name, expected in vars(self.spec).items():
+            value = getattr(found, name)
+            if value != expected:
                 raise ValueError(
-                    f'The file\'s metadata say {name}={one!r}; expected '
-                    f'{two!r} of config and command. Export it again.')
+                    f'The file\'s metadata say {name}={value!r}; expected '
+                    f'{expected!r} of config and command. Export it again.')

@@ -25,13 +25,7 @@ def contrast_head(cfg: Config) -> Any:
 def with_class_branch(cfg: Config, found: Description) -> Config:
     """A config whose class branch is as wide as a checkpoint's.
 
-    Args:
-        cfg (Config): A config, not changed.
-        found (Description): The checkpoint.
-
-    Returns:
-        Config: A copy with another ``pretrain_classes``, or the config
-        itself where its head has that width already.
+    Where the width differs, that is a copy with another ``pretrain_classes``.
     """
     head = contrast_head(cfg)
     width = None if head is None else found.pretrain_classes(

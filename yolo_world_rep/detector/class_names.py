@@ -19,40 +19,27 @@ def test_dataset(cfg: Mapping[str, Any]) -> List[Mapping[str, Any]]:
     return layers
 
 
-def count_classes(model: nn.Module) -> int:
-    """N: of the texts where the model takes some, else of its head."""
-    if getattr(model, 'text_conditioned', False):
-        texts = getattr(model, 'texts', None)
-        if texts is not None:
-            return len(texts)
-        return len(model.prompts())
-    return model.bbox_head.num_classes
-
-
 def class_names_of(cfg: Mapping[str, Any],
                    model: nn.Module) -> Tuple[str, ...]:
-    """The names of a model's classes, from wherever they are told.
-
-    Raises:
-        ValueError: If none are, or they disagree, or they are not as many
-            as the model's classes.
-    """
-    count = count_classes(model)
+    """The names of a model's classes; a ValueError unless they are clear."""
+    conditioned = getattr(model, 'text_conditioned', False)
+    texts = getattr(model, 'texts', None) if conditioned else None
+    if texts is not None:
+        return class_names(texts)
     layers = test_dataset(cfg)
-    stated = next((names for names in (names_of(layer.get('metainfo'))
-                                       for layer in layers) if names), None)
+    stated = next(filter(None, (names_of(layer.get('metainfo'))
+                                for layer in layers)), None)
     loaded = names_of(getattr(model, 'dataset_meta', None))
-    if getattr(model, 'text_conditioned', False):
+    if conditioned:
         # The checkpoint's names are those it was trained with.
-        texts = getattr(model, 'texts', None)
-        if texts is not None:
-            return class_names(texts)
-        candidates = [
-            ('the embeddings', _names_beside(model.embedding_path)),
-            ('class_text_path', _text_names(layers)),
-            ('metainfo', stated),
-            ('the checkpoint', loaded)]
+        count = len(model.prompts())
+        path = model.embedding_path
+        candidates = [('the embeddings',
+                       load_embeddings(path).names if path else None),
+                      ('class_text_path', _text_names(layers)),
+                      ('metainfo', stated), ('the checkpoint', loaded)]
     else:
+        count = model.bbox_head.num_classes
         if stated and loaded and stated != loaded:
             raise ValueError(
                 f'The checkpoint and metainfo of the config name other '
@@ -77,10 +64,6 @@ def class_names_of(cfg: Mapping[str, Any],
                      f'(metainfo=dict(classes=(...)) of the test data set).')
 
 
-def _names_beside(path: str) -> Optional[Sequence[str]]:
-    return load_embeddings(path).names if path else None
-
-
 def _text_names(layers: Sequence[Mapping[str, Any]]) -> Optional[tuple]:
     for layer in layers:
         if layer.get('class_text_path'):
@@ -89,7 +72,7 @@ def _text_names(layers: Sequence[Mapping[str, Any]]) -> Optional[tuple]:
 
 
 def _names_of_kind(layers: Sequence[Mapping[str, Any]]) -> Optional[tuple]:
-    """Such as COCO's, of a data set that says nothing else."""
+    """Such as those of COCO, of a data set that says nothing else."""
     if not layers or 'type' not in layers[-1]:
         return None
     kind = layers[-1]['type']

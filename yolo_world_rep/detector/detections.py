@@ -2,7 +2,7 @@
 import contextlib
 import copy
 import io
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 import torch
@@ -19,44 +19,17 @@ from yolo_world_rep.text.names import names_of
 
 
 def data_loader(cfg: Any) -> DataLoader:
-    """The images of a config's loader in their order, all in this process.
-
-    Args:
-        cfg (ConfigDict): Such as ``val_dataloader``; not changed.
-    """
+    """The images of a config's loader in order, all in this process."""
     with DefaultScope.overwrite_default_scope(
             'mmyolo'), contextlib.redirect_stdout(io.StringIO()):
         dataset = DATASETS.build(copy.deepcopy(cfg.dataset))
     return DataLoader(
-        dataset,
-        batch_size=cfg.get('batch_size', 1),
-        num_workers=cfg.get('num_workers', 0),
-        collate_fn=pseudo_collate)
-
-
-@torch.no_grad()
-def detect(model: nn.Module, loader: DataLoader) -> Iterator[DetDataSample]:
-    """The detections in each image of a loader, not on a GPU any more."""
-    for batch in loader:
-        for sample in model.test_step(batch):
-            yield sample.cpu()
-
-
-def coco_rows(sample: DetDataSample,
-              categories: Sequence[int]) -> List[Dict[str, Any]]:
-    """Rows of a COCO results file, of the boxes alone.
-
-    Args:
-        sample (DetDataSample): Detections in an image.
-        categories (Sequence[int]): The category of each label.
-    """
-    found = sample.pred_instances.numpy()
-    return Result(found.bboxes, found.scores, found.labels, (),
-                  (0, 0)).to_coco(sample.img_id, categories)
+        dataset, batch_size=cfg.get('batch_size', 1),
+        num_workers=cfg.get('num_workers', 0), collate_fn=pseudo_collate)
 
 
 def _truth(evaluators: Any, dataset: Any) -> Optional[Any]:
-    """COCO's index of what is there, None if not COCO's AP is asked for."""
+    """COCO's index of the ground truth, None unless COCO's AP is asked for."""
     if isinstance(evaluators, dict):
         evaluators = [evaluators]
     of_coco = [e for e in evaluators if 'CocoMetric' in str(e['type'])]
@@ -70,27 +43,16 @@ def _truth(evaluators: Any, dataset: Any) -> Optional[Any]:
     return quiet_coco(path)
 
 
+@torch.no_grad()
 def evaluate_detector(
-    model: nn.Module,
-    loader: DataLoader,
-    evaluator: Any,
-    on_sample: Callable[[DetDataSample], None] = lambda sample: None
+        model: nn.Module, loader: DataLoader, evaluator: Any,
+        on_sample: Callable[[DetDataSample], None] = lambda sample: None
 ) -> Precisions:
     """Average precision of boxes on a config's data, in this process alone.
 
-    Args:
-        model (nn.Module): A detector in evaluation mode.
-        loader (DataLoader): Of :func:`data_loader`.
-        evaluator (ConfigDict): That of the loader, such as
-            ``val_evaluator``. Its annotation file is the truth; of others
-            than ``CocoMetric`` nothing is known here, and all is NaN.
-        on_sample (Callable): Called with the detections in each image.
-
-    Returns:
-        Precisions: By classes in the order of the labels.
-
-    Raises:
-        ValueError: If the annotations cannot be read.
+    The annotation file of the evaluator is the ground truth; for evaluators
+    other than ``CocoMetric`` all is NaN. ``on_sample`` is called with the
+    detections in each image. The classes are in the order of the labels.
     """
     dataset: Any = loader.dataset
     names = list(names_of(dataset.metainfo) or ())
@@ -98,10 +60,14 @@ def evaluate_detector(
     # Labels are numbered in the order of the file, whatever that of names.
     categories = truth.getCatIds(catNms=names) if truth else []
     rows: List[Dict[str, Any]] = []
-    for sample in detect(model, loader):
-        if truth:
-            rows += coco_rows(sample, categories)
-        on_sample(sample)
+    for batch in loader:
+        for sample in model.test_step(batch):
+            sample = sample.cpu()
+            if truth:
+                found = sample.pred_instances.numpy()
+                rows += Result(found.bboxes, found.scores, found.labels, (),
+                               (0, 0)).to_coco(sample.img_id, categories)
+            on_sample(sample)
     if truth:
         return Precisions.of(truth, rows, categories)
     return Precisions(tuple(names), np.full((10, 1, len(names), 4), -1.))

@@ -27,28 +27,18 @@ from yolo_world_rep.utils.files import PathLike
 Rows = List[Dict[str, Any]]
 #: As arguments of :meth:`Precisions.mean`.
 FIGURES: Dict[str, Dict[str, Any]] = dict(
-    AP={},
-    AP50=dict(iou=0.5),
-    AP75=dict(iou=0.75),
-    AP_small=dict(area=1),
-    AP_medium=dict(area=2),
-    AP_large=dict(area=3))
+    AP={}, AP50=dict(iou=0.5), AP75=dict(iou=0.75), AP_small=dict(area=1),
+    AP_medium=dict(area=2), AP_large=dict(area=3))
 
 
 def quiet_coco(annotation_file: PathLike) -> Any:
-    """pycocotools' index of an annotation file.
-
-    Raises:
-        ValueError: If the file is none.
-    """
+    """pycocotools' index of an annotation file, which may be invalid."""
     from pycocotools.coco import COCO
     data = from_content(
         read_content(annotation_file), annotation_file, '', sizes=False)
-    odd = [
-        (place, box) for place, box in enumerate(data.boxes)
-        if not isinstance(box.get('id'), int) or 'area' not in box
-        or box.get('iscrowd', 0) not in (0, 1)
-    ]
+    odd = [(place, box) for place, box in enumerate(data.boxes)
+           if not isinstance(box.get('id'), int) or 'area' not in box
+           or box.get('iscrowd', 0) not in (0, 1)]
     if odd:
         place, box = odd[0]
         raise ValueError(
@@ -58,24 +48,18 @@ def quiet_coco(annotation_file: PathLike) -> Any:
             f'size in pixels, and 0, 1 or nothing.')
     truth = COCO()
     truth.dataset = dict(
-        images=data.images,
-        annotations=[{'iscrowd': 0, **box} for box in data.boxes],
-        categories=data.categories)
+        images=data.images, categories=data.categories,
+        annotations=[{'iscrowd': 0, **box} for box in data.boxes])
     with contextlib.redirect_stdout(io.StringIO()):  # it prints a lot
         truth.createIndex()
     return truth
 
 
 class Precisions(NamedTuple):
-    """COCO's evaluation: how precise detections are at each recall.
-
-    Args:
-        names (tuple[str, ...]): Of the classes.
-        table (np.ndarray, optional): (IoU thresholds 0.5 to 0.95, recalls,
-            classes, areas), -1 where nothing is there; None where nothing
-            was found.
-    """
+    """COCO's evaluation: the precision of detections at each recall."""
     names: Tuple[str, ...]
+    # (10 IoU thresholds, recalls, classes, areas), -1 where nothing is there;
+    # None where nothing was found.
     table: Optional[np.ndarray]
 
     @classmethod
@@ -83,14 +67,10 @@ class Precisions(NamedTuple):
            kind: str = 'bbox') -> 'Precisions':
         """Evaluate what was found, at most 100 of a class in an image.
 
-        Args:
-            truth (COCO): What is there.
-            rows (list[dict]): What was found, as of
-                :meth:`~yolo_world_rep.inference.results.Result.to_coco`.
-            categories (Sequence[int]): Those that count, in the order of
-                the classes.
-            kind (str): ``'bbox'`` or ``'segm'``, boxes or masks.
-                Defaults to ``'bbox'``.
+        ``rows`` are those of
+        :meth:`~yolo_world_rep.inference.results.Result.to_coco`,
+        ``categories`` in the order of the classes; ``kind`` is 'bbox' or
+        'segm'.
         """
         from pycocotools.cocoeval import COCOeval
         names = tuple(entry['name'] for entry in truth.loadCats(categories))
@@ -98,8 +78,7 @@ class Precisions(NamedTuple):
             return cls(names, None)
         if kind == 'segm':
             # With boxes, their sizes would count and not those of the masks.
-            rows = [{name: value
-                     for name, value in row.items() if name != 'bbox'}
+            rows = [{name: row[name] for name in row if name != 'bbox'}
                     for row in rows]
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation = COCOeval(truth, truth.loadRes(rows), kind)
@@ -110,21 +89,13 @@ class Precisions(NamedTuple):
         places = np.searchsorted(sorted(categories), categories)
         return cls(names, evaluation.eval['precision'][..., -1][:, :, places])
 
-    def mean(self,
-             names: Optional[Sequence[str]] = None,
-             iou: Optional[float] = None,
-             area: int = 0) -> float:
-        """Average precision, NaN if there is nothing to find.
+    def mean(self, names: Optional[Sequence[str]] = None,
+             iou: Optional[float] = None, area: int = 0) -> float:
+        """Average precision, 0..1, NaN if there is nothing to find.
 
-        Args:
-            names (Sequence[str], optional): Of classes. Defaults to None
-                for all.
-            iou (float, optional): A threshold, of 0.5 to 0.95. Defaults to
-                None for the mean over all.
-            area (int): 0 for all objects, 1 small, 2 medium, 3 large ones.
-
-        Returns:
-            float: 0..1.
+        Of all classes or those of ``names``; at one IoU of 0.5 to 0.95, or
+        over all; of all objects (``area`` 0), or small (1), medium (2), large
+        ones (3).
         """
         if self.table is None:
             return 0.
@@ -138,32 +109,25 @@ class Precisions(NamedTuple):
 
     def figures(self, prefix: str = '') -> Dict[str, float]:
         """COCO's six figures, by their names with a prefix."""
-        return {
-            f'{prefix}{name}': self.mean(**options)
-            for name, options in FIGURES.items()
-        }
+        return {f'{prefix}{name}': self.mean(**options)
+                for name, options in FIGURES.items()}
 
     def by_class(self) -> Dict[str, float]:
-        """AP of each class, by name."""
         return {name: self.mean([name]) for name in self.names}
 
 
 def without_nan(figures: Mapping[str, Any]) -> Dict[str, Any]:
-    """Figures for JSON, which has no NaN: None is in its place."""
+    """Figures for JSON, which has no NaN but None."""
     return {
         name: without_nan(value) if isinstance(value, Mapping) else
         None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in figures.items()
-    }
+        for name, value in figures.items()}
 
 
 def masks_of_truth(truth: Any, annotation_file: PathLike) -> bool:
     """Whether the annotations have masks that found ones are compared with.
 
-    Where some of them have none, this is said, and none is compared.
-
-    Raises:
-        ValueError: If a mask is in none of COCO's forms.
+    If only some of them have one, a warning says so, and none is compared.
     """
     from pycocotools import mask as coco
     boxes = truth.dataset['annotations']
@@ -182,19 +146,13 @@ def masks_of_truth(truth: Any, annotation_file: PathLike) -> bool:
                 f'annotations {annotation_file}: annotations[{place}] has '
                 f'segmentation={repr(box["segmentation"])[:80]}; expected a '
                 f'list of polygons [[x1, y1, x2, y2, x3, y3, ...], ...] or '
-                f'run lengths, in an image with width and height.'
-            ) from error
+                f'run lengths, in an image with width and height.') from error
     return True
 
 
 def category_ids(truth: Any, names: Sequence[str],
                  annotation_file: PathLike) -> List[int]:
-    """The category of each class, found by name.
-
-    Raises:
-        ValueError: If the names are not the same, in whatever order, or
-            one of them stands for two.
-    """
+    """The category of each class, found by name."""
     categories = sorted(truth.dataset['categories'], key=lambda c: c['id'])
     known = [category['name'] for category in categories]
     for where, listed in (('the model', names), (annotation_file, known)):
@@ -203,26 +161,23 @@ def category_ids(truth: Any, names: Sequence[str],
             raise ValueError(f'{where} has class names twice: {twice[:5]}; '
                              f'expected each once.')
     if set(known) != set(names):
-        raise ValueError(
-            f'The model and {annotation_file} have other classes: '
-            f'{name_differences(names, known)}. Expected the same names, in '
-            f'any order.')
+        raise ValueError(f'The model and {annotation_file} have other '
+                         f'classes: {name_differences(names, known)}. '
+                         f'Expected the same names, in any order.')
     ids = {category['name']: category['id'] for category in categories}
     return [ids[name] for name in names]
 
 
-def evaluate(predictor: Predictor,
-             annotation_file: PathLike,
-             images: PathLike,
+def evaluate(predictor: Predictor, annotation_file: PathLike, images: PathLike,
              per_class: bool = False,
              on_image: Callable[[], None] = lambda: None) -> Dict[str, Any]:
-    """Average precision on a data set in the format of COCO.
+    """Average precision on a data set in COCO's format.
 
     Args:
-        predictor (Predictor): The detector, its score threshold low, as it
-            is by default.
-        annotation_file (str | Path): The truth; its categories are matched
-            to the classes by name.
+        predictor (Predictor): The detector, with a low score threshold, as
+            by default.
+        annotation_file (str | Path): The ground truth; its categories are
+            matched to the classes by name.
         images (str | Path): Folder of the images.
         per_class (bool): Whether the result has ``per_class`` too.
             Defaults to False.
@@ -255,14 +210,11 @@ def evaluate(predictor: Predictor,
     for entry, result in zip(entries, predictor.stream(paths)):
         rows += result.to_coco(entry['id'], ids)
         on_image()
-    of_masks = Precisions.of(truth, rows, ids,
-                             'segm').figures('segm_') if masks else {}
     of_boxes = Precisions.of(truth, rows, ids)
-    scores: Dict[str, Any] = dict(
-        of_boxes.figures(),
-        **of_masks,
-        images=len(entries),
-        detections=len(rows))
+    scores: Dict[str, Any] = of_boxes.figures()
+    if masks:
+        scores.update(Precisions.of(truth, rows, ids, 'segm').figures('segm_'))
+    scores.update(images=len(entries), detections=len(rows))
     if per_class:
         scores['per_class'] = of_boxes.by_class()
     return scores

@@ -1,4 +1,4 @@
-"""Folding all that is constant once training is over."""
+"""Folding of all that is constant once training is over."""
 import copy
 from dataclasses import dataclass
 from typing import Iterable, List, Optional
@@ -15,7 +15,7 @@ from yolo_world_rep.models.dense_heads import (
     RepYOLOWorldHeadModule,
 )
 from yolo_world_rep.models.detectors import SimpleYOLOWorldDetector
-from yolo_world_rep.models.fused_layers import Costs, DeployCSPLayer
+from yolo_world_rep.models.fused_layers import DeployCSPLayer
 
 CLASS_BRANCH = 'bbox_head.head_module.cls_preds.{}'
 
@@ -42,20 +42,8 @@ class Decision:
     what: str
 
 
-def _is_affine(norm: nn.Module) -> bool:
-    """Whether a norm is a fixed affine map of its input when evaluated."""
-    return (isinstance(norm, _BatchNorm) and norm.affine
-            and norm.track_running_stats)
-
-
 def require_foldable(model: nn.Module) -> None:
-    """Refuse what has no deploy form.
-
-    Raises:
-        ValueError: If it is fused already, or not a reparameterized
-            SimpleYOLOWorldDetector with neck and head folded, or has other
-            norms than batch norms.
-    """
+    """Refuse, with the reason, what has no deploy form."""
     kind = type(model).__name__
     if getattr(model, 'is_deploy_form', False):
         raise ValueError(
@@ -73,17 +61,19 @@ def require_foldable(model: nn.Module) -> None:
     if model.neck_takes_text:
         raise ValueError(
             'The head of this model is folded, its neck is text-conditioned; '
-            'expected both folded. Convert the checkpoint without '
-            '--head-only, with --conv-neck.')
+            'expected both folded. Convert the checkpoint as a whole: '
+            'yolo-world-rep reparameterize --conv-neck.')
     module = model.bbox_head.head_module
     if not isinstance(module, RepYOLOWorldHeadModule):
-        raise ValueError(
-            f'fuse got a head with a {type(module).__name__}; expected a '
-            f'RepYOLOWorldHeadModule.')
+        raise ValueError(f'fuse got a head with a {type(module).__name__}; '
+                         f'expected a RepYOLOWorldHeadModule.')
     for name, child in model.named_modules():
         normalized = isinstance(child, RepBNContrastiveHead) or (
             isinstance(child, ConvModule) and child.with_norm)
-        if normalized and not _is_affine(child.norm):
+        # In evaluation a fixed affine map of its input.
+        if normalized and not (isinstance(child.norm, _BatchNorm)
+                               and child.norm.affine
+                               and child.norm.track_running_stats):
             raise ValueError(
                 f'{name} has {child.norm} behind its convolution; expected '
                 f'a batch norm with weights and statistics, as any other '
@@ -105,22 +95,16 @@ def plan_fusion(model: nn.Module) -> List[Decision]:
     """
     require_foldable(model)
     head = model.bbox_head.head_module
-    return [
-        _decide(name, block.fusion_costs())
-        for name, block in model.neck.named_modules(prefix='neck')
-        if hasattr(block, 'fusion_costs')
-    ] + [
-        _decide(CLASS_BRANCH.format(level), contrast.fusion_costs(branch[-1]))
-        for level, (branch, contrast) in enumerate(
-            zip(head.cls_preds, head.cls_contrasts))
-    ]
-
-
-def _decide(layer: str, costs: Costs) -> Decision:
-    """The fewer FLOPs; apart where they tie."""
-    apart, merged, what = costs
-    return Decision(layer, 2 * apart, None if merged is None else 2 * merged,
-                    merged is not None and merged < apart, what)
+    costs = {name: block.fusion_costs()
+             for name, block in model.neck.named_modules(prefix='neck')
+             if hasattr(block, 'fusion_costs')}
+    for level, branch in enumerate(head.cls_preds):
+        costs[CLASS_BRANCH.format(level)] = (
+            head.cls_contrasts[level].fusion_costs(branch[-1]))
+    # The fewer FLOPs; apart where they tie.
+    return [Decision(layer, 2 * apart, None if merged is None else 2 * merged,
+                     merged is not None and merged < apart, what)
+            for layer, (apart, merged, what) in costs.items()]
 
 
 def explain(decisions: Iterable[Decision]) -> str:
@@ -182,10 +166,8 @@ def fuse(model: nn.Module, inplace: bool = False) -> nn.Module:
     for name, layer in list(model.named_modules()):
         if isinstance(layer, CSPLayerWithTwoConv):  # mmyolo's, and ours
             _replace(model, name, DeployCSPLayer(layer))
-    left = [
-        name for name, module in model.named_modules()
-        if isinstance(module, _BatchNorm)
-    ]
+    left = [name for name, module in model.named_modules()
+            if isinstance(module, _BatchNorm)]
     assert not left, f'batch norms left over: {left}'
     model.is_deploy_form = True
     print_log(f'Fused for deployment:\n{explain(decisions)}', 'current')

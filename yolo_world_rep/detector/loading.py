@@ -20,15 +20,7 @@ from yolo_world_rep.utils.files import PathLike
 
 def read_config(config: Union[Config, PathLike],
                 cfg_options: Optional[dict] = None) -> Config:
-    """A config with options in it, and what was derived from them.
-
-    Args:
-        config (Config | str | Path): The config or its file; not changed.
-        cfg_options (dict, optional): Dotted keys and values.
-
-    Raises:
-        ValueError: If the file cannot be read.
-    """
+    """A copy of a config with options, and what is derived from them set."""
     if not isinstance(config, Config):
         try:
             config = config_from_file(str(config))
@@ -42,24 +34,13 @@ def read_config(config: Union[Config, PathLike],
     return resolve_variables(config)[0]
 
 
-def load_detector(cfg: Config,
-                  checkpoint: Union[PathLike, Checkpoint]
+def load_detector(cfg: Config, checkpoint: Union[PathLike, Checkpoint]
                   ) -> Tuple[nn.Module, Checkpoint]:
-    """Build a config's detector and load a checkpoint into it, whole.
+    """A config's detector, in evaluation mode, with all of a checkpoint in it.
 
-    Nothing in the file is executed.
-
-    Args:
-        cfg (Config): The config; not changed.
-        checkpoint (str | Path | Checkpoint): Of that very model.
-
-    Returns:
-        tuple[nn.Module, Checkpoint]: The detector in evaluation mode, its
-        class names in ``dataset_meta`` where the file tells them; and what
-        was read.
-
-    Raises:
-        ValueError: If the checkpoint cannot be read, or does not fit.
+    Nothing in the file is executed. The detector has the class names of the
+    file in ``dataset_meta``; one that does not fit is a ValueError with a
+    remedy.
     """
     loaded = checkpoint if isinstance(
         checkpoint, Checkpoint) else load_checkpoint(checkpoint)
@@ -70,23 +51,18 @@ def load_detector(cfg: Config,
     cfg = with_class_branch(cfg, loaded.description)
     with DefaultScope.overwrite_default_scope('mmyolo'):
         model = MODELS.build(cfg.model)
-    allow = getattr(model, 'checkpoint_allowances', dict)
-    allowances: Dict[str, Any] = allow()
+    allowances: Dict[str, Any] = getattr(
+        model, 'checkpoint_allowances', dict)()
     wanted = model.state_dict()
     state = {
-        name: tensor
-        for name, tensor in whole.items()
-        if name in wanted or not under(name, allowances.get('unexpected', ()))
-    }
+        name: tensor for name, tensor in whole.items()
+        if name in wanted or not under(name, allowances.get('unexpected', ()))}
     # Prompts that the config takes from their file; a part that training
     # would start anew is not fit for use.
     given = ['embeddings'] if getattr(model, 'embedding_path', '') else []
     fit = compare(
-        state, {
-            name: tensor
-            for name, tensor in wanted.items()
-            if name in state or not under(name, given)
-        })
+        state, {name: tensor for name, tensor in wanted.items()
+                if name in state or not under(name, given)})
     if not fit:
         raise ValueError(
             f'Checkpoint {checkpoint} does not fit the model of the config. '

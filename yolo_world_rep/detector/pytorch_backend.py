@@ -24,24 +24,17 @@ from .spec_of_config import spec_of_config
 
 
 def flat_outputs(outputs: Sequence[Any]) -> List[np.ndarray]:
-    """What a detector gives with ``mode='tensor'``, in ``raw``'s order.
+    """What a detector gives with ``mode='tensor'``, in the order of ``raw``.
 
-    Args:
-        outputs (Sequence): Lists of tensors, one a level; of a model with
-            masks, the prototypes at the end.
+    That is lists with a tensor a level; with masks, the prototypes last.
     """
     return [
         tensor.float().cpu().numpy() for group in outputs
-        for tensor in ([group] if isinstance(group, torch.Tensor) else group)
-    ]
+        for tensor in ([group] if isinstance(group, torch.Tensor) else group)]
 
 
 def _fix_texts(cfg: Config, model: Any) -> None:
-    """Have a model with a text encoder encode the config's texts, once.
-
-    Raises:
-        ValueError: If the config has none.
-    """
+    """Have a model with a text encoder encode the config's texts, once."""
     layers = test_dataset(cfg)
     paths = [layer.get('class_text_path') for layer in layers] + [
         step.get('text_path') for layer in layers
@@ -57,36 +50,21 @@ def _fix_texts(cfg: Config, model: Any) -> None:
 class PyTorchBackend(Backend):
     """A detector of this package; a folded one is fused before it runs.
 
-    Args:
-        config (Config | str | Path, optional): The config or its file; None
-            for what follows from a folded checkpoint.
-        checkpoint (str | Path): Its weights, which must fit in full.
-        device (str): Of torch, ``'cpu'`` or ``'cuda:0'``.
-            Defaults to ``'cpu'``.
-        threads (int, optional): Of torch, in the whole process.
-            Defaults to None for torch's choice.
-        precision (str, optional): None or ``'f32'``.
-        cfg_options (dict, optional): Settings to override in the config.
-
-    Raises:
-        ValueError: If checkpoint and config do not fit each other, or the
-            config has what is not understood.
+    Without a config it is the one that follows from a folded checkpoint.
+    ``threads`` are torch's, in the whole process. Checkpoint and config that
+    do not fit each other are a ValueError.
     """
     name = 'PyTorch'
 
-    def __init__(self,
-                 config: Any,
-                 checkpoint: Any,
-                 device: str = 'cpu',
-                 threads: Optional[int] = None,
-                 precision: Optional[str] = None,
-                 cfg_options: Optional[dict] = None) -> None:
+    def __init__(
+            self, config: Any, checkpoint: Any, device: str = 'cpu',
+            threads: Optional[int] = None, precision: Optional[str] = None,
+            cfg_options: Optional[dict] = None) -> None:
         if config is not None and not isinstance(config, Config):
             require_file(config)
         if checkpoint is None:
             name = getattr(config, 'filename', config)
-            raise ValueError(f'{name} is a config: give its `checkpoint` '
-                             f'too.')
+            raise ValueError(f'{name} is a config: give its `checkpoint` too.')
         if config is None:
             checkpoint = load_checkpoint(require_file(checkpoint))
             config = config_of_checkpoint(checkpoint)
@@ -103,11 +81,8 @@ class PyTorchBackend(Backend):
             # It is unchanged then, and runs as it was trained.
             print_log(f'Not fused: {error}', 'current')
         self.model = model.to(self.device).eval().requires_grad_(False)
-        super().__init__(
-            spec.with_(
-                provenance=dict(
-                    checkpoint=loaded.path.name, sha256=loaded.sha256)),
-            loaded.path)
+        origin = dict(checkpoint=loaded.path.name, sha256=loaded.sha256)
+        super().__init__(spec.with_(provenance=origin), loaded.path)
         self._lock = threading.Lock()
 
     def _run(self, images: np.ndarray) -> Sequence[np.ndarray]:

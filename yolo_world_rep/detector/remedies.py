@@ -30,33 +30,23 @@ OLD_EFFICIENT = ('The file is of the efficient neck of version 0.1 of this '
                  'package, which had no attended branch and is another '
                  'network: train it again from a checkpoint with guides.')
 HEAD_ALONE = ('The head alone is folded in the file, and the model\'s neck is '
-              'folded too: fold its source again with yolo-world-rep '
-              'reparameterize, without --head-only.')
+              'folded too: fold its source again as a whole, with '
+              'yolo-world-rep reparameterize.')
 NO_PROMPTS = ('The file has no prompts: set model.embedding_path='
               '\'CLASSES.npy\' (yolo-world-rep embed makes that file).')
 
 
 def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
              meta: Mapping[str, Any], path: Any) -> List[str]:
-    """The shortest mends of a checkpoint that does not fit.
+    """The shortest mends of a checkpoint that does not fit, a sentence each.
 
-    Args:
-        fit (Fit): The differences.
-        model (nn.Module): The detector.
-        state (Mapping): What the checkpoint holds for it.
-        meta (Mapping): The checkpoint's.
-        path (str | Path): Its file, for commands.
-
-    Returns:
-        list[str]: A sentence each; empty where none is known.
+    ``state`` is what the checkpoint holds for the model.
     """
     wanted = model.state_dict()
     # The file, the model, what the one has alone, and what the other has.
     have, want, more, less = (
-        description_of({
-            name: each[name]
-            for name in names if isinstance(each[name], Tensor)
-        })
+        description_of({name: each[name] for name in names
+                        if isinstance(each[name], Tensor)})
         for each, names in ((state, state), (wanted, wanted),
                             (state, fit.unexpected), (wanted, fit.missing)))
     file = shlex.quote(str(path or 'FILE'))
@@ -67,12 +57,10 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
         text = 'checkpoint' if have.prompts else 'CLASSES.npy'
         form = dict(rep_linear='', text=' --head-only').get(
             want.neck, ' --conv-neck')
-        return [
-            f'The file is a text-conditioned YOLO-World and the model is '
-            f'reparameterized: fold the text first with yolo-world-rep '
-            f'reparameterize --model {file} --text-embed {text}{form} '
-            f'--out-dir checkpoints, and load the file it writes.'
-        ]
+        return [f'The file is a text-conditioned YOLO-World and the model is '
+                f'reparameterized: fold the text first with yolo-world-rep '
+                f'reparameterize --model {file} --text-embed {text}{form} '
+                f'--out-dir checkpoints, and load the file it writes.']
     if less.contrasts and have.folded:
         return [FOLDED]
     if have.head is not None and any(
@@ -80,10 +68,8 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
                 name.endswith('.attn_block.bias') for name in wanted):
         return [OLD_EFFICIENT]
     if None not in (have.size, want.size) and have.size != want.size:
-        return [
-            f'The file is of size {have.size} and the model of size '
-            f'{want.size}: take the config of size {have.size}.'
-        ]
+        return [f'The file is of size {have.size} and the model of size '
+                f'{want.size}: take the config of size {have.size}.']
     found = _of_prototypes(fit)
     if more.neck in NECKS and more.neck != want.neck:
         found.append(NECKS[more.neck])
@@ -97,23 +83,22 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
     if not folded_model and less.prompts is not None:
         found.append(NO_PROMPTS)
     prompts = have.prompts or ()
+    kind = '' if want.prompts else 'model.type=\'SimpleYOLOWorldDetector\', '
     if not folded_model and len(prompts) == 2 and prompts != want.prompts:
         found.append(
-            f'The file has {prompts[0]} prompts of width {prompts[1]}: set ' +
-            ('' if want.prompts else
-             'model.type=\'SimpleYOLOWorldDetector\', ') +
-            f'model.num_prompts={prompts[0]}, model.prompt_dim={prompts[1]} '
-            f'and num_classes={prompts[0]}.')
+            f'The file has {prompts[0]} prompts of width {prompts[1]}: set '
+            f'{kind}model.num_prompts={prompts[0]}, '
+            f'model.prompt_dim={prompts[1]} and num_classes={prompts[0]}.')
     return found + _of_rows(have, want, meta, file)
 
 
 def _of_prototypes(fit: Fit) -> List[str]:
     # The first version of this package scaled them by ``widen_factor``.
     return [
-        f'Its prototypes are {found[0]} wide: add --cfg-options '
-        f'{HEAD_MODULE}.proto_channels={found[0]}, or set that in the config.'
-        for name, found, _ in fit.misshapen if name == PROTOTYPES
-    ]
+        f'Its prototypes are {found[0]} wide: set '
+        f'{HEAD_MODULE}.proto_channels={found[0]}, in the config or as '
+        f'`cfg_options`.' for name, found, _ in fit.misshapen
+        if name == PROTOTYPES]
 
 
 def _of_widths(have: Description, want: Description) -> List[str]:
@@ -135,8 +120,8 @@ def _of_widths(have: Description, want: Description) -> List[str]:
     return found
 
 
-def _of_rows(have: Description, want: Description,
-             meta: Mapping[str, Any], file: str) -> List[str]:
+def _of_rows(have: Description, want: Description, meta: Mapping[str, Any],
+             file: str) -> List[str]:
     classes, wanted = have.classes, want.classes
     guides, others = have.guides, want.guides
     if None in (guides, others):  # one has none, or may do without
@@ -145,42 +130,36 @@ def _of_rows(have: Description, want: Description,
             (classes, guides) == (wanted, others)):
         return []
     about = meta.get(META_KEY)
-    change = (f'yolo-world-rep edit {file} --replace CLASSES.npy --out '
-              f'NEW.pth puts others in their place'
-              ) if isinstance(about, Mapping) and about.get(
-                  'text_layers') else ('for others fold its source again: '
-                                       'yolo-world-rep reparameterize '
-                                       '--text-embed CLASSES.npy')
-    texts = f'{classes} class(es)' + (
-        f' and {guides} guides' if guides else '')
-    mine = f'{wanted}' + (f' and {others}' if others else '')
-    padding = f', num_padding={guides - classes}' if guides else ''
-    return [
-        f'The file is folded for {texts} and the model for {mine}: set '
-        f'num_classes={classes}{padding} and class_names to use its rows; '
-        f'{change}.'
-    ]
+    change = ('for others fold its source again: yolo-world-rep '
+              'reparameterize --text-embed CLASSES.npy')
+    if isinstance(about, Mapping) and about.get('text_layers'):
+        change = (f'yolo-world-rep edit {file} --replace CLASSES.npy --out '
+                  f'NEW.pth puts others in their place')
+    texts, mine, padding = f'{classes} class(es)', f'{wanted}', ''
+    if guides:
+        texts += f' and {guides} guides'
+        mine += f' and {others}'
+        padding = f', num_padding={guides - classes}'
+    return [f'The file is folded for {texts} and the model for {mine}: set '
+            f'num_classes={classes}{padding} and class_names to use its rows; '
+            f'{change}.']
 
 
 def mend_of_names(names: Sequence[str], wanted: Sequence[str],
                   about: Mapping[str, Any], path: Any) -> str:
     """What to do about a checkpoint of other classes than the data's.
 
-    Args:
-        names (Sequence[str]): Of the checkpoint's rows.
-        wanted (Sequence[str]): Of the data.
-        about (Mapping): What folding noted in the checkpoint, if anything.
-        path (str | Path): The checkpoint.
+    ``about`` is what folding noted in the checkpoint, if anything.
     """
     file = shlex.quote(str(path or 'FILE'))
     if about.get('text_layers'):
-        change = f'run yolo-world-rep edit {file} --out NEW.pth '
         if set(wanted) <= set(names):
             keep = ' '.join(map(shlex.quote, wanted))
-            change += f'--keep {keep}'
-        else:
-            change += '--replace CLASSES.npy (of yolo-world-rep embed)'
-        return f'For the classes of the data {change}, and set load_from.'
+            return (f'For the classes of the data run yolo-world-rep edit '
+                    f'{file} --out NEW.pth --keep {keep}, and set load_from.')
+        return (f'For the classes of the data run yolo-world-rep edit {file} '
+                f'--out NEW.pth --replace CLASSES.npy (of yolo-world-rep '
+                f'embed), and set load_from.')
     if sorted(names) == sorted(wanted):
         return ('Set class_names (metainfo=dict(classes=...) of the data '
                 'sets) and the categories of the annotation files to the '

@@ -18,53 +18,29 @@ IDLE = ('LoadAnnotations', 'PackDetInputs')
 LOAD_IMAGE = ('LoadImageFromFile', 'LoadCheckedImageFromFile')
 # What is understood of each other step: an argument and its values, None
 # where any is; 'scale', 'pad_val' and 'allow_scale_up' are read.
-LOADING = dict.fromkeys(
-    LOAD_IMAGE,
-    dict(
-        backend_args=None,
-        file_client_args=None,
-        ignore_empty=None,
-        to_float32=(False, ),
-        color_type=('color', ),
-        imdecode_backend=('cv2', )))
+LOADING = dict.fromkeys(LOAD_IMAGE, dict(
+    backend_args=None, file_client_args=None, ignore_empty=None,
+    to_float32=(False, ), color_type=('color', ), imdecode_backend=('cv2', )))
 STEPS: Dict[str, Dict[str, Optional[Sequence[Any]]]] = dict(
     LOADING,
     LoadText=dict(
         text_path=None, prompt_format=('{}', ), multi_prompt_flag=None),
     YOLOv5KeepRatioResize=dict(
-        scale=None,
-        keep_ratio=(True, ),
-        clip_object_border=None,
-        backend=('cv2', ),
-        interpolation=('bilinear', )),
+        scale=None, keep_ratio=(True, ), clip_object_border=None,
+        backend=('cv2', ), interpolation=('bilinear', )),
     LetterResize=dict(
-        scale=None,
-        pad_val=None,
-        allow_scale_up=None,
-        use_mini_pad=(False, ),
-        stretch_only=(False, ),
-        half_pad_param=(False, ),
-        keep_ratio=(True, ),
-        clip_object_border=None,
-        backend=('cv2', ),
+        scale=None, pad_val=None, allow_scale_up=None, use_mini_pad=(False, ),
+        stretch_only=(False, ), half_pad_param=(False, ), keep_ratio=(True, ),
+        clip_object_border=None, backend=('cv2', ),
         interpolation=('bilinear', )))
 POST = dict(
-    multi_label=None,
-    nms_pre=None,
-    score_thr=None,
-    nms=None,
-    max_per_img=None,
+    multi_label=None, nms_pre=None, score_thr=None, nms=None, max_per_img=None,
     # Of YOLOv5's heads; it filters before the suppression when it is set.
-    min_bbox_size=(-1, ),
-    yolox_style=(False, ),
+    min_bbox_size=(-1, ), yolox_style=(False, ),
     # Of heads with masks.
-    mask_thr_binary=None,
-    fast_test=None)
+    mask_thr_binary=None, fast_test=None)
 NMS = dict(
-    type=('nms', ),
-    iou_threshold=None,
-    class_agnostic=(False, ),
-    offset=(0, ),
+    type=('nms', ), iou_threshold=None, class_agnostic=(False, ), offset=(0, ),
     # Groups that give the same boxes.
     split_thr=None)
 
@@ -76,9 +52,8 @@ def _check(where: str, values: Mapping[str, Any],
         if name in ('type', '_scope_') and name not in known:
             continue
         if name not in known:
-            raise ValueError(
-                f'{where}: {name}={value!r} is not understood here; '
-                f'expected {", ".join(known)} only.')
+            raise ValueError(f'{where}: {name}={value!r} is not understood '
+                             f'here; expected {", ".join(known)} only.')
         allowed = known[name]
         if allowed is not None and value not in allowed:
             raise ValueError(
@@ -112,18 +87,7 @@ def _pad_value(where: str, pad_val: Any) -> int:
 
 def letterbox_of_pipeline(
         pipeline: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
-    """The letterbox of a test pipeline.
-
-    Args:
-        pipeline (Sequence[dict]): Configs of its transforms.
-
-    Returns:
-        dict: ``image_size``, ``resize``, ``enlarge`` and ``pad_value`` of
-        :class:`Spec`.
-
-    Raises:
-        ValueError: If a step is not understood, with its name.
-    """
+    """The fields of :class:`Spec` on the letterbox of a test pipeline."""
     steps: List[Tuple[str, Mapping[str, Any]]] = []
     for step in pipeline:
         name = type_name(step)
@@ -143,10 +107,9 @@ def letterbox_of_pipeline(
         names, steps = names[1:], steps[1:]
     if names not in (['LetterResize'],
                      ['YOLOv5KeepRatioResize', 'LetterResize']):
-        raise ValueError(
-            f'test pipeline: it resizes with {names}; expected '
-            f'[\'YOLOv5KeepRatioResize\', \'LetterResize\'] or '
-            f'[\'LetterResize\'].')
+        raise ValueError(f'test pipeline: it resizes with {names}; expected '
+                         f'[\'YOLOv5KeepRatioResize\', \'LetterResize\'] or '
+                         f'[\'LetterResize\'].')
     where, letter = 'test pipeline, LetterResize', steps[-1][1]
     size = _height_width(where, letter.get('scale'))
     enlarge = bool(letter.get('allow_scale_up', True))
@@ -155,14 +118,12 @@ def letterbox_of_pipeline(
         first = _height_width('test pipeline, YOLOv5KeepRatioResize',
                               steps[0][1].get('scale'))
         if first != size or enlarge:
-            raise ValueError(
-                f'{where}: expected the scale of YOLOv5KeepRatioResize and '
-                f'allow_scale_up=False behind it; got the scales '
-                f'{first[::-1]} and {size[::-1]} and allow_scale_up='
-                f'{enlarge}.')
+            raise ValueError(f'{where}: expected the scale of '
+                             f'YOLOv5KeepRatioResize and allow_scale_up=False '
+                             f'behind it; got the scales {first[::-1]} and '
+                             f'{size[::-1]} and allow_scale_up={enlarge}.')
     return dict(
-        image_size=size,
-        resize='keep_ratio' if keep_ratio else 'letter',
+        image_size=size, resize='keep_ratio' if keep_ratio else 'letter',
         enlarge=not keep_ratio and enlarge,
         pad_value=_pad_value(where, letter.get('pad_val', 0)))
 
@@ -172,69 +133,51 @@ def normalisation_of(preprocessor: nn.Module) -> Dict[str, Any]:
     swaps = getattr(preprocessor, '_channel_conversion', False)
     values = dict(mean=(0., 0., 0.), std=(1., 1., 1.))
     if getattr(preprocessor, '_enable_normalize', False):
-        values = {
-            name: tuple(getattr(preprocessor, name).flatten().tolist())
-            for name in values
-        }
+        values = {name: tuple(getattr(preprocessor, name).flatten().tolist())
+                  for name in values}
     return dict(channel_order='rgb' if swaps else 'bgr', **values)
 
 
 def post_processing_of(test_cfg: Mapping[str, Any]) -> Dict[str, Any]:
-    """Thresholds of a head's ``test_cfg``.
-
-    Raises:
-        ValueError: If anything in it is not understood, with its name.
-    """
+    """Thresholds of a head's ``test_cfg``."""
     _check('model.test_cfg', test_cfg, POST)
     nms = dict(test_cfg.get('nms') or {})
     if 'iou_thr' in nms:  # its name of old
         nms['iou_threshold'] = nms.pop('iou_thr')
     nms.setdefault('type', 'nms')
     _check('model.test_cfg.nms', nms, NMS)
-    missing = [
-        name for name in ('multi_label', 'score_thr', 'max_per_img')
-        if name not in test_cfg
-    ] + ([] if 'iou_threshold' in nms else ['nms.iou_threshold'])
+    missing = [name for name in ('multi_label', 'score_thr', 'max_per_img')
+               if name not in test_cfg]
+    if 'iou_threshold' not in nms:
+        missing.append('nms.iou_threshold')
     if missing:
         raise ValueError(f'model.test_cfg: {", ".join(missing)} not set; '
                          f'expected all of them.')
-    return dict(
-        score_threshold=float(test_cfg['score_thr']),
-        multi_label=bool(test_cfg['multi_label']),
-        nms_pre=int(test_cfg.get('nms_pre', 100000)),
-        iou_threshold=float(nms['iou_threshold']),
-        max_detections=int(test_cfg['max_per_img']))
+    return dict(score_threshold=float(test_cfg['score_thr']),
+                multi_label=bool(test_cfg['multi_label']),
+                nms_pre=int(test_cfg.get('nms_pre', 100000)),
+                iou_threshold=float(nms['iou_threshold']),
+                max_detections=int(test_cfg['max_per_img']))
 
 
 def masks_of(head: nn.Module) -> Dict[str, Any]:
-    """What a head says of its masks, nothing where it has none.
-
-    Raises:
-        ValueError: If ``test_cfg`` has no threshold, or asks for masks that
-            are cut at it before they are enlarged.
-    """
+    """What a head says of its masks, nothing where it has none."""
     count = getattr(head.head_module, 'mask_channels', 0)
     if not count:
         return {}
-    cfg = head.test_cfg
-    if cfg.get('mask_thr_binary') is None or not cfg.get('fast_test'):
+    threshold = head.test_cfg.get('mask_thr_binary')
+    fast = head.test_cfg.get('fast_test', False)
+    if threshold is None or not fast:
         raise ValueError(
-            f'model.test_cfg: mask_thr_binary='
-            f'{cfg.get("mask_thr_binary")} and fast_test='
-            f'{cfg.get("fast_test", False)}; expected a number and True: '
-            f'masks are enlarged before they are cut. Add --cfg-options '
-            f'model.test_cfg.mask_thr_binary=0.5 '
-            f'model.test_cfg.fast_test=True.')
-    return dict(
-        mask_channels=int(count), mask_threshold=float(cfg['mask_thr_binary']))
+            f'model.test_cfg: mask_thr_binary={threshold} and fast_test='
+            f'{fast}; expected a number and True: masks are enlarged before '
+            f'they are cut. Set model.test_cfg.mask_thr_binary=0.5 and '
+            f'model.test_cfg.fast_test=True (`cfg_options`).')
+    return dict(mask_channels=int(count), mask_threshold=float(threshold))
 
 
 def strides_of(head: nn.Module) -> Tuple[int, ...]:
-    """The strides of a head that decodes as YOLOv8's.
-
-    Raises:
-        ValueError: If it does not.
-    """
+    """The strides of a head, which must decode as YOLOv8 does."""
     if not isinstance(head, YOLOv8Head):
         raise ValueError(f'bbox_head is a {type(head).__name__}; expected '
                          f'YOLOv8Head or one of ours.')
@@ -257,17 +200,9 @@ def strides_of(head: nn.Module) -> Tuple[int, ...]:
 def spec_of_config(cfg: Config, model: nn.Module) -> Spec:
     """What a model of a config takes and gives, for any number of images.
 
-    Args:
-        cfg (Config): With the test pipeline; not changed.
-        model (nn.Module): The detector built of it, its checkpoint loaded;
-            class names are taken from its ``dataset_meta`` first.
-
-    Returns:
-        Spec: Of the ``raw`` contract, batch None.
-
-    Raises:
-        ValueError: If anything in pipeline, preprocessor or post-processing
-            is not understood, with its name.
+    The model has its checkpoint loaded; class names are taken from its
+    ``dataset_meta`` first. What is not understood in pipeline, preprocessor or
+    post-processing is a ValueError with its name.
     """
     layers = test_dataset(cfg)
     pipeline = next((layer['pipeline'] for layer in layers
@@ -290,13 +225,7 @@ def spec_of_config(cfg: Config, model: nn.Module) -> Spec:
     if getattr(head, 'test_cfg', None) is None:
         raise ValueError('model.test_cfg is not set; expected score_thr, '
                          'nms and the other thresholds.')
-    return Spec(
-        classes=tuple(class_names_of(cfg, model)),
-        batch=None,
-        dynamic=True,
-        contract='raw',
-        strides=strides,
-        **box,
-        **normalisation_of(model.data_preprocessor),
-        **post_processing_of(head.test_cfg),
-        **masks_of(head))
+    return Spec(classes=tuple(class_names_of(cfg, model)), batch=None,
+                dynamic=True, contract='raw', strides=strides, **box,
+                **normalisation_of(model.data_preprocessor),
+                **post_processing_of(head.test_cfg), **masks_of(head))

@@ -8,20 +8,13 @@ from typing import Any, NamedTuple
 
 
 class Command(NamedTuple):
-    """A command.
-
-    Args:
-        name (str): Of the sub-command; its module is named alike.
-        tool (str): The stem of its file in ``tools``, empty for none.
-        summary (str): What it does, in half a line.
-    """
+    """A command; its module is named as it is."""
     name: str
-    tool: str
-    summary: str
+    tool: str  # the stem of its file in ``tools``, empty for none
+    summary: str  # half a line
 
     @property
     def module(self) -> Any:
-        """Where its arguments and its function are."""
         return import_module(f'.{self.name.replace("-", "_")}', __name__)
 
 
@@ -55,6 +48,4 @@ COMMANDS = {
         Command('evaluate', 'evaluate', 'AP of a model of any form'),
         Command('bench', '', 'latency of several models, side by side'),
         Command('demo', 'demo', 'the whole story on generated images'),
-        Command('completion', '', 'completion for bash or zsh'),
-    )
-}
+        Command('completion', '', 'completion for bash or zsh'))}

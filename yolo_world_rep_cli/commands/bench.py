@@ -15,30 +15,18 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The models and how they run."""
     parser.add_argument('model', nargs='+', help=models.MODEL_HELP)
-    parser.add_argument(
-        '--checkpoint',
-        action='append',
-        default=[],
-        help='weights of a config')
+    parser.add_argument('--checkpoint', action='append', default=[],
+                        help='weights of a config')
     models.add_backend_arguments(parser)
     parser.add_argument(
-        '--batch',
-        type=positive,
+        '--batch', type=positive,
         help='images at a time (default: what a file has fixed, else 1)')
     models.add_size_arguments(parser)
-    parser.add_argument(
-        '--rounds',
-        type=positive,
-        default=30,
-        help='measurements of each model (default: 30)')
-    parser.add_argument(
-        '--warm-up',
-        type=int,
-        default=5,
-        metavar='ROUNDS',
-        help='rounds before them (default: 5)')
+    parser.add_argument('--rounds', type=positive, default=30,
+                        help='measurements of each model (default: 30)')
+    parser.add_argument('--warm-up', type=int, default=5, metavar='ROUNDS',
+                        help='rounds before them (default: 5)')
     parser.add_argument(
         '--json', action='store_true', help='print the figures as JSON')
 
@@ -53,10 +41,8 @@ def show(found: 'List[Latency]', rounds: int) -> None:
         'runtime': [f'{each.runtime} {each.precision}' for each in found],
         'input': ['x'.join(map(str, each.shape)) for each in found],
         'ms a batch': [f'{each.milliseconds:.2f}' for each in found],
-        'ms an image': [f'{each.milliseconds_an_image:.2f}'
-                        for each in found],
-        'ratio': [f'{each.ratio:.2f}' for each in found]
-    }
+        'ms an image': [f'{each.milliseconds_an_image:.2f}' for each in found],
+        'ratio': [f'{each.ratio:.2f}' for each in found]}
     title = f'medians of {rounds} rounds, in turns'
     # Leave the room of a terminal to the names.
     if len({each.shape for each in found}) == 1:
@@ -74,25 +60,17 @@ def show(found: 'List[Latency]', rounds: int) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Time the models."""
     import json
 
     from yolo_world_rep.inference.benchmark import compare_latency
     models.be_quiet(*args.model)
     found = compare_latency(
-        args.model,
-        args.checkpoint,
-        batch=args.batch,
-        image_size=args.img_size and tuple(args.img_size),
-        rounds=args.rounds,
-        warm_up=args.warm_up,
-        device=args.device,
-        threads=args.threads,
-        precision=args.precision,
-        cfg_options=cfg_options(args.cfg_options))
+        args.model, args.checkpoint, batch=args.batch,
+        image_size=args.img_size and tuple(args.img_size), rounds=args.rounds,
+        warm_up=args.warm_up, device=args.device, threads=args.threads,
+        precision=args.precision, cfg_options=cfg_options(args.cfg_options))
     if args.json:
-        say(
-            json.dumps([each._asdict() for each in found], indent=1),
+        say(json.dumps([each._asdict() for each in found], indent=1),
             keep=LINES)
     else:
         show(found, args.rounds)

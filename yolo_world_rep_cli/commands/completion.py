@@ -9,19 +9,11 @@ from ..ending import LINES, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The shell."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument('shell', choices=['bash', 'zsh'])
 
 
-def _takes_files(action: argparse.Action) -> bool:
-    """Whether an argument may be a path, as most words here are."""
-    return (action.nargs != 0 and action.choices is None
-            and action.type is None)
-
-
 def run(args: argparse.Namespace) -> None:
-    """Print it."""
     try:
         import shtab
     except ImportError as error:
@@ -30,12 +22,11 @@ def run(args: argparse.Namespace) -> None:
             '"yolo-world-rep[completion]"') from error
     from ..main import make_parser
     parser = make_parser()
-    commands, = (
-        action for action in parser._actions
-        if isinstance(action, argparse._SubParsersAction))
+    commands, = (action for action in parser._actions
+                 if isinstance(action, argparse._SubParsersAction))
     for each in commands.choices.values():
         for action in each._actions:
-            if _takes_files(action):
-                # shtab looks for this attribute.
-                action.complete = shtab.FILE
+            # Most words here are paths.
+            if action.nargs != 0 and action.choices is action.type is None:
+                action.complete = shtab.FILE  # which shtab looks for
     say(shtab.complete(parser, args.shell), keep=LINES)

@@ -1,17 +1,14 @@
 """Change the classes of a folded checkpoint, fine-tuned or not."""
 import argparse
 
-from ..ending import say
+from ..ending import say, say_notes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The checkpoint and what becomes of its classes."""
     parser.add_argument('checkpoint', help='folded checkpoint (.pth)')
     parser.add_argument('--out', required=True, help='the file to write')
     parser.add_argument(
-        '--keep',
-        nargs='+',
-        metavar='NAME',
+        '--keep', nargs='+', metavar='NAME',
         help='classes that stay, in their new order (default: all)')
     new = parser.add_mutually_exclusive_group()
     new.add_argument('--add', help='embeddings of classes to add (.npy)')
@@ -23,13 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Change one checkpoint."""
     from yolo_world_rep.reparam.editing import edit_checkpoint
     result = edit_checkpoint(args.checkpoint, args.out, args.keep, args.add,
                              args.replace, args.texts, args.overwrite)
     about = result.meta['yolo_world_rep']
-    for note in result.notes:
-        say(f'note: {note}')
+    say_notes(result.notes, args.names)
     say(f'wrote {result.path}: {about["num_classes"]} classes, '
           f'{about["num_guide"]} guides')
     if about['classes']:

@@ -5,39 +5,30 @@ from ..ending import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to embed, with what."""
     parser.add_argument(
-        '--text',
-        required=True,
+        '--text', required=True,
         help='classes: JSON list (of synonym lists), COCO annotations, or '
         '.txt with one a line')
     parser.add_argument('--out', required=True, help='the .npy to write')
     parser.add_argument('--model', help='CLIP text model: folder or hub name')
-    parser.add_argument(
-        '--encoder',
-        choices=['clip', 'words'],
-        default='clip',
-        help='words: the built-in one that needs no weights')
+    parser.add_argument('--encoder', choices=['clip', 'words'], default='clip',
+                        help='words: the built-in one that needs no weights')
     parser.add_argument(
         '--dim', type=int, default=512, help='width of --encoder words')
     parser.add_argument('--device', default='auto')
     parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument(
-        '--prompt-format',
-        nargs='+',
-        default=['{}'],
+        '--prompt-format', nargs='+', default=['{}'],
         help='templates such as "a photo of a {}"; several are averaged')
     parser.add_argument(
         '--synonyms', choices=['first', 'mean'], default='first')
     parser.add_argument(
-        '--pad',
-        action='store_true',
+        '--pad', action='store_true',
         help='write FILE_padded.npy too, with the padding " " that public '
         'models want in the neck')
 
 
 def run(args: argparse.Namespace) -> None:
-    """Embed one vocabulary."""
     import numpy as np
 
     from yolo_world_rep.text import (
@@ -58,17 +49,14 @@ def run(args: argparse.Namespace) -> None:
     vectors = embed_vocabulary(
         encoder, texts, args.prompt_format, args.synonyms, progress=True)
     names = class_names(texts)
-    prompts = [
-        ' / '.join(prompts_of([name], args.prompt_format, 'first'))
-        for name in names
-    ]
+    prompts = [' / '.join(prompts_of([name], args.prompt_format, 'first'))
+               for name in names]
     files = embedding_files(args.out, vectors, names, prompts, encoder.name)
     if args.pad:
         padded = np.concatenate([vectors, encoder.encode([PADDING])])
         files.update(
-            embedding_files(
-                padded_path(args.out), padded, (*names, PADDING),
-                (*prompts, PADDING), encoder.name))
+            embedding_files(padded_path(args.out), padded, (*names, PADDING),
+                            (*prompts, PADDING), encoder.name))
     write_together(files)
     say(f'wrote {args.out}: {len(vectors)} classes, '
         f'{vectors.shape[1]} wide, by {encoder.name}')

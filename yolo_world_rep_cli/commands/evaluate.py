@@ -6,7 +6,6 @@ from ..ending import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The model and the data."""
     models.add_model_arguments(parser)
     parser.add_argument('annotations', help='COCO file of the truth')
     parser.add_argument('images', help='folder of its images')
@@ -16,7 +15,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Evaluate one model."""
     import json
     from pathlib import Path
 
@@ -33,8 +31,7 @@ def run(args: argparse.Namespace) -> None:
             scores = evaluate(predictor, args.annotations, args.images,
                               args.per_class, advance)
         scores.update(
-            model=predictor.backend.path.name,
-            runtime=predictor.backend.name,
+            model=predictor.backend.path.name, runtime=predictor.backend.name,
             precision=predictor.backend.precision)
     for name, value in scores.items():
         if isinstance(value, float):

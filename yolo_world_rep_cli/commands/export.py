@@ -1,14 +1,11 @@
 """Export a folded detector to a file for a runtime, and check the file."""
 import argparse
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING, Mapping, Optional
 
-from .. import ending
-from ..parsing import add_cfg_options, cfg_options
+from ..ending import LINES, as_options, console, say, say_notes
+from ..parsing import add_cfg_options, cfg_options, positive
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from yolo_world_rep.deploy.comparison import Report
     from yolo_world_rep.deploy.export import Exported
 
@@ -32,19 +29,16 @@ def batch_size(value: str) -> Optional[int]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The model, the file and how it is checked."""
     parser.add_argument('config', help='config of the folded model')
     parser.add_argument('checkpoint', help='its checkpoint (.pth)')
     parser.add_argument('--format', choices=FORMATS, default='onnx')
     parser.add_argument(
         '--out', dest='out_dir', default='work_dirs/export', metavar='DIR')
     size = parser.add_mutually_exclusive_group()
-    size.add_argument(
-        '--img-size', nargs=2, type=int, metavar=('H', 'W'),
-        help='height and width (default: those of the config)')
-    size.add_argument(
-        '--dynamic', action='store_true',
-        help='height and width may be any multiples of 32')
+    size.add_argument('--img-size', nargs=2, type=int, metavar=('H', 'W'),
+                      help='height and width (default: those of the config)')
+    size.add_argument('--dynamic', action='store_true',
+                      help='height and width may be any multiples of 32')
     parser.add_argument(
         '--batch', type=batch_size, default=1, metavar='N|dynamic',
         help='images at a time (default: 1)')
@@ -65,47 +59,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='images, folders or patterns to check the file with (default: '
         'a few that are built in)')
     parser.add_argument(
-        '--image-count', type=int, default=16, metavar='N',
+        '--image-count', type=positive, default=16, metavar='N',
         help='how many of --images, at most (default: 16)')
-    parser.add_argument(
-        '--precision', choices=['bf16', 'f16'],
-        help='compare OpenVINO in this precision as well')
+    parser.add_argument('--precision', choices=['bf16', 'f16'],
+                        help='compare OpenVINO in this precision as well')
     parser.add_argument(
         '--overwrite', action='store_true', help='replace an older result')
     add_cfg_options(parser)
     int8 = parser.add_argument_group('INT8')
     int8.add_argument(
         '--int8', action='store_true', help='quantize weights and features')
+    int8.add_argument('--calibration', nargs='+', metavar='IMAGES',
+                      help='images such as the model will see')
     int8.add_argument(
-        '--calibration', nargs='+', metavar='IMAGES',
-        help='images such as the model will see')
-    int8.add_argument(
-        '--calibration-count', type=int, metavar='N',
+        '--calibration-count', type=positive, metavar='N',
         help=f'how many of them, at most (default: {DEFAULT_COUNT})')
     int8.add_argument(
         '--keep', nargs='+', metavar='PATTERN',
         help='regular expressions of more layers to keep in FP32')
-    int8.add_argument(
-        '--quantize-all', action='store_true', default=None,
-        help='quantize the layers too that are kept by rule')
-    int8.add_argument(
-        '--evaluate', nargs=2, metavar=('ANN', 'IMAGES'),
-        help='COCO file and folder of images to measure AP with')
-    int8.add_argument(
-        '--max-ap-drop', type=float, metavar='POINTS',
-        help='refuse a model that loses more (default: 1.0)')
+    int8.add_argument('--quantize-all', action='store_true', default=None,
+                      help='quantize the layers too that are kept by rule')
+    int8.add_argument('--evaluate', nargs=2, metavar=('ANN', 'IMAGES'),
+                      help='COCO file and folder of images to measure AP with')
+    int8.add_argument('--max-ap-drop', type=float, metavar='POINTS',
+                      help='refuse a model that loses more (default: 1.0)')
 
 
 def int8_options(args: argparse.Namespace) -> dict:
-    """What was given of the arguments for INT8.
-
-    Raises:
-        ValueError: If they do not go with ``--int8``.
-    """
-    given = {
-        name: getattr(args, name)
-        for name in INT8_ONLY if getattr(args, name) is not None
-    }
+    """What was given of the arguments for INT8."""
+    given = {name: getattr(args, name) for name in INT8_ONLY
+             if getattr(args, name) is not None}
     if given and not args.int8:
         name = next(iter(given)).replace('_', '-')
         raise ValueError(f'--{name} goes with --int8')
@@ -117,8 +100,8 @@ def int8_options(args: argparse.Namespace) -> dict:
     return given
 
 
-def table_of(report: 'Report') -> 'Table':
-    """A comparison for the terminal."""
+def show(report: 'Report', names: Mapping[str, str]) -> None:
+    """Print a comparison."""
     from rich.table import Table
     table = Table(title=f'{report.runtime} ({report.precision}) against '
                   f'PyTorch, {report.images} images')
@@ -126,74 +109,53 @@ def table_of(report: 'Report') -> 'Table':
     for name in ('largest difference', 'allowed'):
         table.add_column(name, justify='right')
     for entry in report.differences:
-        table.add_row(entry.what, f'{entry.worst:.3g}',
-                      f'{entry.allowed:.3g}',
+        table.add_row(entry.what, f'{entry.worst:.3g}', f'{entry.allowed:.3g}',
                       style=None if entry.ok else 'red')
-    return table
-
-
-def show(console: 'Console', report: 'Report') -> None:
-    """Print a comparison."""
-    console.print(table_of(report))
+    console().print(table)
     matching = report.matching
     edge = (f', {matching.at_edge} unpaired where rounding decides'
             if matching.at_edge else '')
-    console.print(f'{matching.expected} detections above '
-                  f'{report.threshold:g} in PyTorch, {matching.found} in the '
-                  f'file{edge}', soft_wrap=True)
-    for note in report.notes:
-        console.print(f'note: {note}', soft_wrap=True)
+    say(f'{matching.expected} detections above {report.threshold:g} in '
+        f'PyTorch, {matching.found} in the file{edge}')
+    say_notes(report.notes, names)
 
 
-def print_exported(console: 'Console', exported: 'Exported') -> None:
-    """What became of it."""
+def print_exported(exported: 'Exported', names: Mapping[str, str]) -> None:
+    """Print what was written and how it compares."""
     from yolo_world_rep.deploy.tensorrt import trtexec_line
-    show(console, exported.reports[0])
+    show(exported.reports[0], names)
     for report in exported.reports[1:]:
-        show(console, report)
-        console.print('This precision is shown, not judged.')
+        show(report, names)
+        say('This precision is shown, not judged.')
     spec = exported.spec
     size = 'any size' if spec.dynamic else 'x'.join(map(str, spec.image_size))
-    files = ', '.join(
-        f'{path} ({path.stat().st_size / 1e6:.1f} MB)'
-        for path in exported.files)
+    files = ', '.join(f'{path} ({path.stat().st_size / 1e6:.1f} MB)'
+                      for path in exported.files)
     batch = 'any number' if spec.batch is None else spec.batch
-    console.print(
-        f'wrote {files}: {spec.num_classes} classes, {size}, batch {batch}, '
-        f'outputs {spec.contract!r}, weights {spec.precision}',
-        soft_wrap=True)
+    say(f'wrote {files}: {spec.num_classes} classes, {size}, batch {batch}, '
+        f'outputs {spec.contract!r}, weights {spec.precision}')
     if exported.path.suffix == '.onnx':
-        console.print(
-            f'TensorRT (not run here): {trtexec_line(exported.path, spec)}',
-            soft_wrap=True, markup=False)
+        say(f'TensorRT (not run here): {trtexec_line(exported.path, spec)}')
 
 
 def run(args: argparse.Namespace) -> None:
-    """Export one model."""
     int8 = int8_options(args)
     from yolo_world_rep.deploy.calibration import choose_images
     from yolo_world_rep.deploy.export import export_model
-    console = ending.console()
-    images: List = list(
-        choose_images(args.images, args.image_count) if args.images else [])
+    images = (choose_images(args.images, args.image_count)
+              if args.images else [])
     options = dict(
-        image_size=args.img_size,
-        dynamic=args.dynamic,
-        batch=args.batch,
-        contract=args.contract or 'decoded',
-        half=args.half,
-        opset=args.opset,
-        texts=args.texts,
-        images=images,
-        overwrite=args.overwrite,
+        image_size=args.img_size, dynamic=args.dynamic, batch=args.batch,
+        contract=args.contract or 'decoded', half=args.half, opset=args.opset,
+        texts=args.texts, images=images, overwrite=args.overwrite,
         cfg_options=cfg_options(args.cfg_options))
     where = (args.config, args.checkpoint, args.out_dir, args.format)
     if not args.int8:
         print_exported(
-            console,
-            export_model(*where, precision=args.precision, **options))
+            export_model(*where, precision=args.precision, **options),
+            args.names)
         return
     from yolo_world_rep.deploy.quantize import quantize_model
     quantized = quantize_model(*where, **{**options, **int8})
-    console.print(quantized.report(), soft_wrap=True, markup=False)
-    console.print(f'wrote {quantized.path}', soft_wrap=True)
+    say(as_options(quantized.report(), args.names), keep=LINES)
+    say(f'wrote {quantized.path}')

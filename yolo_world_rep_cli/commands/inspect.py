@@ -7,14 +7,12 @@ NAMES_SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The checkpoint."""
     parser.add_argument('checkpoint', help='the .pth file')
     parser.add_argument(
         '--json', action='store_true', help='print everything as JSON')
 
 
 def run(args: argparse.Namespace) -> None:
-    """Describe one checkpoint."""
     import json
 
     from yolo_world_rep.reparam.inspection import inspect_checkpoint

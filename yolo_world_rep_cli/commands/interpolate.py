@@ -5,7 +5,6 @@ from ..ending import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Both ends and the point between them."""
     parser.add_argument('before', help='folded checkpoint before training')
     parser.add_argument('after', help='the same after it')
     parser.add_argument(
@@ -16,7 +15,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write one checkpoint."""
     from yolo_world_rep.reparam.interpolation import interpolate_checkpoints
     path = interpolate_checkpoints(args.before, args.after, args.alpha,
                                    args.out, args.overwrite)

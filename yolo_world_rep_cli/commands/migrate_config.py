@@ -5,14 +5,12 @@ from ..ending import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The config and its copy."""
     parser.add_argument('config', metavar='FILE', help='config file')
     parser.add_argument(
         '--out', required=True, metavar='NEW', help='config to write (.py)')
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the copy, and say what differs and what is left to do."""
     from yolo_world_rep.config.migration import migrate_config
     done = migrate_config(args.config, args.out)
     for change in done.changes or ('nothing to change', ):

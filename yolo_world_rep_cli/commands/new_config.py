@@ -2,11 +2,9 @@
 import argparse
 from typing import TYPE_CHECKING, Dict, Mapping, Sequence
 
-from .. import ending
+from ..ending import as_options, console, say
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from yolo_world_rep.config.new_config import NewConfig
     from yolo_world_rep.config.own_data import OwnData
 
@@ -20,14 +18,12 @@ COLOURS = dict(error='red', warning='yellow', note='dim')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The data, the model and the training."""
     data = parser.add_argument_group('data')
     data.add_argument(
         '--data', dest='root', required=True, help='folder of the data')
     for split in SPLITS:
         data.add_argument(
-            f'--{split}-ann',
-            required=True,
+            f'--{split}-ann', required=True,
             help='COCO file; or a folder of YOLO or VOC labels, a YAML of '
             'Ultralytics, a list of images')
         data.add_argument(
@@ -41,14 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         '--size', help='s, m, l, x or xl (default: of the checkpoint)')
     training = parser.add_argument_group('training')
+    training.add_argument('--recipe', choices=RECIPES, default='full',
+                          help='what trains (default: full)')
     training.add_argument(
-        '--recipe', choices=RECIPES, default='full',
-        help='what trains (default: full)')
-    training.add_argument(
-        '--lr-mult',
-        nargs='+',
-        default=[],
-        metavar='PART=FACTOR',
+        '--lr-mult', nargs='+', default=[], metavar='PART=FACTOR',
         help=f'learning-rate multipliers of {", ".join(PARTS)}')
     training.add_argument('--gpus', type=int, default=1)
     training.add_argument('--batch', type=int, help='images on a GPU')
@@ -59,9 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='PIXELS', help='width and height (default: 640)')
     training.add_argument(
         '--workers', type=int, help='processes that load images, for a GPU')
-    training.add_argument(
-        '--no-report', action='store_true',
-        help='write no report after the training')
+    training.add_argument('--no-report', action='store_true',
+                          help='write no report after the training')
     parser.add_argument('--out', required=True, help='config to write (.py)')
     parser.add_argument(
         '--overwrite', action='store_true', help='replace an older config')
@@ -80,8 +71,7 @@ def multipliers(words: Sequence[str]) -> Dict[str, float]:
     return found
 
 
-def show_data(console: 'Console', data: 'OwnData',
-              options: Mapping[str, str]) -> None:
+def show_data(data: 'OwnData', names: Mapping[str, str]) -> None:
     """Print numbers and findings."""
     from rich.table import Table
     table = Table(title=str(data.root))
@@ -91,7 +81,7 @@ def show_data(console: 'Console', data: 'OwnData',
         each = getattr(data, split)
         table.add_row(split, str(len(each.images)), str(len(each.boxes)),
                       f'{each.share_with_masks:.0%}', str(each.images_dir))
-    console.print(table)
+    console().print(table)
     table = Table(title='boxes of each class')
     for column in ('label', 'class', *SPLITS):
         table.add_column(column)
@@ -101,19 +91,15 @@ def show_data(console: 'Console', data: 'OwnData',
         table.add_row(str(label), name, str(boxes), str(val.get(name, '-')))
     if len(rows) > CLASSES_SHOWN:
         table.add_row('', f'and {len(rows) - CLASSES_SHOWN} more', '', '')
-    console.print(table)
+    console().print(table)
     for about, findings in data.findings.items():
         for finding in findings:
-            text = ending.as_options(finding.text, options)
-            console.print(
-                f'{finding.level}: {about}: {text}',
-                style=COLOURS[finding.level],
-                markup=False,
-                highlight=False,
-                soft_wrap=True)
+            text = as_options(finding.text, names)
+            console().print(f'{finding.level}: {about}: {text}',
+                            style=COLOURS[finding.level], soft_wrap=True)
 
 
-def show_result(console: 'Console', result: 'NewConfig') -> None:
+def show_result(result: 'NewConfig') -> None:
     """Print what was chosen and what to run."""
     plan = result.schedule
     for line in (
@@ -125,11 +111,10 @@ def show_result(console: 'Console', result: 'NewConfig') -> None:
             f'momentum of statistics {plan.bn_momentum:g}, of the averaged '
             f'weights {plan.ema_momentum:g}',
             f'wrote {result.path}', f'train: {result.command}'):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check the data and write one config."""
     from yolo_world_rep.config.new_config import (
         Wishes,
         new_config,
@@ -137,20 +122,12 @@ def run(args: argparse.Namespace) -> None:
     )
     from yolo_world_rep.config.own_data import read_own_data
     wishes = Wishes(
-        size=args.size,
-        recipe=args.recipe,
-        lr_mults=multipliers(args.lr_mult),
-        gpus=args.gpus,
-        batch_size=args.batch,
-        epochs=args.epochs,
-        lr=args.lr,
-        image_size=require_image_size(args.img_size),
-        workers=args.workers,
+        size=args.size, recipe=args.recipe, lr_mults=multipliers(args.lr_mult),
+        gpus=args.gpus, batch_size=args.batch, epochs=args.epochs, lr=args.lr,
+        image_size=require_image_size(args.img_size), workers=args.workers,
         report=not args.no_report)
     data = read_own_data(args.root, args.train_ann, args.val_ann, args.out,
                          args.train_img, args.val_img, args.classes)
-    console = ending.console()
-    show_data(console, data, args.names)
+    show_data(data, args.names)
     show_result(
-        console,
         new_config(data, args.checkpoint, args.out, wishes, args.overwrite))

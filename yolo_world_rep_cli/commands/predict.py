@@ -10,11 +10,9 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The model, the images and where results go."""
     models.add_model_arguments(parser)
     parser.add_argument(
-        'source',
-        nargs='+',
+        'source', nargs='+',
         help='images, videos, folders, patterns, or - for a list of files on '
         'standard input, one a line')
     parser.add_argument(
@@ -22,11 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--json', help='COCO results file to write')
     parser.add_argument(
         '--txt', help='folder for label files: class x y w h score')
-    parser.add_argument(
-        '--score',
-        type=float,
-        default=0.25,
-        help='least score of a detection (default: 0.25)')
+    parser.add_argument('--score', type=float, default=0.25,
+                        help='least score of a detection (default: 0.25)')
     parser.add_argument(
         '--classes', nargs='+', metavar='NAME', help='report only these')
 
@@ -41,15 +36,11 @@ def summary(result: 'Result') -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Detect; the status is 1 if an image was skipped."""
+    """The status is 1 if an image was skipped."""
     import sys
     import time
 
-    from yolo_world_rep.inference.sources import (
-        Item,
-        count_images,
-        find_files,
-    )
+    from yolo_world_rep.inference.sources import Item, count_images, find_files
     from yolo_world_rep.inference.writing import Writer
     files = find_files(args.source, sys.stdin)
     skipped = []
@@ -59,9 +50,8 @@ def run(args: argparse.Namespace) -> int:
         say(f'skipped: {" ".join(str(error).split())}', sys.stderr)
 
     silent = args.save_dir or args.txt or args.json
-    with models.open_predictor(
-            args, score_threshold=args.score,
-            classes=args.classes) as predictor:
+    with models.open_predictor(args, score_threshold=args.score,
+                               classes=args.classes) as predictor:
         # After the model, so that one that is refused leaves no folders.
         writer = Writer(args.save_dir, args.txt, args.json, files)
         say(models.describe(predictor))

@@ -2,44 +2,35 @@
 import argparse
 from typing import TYPE_CHECKING, Mapping
 
-from ..ending import as_options, console, say
-from ..running import add_trust
+from ..ending import console, say, say_notes
+from ..parsing import add_trust
 
 if TYPE_CHECKING:
     from yolo_world_rep.reparam import Conversion
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to fold into what, in which form."""
     parser.add_argument(
         '--model', required=True, help='text-conditioned checkpoint (.pth)')
     parser.add_argument(
         '--out-dir', required=True, help='folder for the converted file')
     parser.add_argument(
-        '--text-embed',
-        required=True,
+        '--text-embed', required=True,
         help='N×D text embeddings (.npy), or "checkpoint" for the texts '
         'that prompt tuning left in it')
     neck = parser.add_mutually_exclusive_group()
     neck.add_argument(
         '--neck-text-embed', help='another vocabulary for the neck (.npy)')
     neck.add_argument(
-        '--pad',
-        action='store_true',
+        '--pad', action='store_true',
         help='add the padding prompt to the neck, from the _padded.npy '
         'beside the embeddings')
     form = parser.add_mutually_exclusive_group()
+    form.add_argument('--conv-neck', dest='neck_form', action='store_const',
+                      const='rep_conv',
+                      help='guides as convolutions (default: as one matrix)')
     form.add_argument(
-        '--conv-neck',
-        dest='neck_form',
-        action='store_const',
-        const='rep_conv',
-        help='guides as convolutions (default: as one matrix)')
-    form.add_argument(
-        '--head-only',
-        dest='neck_form',
-        action='store_const',
-        const='text',
+        '--head-only', dest='neck_form', action='store_const', const='text',
         help='fold the head alone; the neck keeps its texts')
     parser.add_argument(
         '--texts', help='JSON of class texts, for the class names')
@@ -60,23 +51,15 @@ def show(conversion: 'Conversion', names: Mapping[str, str]) -> None:
             check.name.replace('bbox_head.head_module.', ''), check.kind,
             str(check.num_texts), f'{check.exact:.1e}', f'{check.stored:.1e}')
     console().print(table)
-    for note in conversion.notes:
-        say(f'note: {as_options(note, names)}')
+    say_notes(conversion.notes, names)
     say(f'wrote {conversion.path}')
 
 
 def run(args: argparse.Namespace) -> None:
-    """Convert one checkpoint."""
     from yolo_world_rep.reparam import convert_checkpoint
     show(
         convert_checkpoint(
-            args.model,
-            args.text_embed,
-            args.out_dir,
-            neck_form=args.neck_form or 'rep_linear',
-            texts=args.texts,
-            neck_text_embed=args.neck_text_embed,
-            pad=args.pad,
-            overwrite=args.overwrite,
-            trust=args.trust),
-        args.names)
+            args.model, args.text_embed, args.out_dir,
+            neck_form=args.neck_form or 'rep_linear', texts=args.texts,
+            neck_text_embed=args.neck_text_embed, pad=args.pad,
+            overwrite=args.overwrite, trust=args.trust), args.names)

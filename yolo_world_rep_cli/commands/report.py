@@ -5,7 +5,6 @@ from ..ending import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The training and its two ends."""
     parser.add_argument('work_dir', help='folder of the training')
     parser.add_argument(
         '--before', help='checkpoint it started from (default: the config\'s '
@@ -17,7 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write one report."""
     from yolo_world_rep.report import write_report
     path = write_report(args.work_dir, args.before, args.after, args.device)
     say(f'wrote {path}')

@@ -6,21 +6,16 @@ from ..parsing import add_cfg_options, cfg_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The data, both checkpoints and the held-out classes."""
     parser.add_argument(
         'config', help='rep config whose test data have all the classes')
     parser.add_argument(
         '--before', required=True, help='folded checkpoint before training')
     parser.add_argument('--after', required=True, help='the same after it')
     parser.add_argument(
-        '--text-embed',
-        required=True,
+        '--text-embed', required=True,
         help='embeddings of the held-out classes (.npy with its sidecar)')
     parser.add_argument(
-        '--alphas',
-        nargs='*',
-        type=float,
-        default=[],
+        '--alphas', nargs='*', type=float, default=[],
         help='points between both to evaluate as well, such as 0.5')
     parser.add_argument(
         '--work-dir', help='folder to write the AP of each class into')
@@ -28,7 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Evaluate and print one table."""
     import tempfile
 
     from rich.table import Table

@@ -1,12 +1,10 @@
 """Test a checkpoint with a config file."""
 import argparse
 
-from ..parsing import cfg_options
-from ..running import add_run_arguments, set_local_rank
+from ..parsing import add_run_arguments, cfg_options, set_local_rank
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Config, checkpoint and what becomes of the detections."""
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--work-dir', help='folder of logs')
@@ -19,8 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--show', action='store_true', help='show detections in a window')
     parser.add_argument(
-        '--deploy',
-        action='store_true',
+        '--deploy', action='store_true',
         help='switch RepVGG blocks, where a model has some, to deployment')
     parser.add_argument(
         '--show-dir', help='folder, in the log folder, to draw detections in')
@@ -30,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Test."""
     if args.out is not None and not args.out.endswith(('.pkl', '.pickle')):
         raise ValueError(f'--out {args.out}: expected a name that ends in '
                          f'.pkl or .pickle')
@@ -40,19 +36,11 @@ def run(args: argparse.Namespace) -> None:
     from yolo_world_rep.config.migration import config_from_file
     from yolo_world_rep.engine import launch
     cfg = launch.config_for_test(
-        config_from_file(args.config),
-        args.config,
-        args.checkpoint,
-        work_dir=args.work_dir,
-        json_prefix=args.json_prefix,
-        show=args.show,
-        show_dir=args.show_dir,
-        wait_time=args.wait_time,
-        tta=args.tta,
-        deploy=args.deploy,
-        cfg_options=cfg_options(args.cfg_options),
-        launcher=args.launcher,
-        trust=args.trust)
+        config_from_file(args.config), args.config, args.checkpoint,
+        work_dir=args.work_dir, json_prefix=args.json_prefix, show=args.show,
+        show_dir=args.show_dir, wait_time=args.wait_time, tta=args.tta,
+        deploy=args.deploy, cfg_options=cfg_options(args.cfg_options),
+        launcher=args.launcher, trust=args.trust)
     launch.check_files(cfg, ('test_dataloader', ))
     runner = launch.build_runner(cfg, args.trust)
     if args.out is not None:
