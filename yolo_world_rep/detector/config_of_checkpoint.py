@@ -25,9 +25,9 @@ IMAGE_MODEL = 'backbone.image_model'
 # Of the neck: the layers at its three levels, the finest first.
 LEVELS = ('top_down_layers.1', 'top_down_layers.0', 'bottom_up_layers.1')
 MASKS = 'bbox_head.head_module.proto_pred.conv1.conv.weight'
-SEGMENTATION = 'yolo_world_v2_seg_s_rep_vlpan_bn_2e-4_80e_8gpus_finetune_' \
-    'coco.py'
-# Characters of a config in a meta, and of the numbers it may be nested.
+SEGMENTATION = ('yolo_world_v2_seg_s_rep_vlpan_bn_2e-4_80e_8gpus_finetune_'
+                'coco.py')
+# Characters of a config in a meta.
 LONGEST = 1 << 20
 
 
@@ -48,14 +48,7 @@ def _attention(state: Mapping[str, Any], level: str,
 
 
 def scale_of(state: Mapping[str, Any]) -> Dict[str, Any]:
-    """The widths and the depth of a folded detector, as settings of a config.
-
-    Args:
-        state (Mapping): Its tensors.
-
-    Returns:
-        dict: What ``model`` of a config must have.
-    """
+    """Settings of ``model`` that give the widths and depth of the tensors."""
     stem, last = (state[f'{IMAGE_MODEL}.{name}.weight'].shape[0]
                   for name in ('stem.conv', 'stage4.0.conv'))
     widen = stem / 64
@@ -89,14 +82,7 @@ def _plain(node: ast.expr) -> Any:
 
 
 def trained_with(meta: Mapping[str, Any]) -> Dict[str, Any]:
-    """The plain values of the config in a checkpoint's meta.
-
-    Args:
-        meta (Mapping): The checkpoint's.
-
-    Returns:
-        dict: Variable to value; empty if there is no such config.
-    """
+    """The plain values of the config in a checkpoint's meta, by variable."""
     text = meta.get('cfg')
     if not isinstance(text, str) or len(text) > LONGEST:
         return {}
@@ -149,18 +135,11 @@ def _of_training(meta: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def config_of_checkpoint(loaded: Checkpoint) -> Config:
-    """A config for a folded checkpoint that has none.
+    """A config for a checkpoint with head and neck folded, which has none.
 
-    Args:
-        loaded (Checkpoint): With head and neck folded.
-
-    Returns:
-        Config: Of the model, the test pipeline and the thresholds; for
-        training, of our recipe on COCO.
-
-    Raises:
-        ValueError: If the checkpoint is not folded, or has no names for its
-            classes; with what to run.
+    It has the model, the test pipeline and the thresholds; for training, our
+    recipe on COCO. A checkpoint that is not folded, or has no names for its
+    classes, is a ValueError that says what to run.
     """
     model = folded_model(loaded)
     state = loaded.state_dict
