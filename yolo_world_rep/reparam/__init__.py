@@ -1,7 +1,7 @@
 """From a text-conditioned checkpoint to a text-free one.
 
-folding (pure math) <- state_dict (conversion) <- verification <- checkpoint
-(files).
+folding (pure math) <- state_dict (conversion) <- conversion_check <-
+checkpoint (files).
 """
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .conversion import Conversion, convert_checkpoint

@@ -220,9 +220,7 @@ def _edited_meta(checkpoint: Checkpoint, about: Dict[str, Any],
     added = 0 if embeddings is None else len(embeddings.vectors)
     count = len(kept) + added
     step = dict(
-        action='edit',
-        kept=kept,
-        added=added,
+        action='edit', kept=kept, added=added,
         embeddings=None if embeddings is None else origin_of(embeddings),
         source=dict(file=checkpoint.path.name, sha256=checkpoint.sha256),
         version=__version__)

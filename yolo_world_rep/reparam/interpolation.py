@@ -69,8 +69,7 @@ def interpolate_checkpoints(before: PathLike, after: PathLike, alpha: float,
             f'{list(names[:4])} … and {list(others[:4])} ….')
     mixed = interpolate_state_dict(first.state_dict, second.state_dict, alpha)
     step = dict(
-        action='interpolate',
-        alpha=alpha,
+        action='interpolate', alpha=alpha,
         before=dict(file=first.path.name, sha256=first.sha256),
         after=dict(file=second.path.name, sha256=second.sha256),
         version=__version__)

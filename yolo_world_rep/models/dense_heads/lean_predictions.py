@@ -208,8 +208,7 @@ class LeanPredictionsMixin:
         points = torch.cat(self.mlvl_priors)
         strides = torch.cat([
             points.new_full((size.numel(), ), stride)
-            for size, stride in zip(sizes, self.featmap_strides)
-        ])
+            for size, stride in zip(sizes, self.featmap_strides)])
         distances = torch.cat([level.flatten(2) for level in bbox_preds], -1)
         return self.bbox_coder.decode(points[None], distances.transpose(1, 2),
                                       strides)

@@ -185,21 +185,17 @@ class SparseTargetsMixin:
             reg_max = self.head_module.reg_max
             distances = self.bbox_coder.encode(
                 points[anchor] / stride, target, max_dis=reg_max - 1, eps=0.01)
-            dists = torch.cat([
-                x.reshape(num_imgs, -1, 4, reg_max) for x in bbox_dist_preds
-            ], 1)
+            dists = torch.cat([x.reshape(num_imgs, -1, 4, reg_max)
+                               for x in bbox_dist_preds], 1)
             loss_dfl = self.loss_dfl(
-                dists[image, anchor].reshape(-1, reg_max),
-                distances.reshape(-1),
-                weight=score[:, None].expand(-1, 4).reshape(-1),
+                dists[image, anchor].reshape(-1, reg_max), distances.flatten(),
+                weight=score[:, None].expand(-1, 4).flatten(),
                 avg_factor=score_sum)
         else:
             loss_bbox = loss_dfl = pred_boxes.sum() * 0
         factor = num_imgs * get_dist_info()[1]
-        return dict(
-            loss_cls=loss_cls * factor,
-            loss_bbox=loss_bbox * factor,
-            loss_dfl=loss_dfl * factor), positives
+        return dict(loss_cls=loss_cls * factor, loss_bbox=loss_bbox * factor,
+                    loss_dfl=loss_dfl * factor), positives
 
     def _training_priors(self, cls_scores: Sequence[Tensor]) -> Tensor:
         """Points and strides of all anchors, (A, 4)."""
@@ -207,9 +203,7 @@ class SparseTargetsMixin:
         if sizes != self.featmap_sizes_train:
             self.featmap_sizes_train = sizes
             levels = self.prior_generator.grid_priors(
-                sizes,
-                dtype=cls_scores[0].dtype,
-                device=cls_scores[0].device,
+                sizes, dtype=cls_scores[0].dtype, device=cls_scores[0].device,
                 with_stride=True)
             self.num_level_priors = [len(level) for level in levels]
             self.flatten_priors_train = torch.cat(levels)

@@ -92,8 +92,7 @@ class _ContrastHeadModule(YOLOv8HeadModule):
         outputs = [
             self.forward_single(x, partial(self._classify, index, txt_feats),
                                 self.reg_preds[index])
-            for index, x in enumerate(img_feats)
-        ]
+            for index, x in enumerate(img_feats)]
         return tuple(map(list, zip(*outputs)))
 
     def _classify(self, index: int, txt_feats: Optional[Tensor],
@@ -168,9 +167,7 @@ class RepYOLOWorldHead(GlobalNormalizerMixin, LeanPredictionsMixin,
     Args:
         sparse_targets (bool): Whether the losses do without one-hot
             targets, see :class:`SparseTargetsMixin`. Defaults to True.
-        **kwargs: As mmyolo's YOLOv8Head, ``lean_predictions`` of
-            :class:`LeanPredictionsMixin` and ``global_normalizer`` of
-            :class:`GlobalNormalizerMixin`.
+        **kwargs: As mmyolo's YOLOv8Head and the mixins.
     """
 
     def __init__(self, sparse_targets: bool = True, **kwargs) -> None:
@@ -188,10 +185,7 @@ class YOLOWorldHead(GlobalNormalizerMixin, LeanPredictionsMixin,
     Args:
         world_size (int): Accepted since public configs name it, without
             effect: the losses ask for the true one. Defaults to -1.
-        **kwargs: As mmyolo's YOLOv8Head, ``sparse_targets`` of
-            :class:`SparseTargetsMixin`, ``lean_predictions`` of
-            :class:`LeanPredictionsMixin` and ``global_normalizer`` of
-            :class:`GlobalNormalizerMixin`.
+        **kwargs: As mmyolo's YOLOv8Head and the mixins.
     """
 
     def __init__(self, world_size: int = -1, **kwargs) -> None:
