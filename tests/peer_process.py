@@ -5,7 +5,6 @@ original's released package from the folder PACKAGE and writes to OUT what it
 makes of the cases in the file CASES.
 """
 import copy
-import importlib.util
 import random
 import sys
 from pathlib import Path
@@ -200,13 +199,11 @@ def block_of(case: dict) -> Tensor:
 
 def _load_release(package: str) -> None:
     """Import the release, with this package's stand-in for mmcv._ext."""
-    path = Path(__file__).resolve().parents[1].joinpath(
-        'yolo_world_rep', 'compat', 'mmcv_ops.py')
-    spec = importlib.util.spec_from_file_location('mmcv_ops', path)
-    stand_in = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(stand_in)
-    stand_in.install_mmcv_ops()
-    sys.path.insert(0, package)
+    # By itself: our package would take names that the release registers.
+    sys.path.insert(0, str(Path(__file__).parents[1] / 'yolo_world_rep'))
+    from compat import install_mmcv_ops
+    install_mmcv_ops()
+    sys.path[0] = package
     import yolo_world  # noqa: F401
 
 
