@@ -38,7 +38,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--checkpoint', help='weights of a config')
     add_backend_arguments(parser)
     parser.add_argument(
-        '--batch', type=int, help='images at a time (default: 1)')
+        '--batch', dest='batch_size', metavar='BATCH', type=int,
+        help='images at a time (default: 1)')
     parser.add_argument('--workers', type=int, default=2,
                         help='threads that load images (default: 2)')
     add_size_arguments(parser)
@@ -71,7 +72,8 @@ def open_predictor(args: argparse.Namespace, **settings: Any) -> 'Predictor':
     cv2.setNumThreads(1)
     return Predictor(
         args.model, args.checkpoint, device=args.device, threads=args.threads,
-        precision=args.precision, batch_size=args.batch, workers=args.workers,
+        precision=args.precision, batch_size=args.batch_size,
+        workers=args.workers,
         image_size=args.img_size and tuple(args.img_size),
         cfg_options=cfg_options(args.cfg_options), **settings)
 

@@ -48,7 +48,7 @@ def test_one_line_when_it_fails(bench):
     status, out, err = bench('--checkpoint', 'x.pth')
     assert (status, out) == (2, '')
     assert err.count('\n') == 1
-    assert '--checkpoint once for each config' in err
+    assert '--checkpoint for each config' in err
 
 
 def test_a_warning_does_not_mix_with_the_json(bench, tmp_path, monkeypatch):

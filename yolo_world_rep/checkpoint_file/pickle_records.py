@@ -16,7 +16,6 @@ MAX_NAME = 256
 # Of an integer; a random state has 16.
 MAX_LONG = 256
 
-
 Maker = Callable[[Any], Any]
 
 
@@ -25,23 +24,13 @@ def _no_persistent(_: Any) -> Any:
 
 
 class Machine:
-    """Runs one pickle.
+    """Runs the pickle that begins at ``at``, and ends there after :meth:`run`.
 
-    Args:
-        data (bytes): It, and more around it.
-        at (int): Where it begins. Defaults to 0.
-        makers (Mapping): Name, with its module's, to what makes a value of
-            the arguments of a call. Defaults to none.
-        persistent (Callable): Gives what an identifier stands for.
-            Defaults to refusing any.
-
-    Attributes:
-        at (int): Where the pickle ends, after :meth:`run`.
+    Makers give the value of a call, by the name of what is called;
+    ``persistent`` gives what an identifier stands for.
     """
 
-    def __init__(self,
-                 data: bytes,
-                 at: int = 0,
+    def __init__(self, data: bytes, at: int = 0,
                  makers: Optional[Mapping[str, Maker]] = None,
                  persistent: Callable[[Any], Any] = _no_persistent) -> None:
         self.data = data
@@ -55,11 +44,6 @@ class Machine:
         self.dicts = Dicts()
 
     def run(self) -> Any:
-        """The value that the pickle makes.
-
-        Raises:
-            ValueError: If it is none that torch writes, or too much.
-        """
         # Python would look for cycles again and again as the values grow.
         collecting = gc.isenabled()
         gc.disable()
@@ -81,15 +65,13 @@ class Machine:
         except IndexError:
             raise ValueError('its pickle is truncated or damaged') from None
         except KeyError:
-            raise ValueError(
-                f'its pickle has the opcode 0x{opcode:02x}, which torch does '
-                f'not write') from None
+            raise ValueError(f'its pickle has the opcode 0x{opcode:02x}, '
+                             f'which torch does not write') from None
         raise ValueError(f'its pickle has more than {MAX_OPCODES:,} opcodes')
 
     # --- what opcodes are made of
 
     def take(self, count: int) -> bytes:
-        """The next bytes."""
         end = self.at + count
         if end > len(self.data):
             raise IndexError
@@ -98,11 +80,9 @@ class Machine:
         return found
 
     def number(self, form: struct.Struct) -> Any:
-        """The next number."""
         return form.unpack(self.take(form.size))[0]
 
     def line(self) -> str:
-        """The next line of a name."""
         end = self.data.find(b'\n', self.at, self.at + MAX_NAME)
         if end < 0:
             raise ValueError('its pickle has a name without an end')
@@ -120,7 +100,6 @@ class Machine:
         return found
 
     def name(self, origin: str) -> None:
-        """Put a name on the stack."""
         found = self.names.get(origin)
         if found is None:
             if len(self.names) == MAX_NAMES:
@@ -142,30 +121,16 @@ class Machine:
     # --- opcodes
 
     def proto(self) -> None:
-        """The protocol."""
         if not 2 <= self.take(1)[0] <= 5:
             raise ValueError('its pickle is of a protocol that torch does '
                              'not write')
-
-    def pop(self) -> None:
-        """Forget the last value."""
-        self.stack.pop()
-
-    def mark(self) -> None:
-        """Remember the place."""
-        self.marks.append(len(self.stack))
 
     def long(self, size: int) -> None:
         """An integer of so many bytes."""
         if not 0 <= size <= MAX_LONG:
             raise ValueError(f'its pickle has an integer of {size:,} bytes')
-        self.stack.append(int.from_bytes(self.take(size), 'little',
-                                         signed=True))
-
-    def append(self) -> None:
-        """Append to a list."""
-        item = self.stack.pop()
-        self.extend([item])
+        self.stack.append(
+            int.from_bytes(self.take(size), 'little', signed=True))
 
     def extend(self, items: List[Any]) -> None:
         """Append items to a list, or note that they would be."""
@@ -179,7 +144,6 @@ class Machine:
             raise ValueError('its pickle appends to what is no list')
 
     def set_item(self) -> None:
-        """Set an item of a dict."""
         value, key = self.stack.pop(), self.stack.pop()
         self.set_items([key, value])
 
@@ -213,7 +177,6 @@ class Machine:
         self.name(f'{module}.{name}')
 
     def reduce(self) -> None:
-        """A call."""
         args = self.stack.pop()
         self.stack[-1] = self.call(self.stack[-1], args)
 
@@ -230,11 +193,9 @@ class Machine:
             self.stack[-1].state = state
 
     def persistent_id(self) -> None:
-        """What is stored beside the pickle."""
         self.stack[-1] = self.persistent(self.stack[-1])
 
     def put(self, place: int) -> None:
-        """Remember the last value."""
         value = self.stack[-1]
         if place > len(self.memo) + 1:
             raise ValueError('its pickle is damaged: a number for its memory '
@@ -268,8 +229,8 @@ OPCODES: Dict[int, Callable[[Machine], None]] = {
     for key, value in {
         '\x80': Machine.proto,
         '\x95': lambda machine: machine.take(8),
-        '(': Machine.mark,
-        '0': Machine.pop,
+        '(': lambda machine: machine.marks.append(len(machine.stack)),
+        '0': lambda machine: machine.stack.pop(),
         '1': Machine.since_mark,
         'N': lambda machine: machine.stack.append(None),
         '\x88': lambda machine: machine.stack.append(True),
@@ -290,7 +251,7 @@ OPCODES: Dict[int, Callable[[Machine], None]] = {
         '\x8e': _sized(LONG, bytes),
         '\x96': _sized(LONG, bytes),
         ']': lambda machine: machine.stack.append([]),
-        'a': Machine.append,
+        'a': lambda machine: machine.extend([machine.stack.pop()]),
         'e': lambda machine: machine.extend(machine.since_mark()),
         ')': lambda machine: machine.stack.append(()),
         't': _push(lambda machine: tuple(machine.since_mark())),

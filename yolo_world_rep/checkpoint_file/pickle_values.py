@@ -1,5 +1,6 @@
 """What a pickle holds that is no plain value: names, calls, ordered dicts."""
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any, List, Optional
 
 # A checkpoint with the state of an optimizer has some hundred thousand.
@@ -11,30 +12,20 @@ MAX_TUPLE_KEY = 16
 ATOMS = frozenset((str, int, float, bool, bytes))
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Name:
     """A class or function that a file names, and nobody looked up."""
-    __slots__ = ('origin', )
-
-    def __init__(self, origin: str) -> None:
-        self.origin = origin
+    origin: str
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Record:
-    """An object that a file would have made.
-
-    Args:
-        origin (str): The name of what makes it, with its module's.
-        args (Any): What it would have been called with, a tuple as a rule.
-    """
-    # What it would have been filled with.
-    __slots__ = ('origin', 'args', 'state', 'items', 'pairs')
-
-    def __init__(self, origin: str, args: Any = ()) -> None:
-        self.origin = origin
-        self.args = args
-        self.state: Any = None
-        self.items: Optional[List[Any]] = None
-        self.pairs: Optional[List[Any]] = None
+    """An object that a file would have made, by a call and what fills it."""
+    origin: str  # the name of what makes it, with its module's
+    args: Any = ()
+    state: Any = None
+    items: Optional[List[Any]] = None
+    pairs: Optional[List[Any]] = None
 
 
 class Ordered(OrderedDict):
@@ -86,5 +77,4 @@ class Dicts:
                 continue
             if key is not None and kind not in ATOMS and kind not in (
                     Name, Record):
-                raise ValueError(f'its pickle has a {kind.__name__} as a '
-                                 f'key')
+                raise ValueError(f'its pickle has a {kind.__name__} as a key')

@@ -48,8 +48,8 @@ def read(path: Union[str, Path]) -> Any:
             under ``state_dict`` and what its metadata says under ``meta``.
 
     Returns:
-        Any: Plain values and tensors, with :class:`Record` and
-        :class:`Name` for everything else.
+        Any: Plain values and tensors; everything else is a :class:`Record`
+        or a :class:`Name`.
 
     Raises:
         ValueError: If the file is none of these, is damaged, or would fill
@@ -62,10 +62,9 @@ def read(path: Union[str, Path]) -> Any:
         with open(path, 'rb') as file:
             return _read(file, path.stat().st_size)
     except ValueError as error:
-        raise ValueError(
-            f'{path} is not a checkpoint that can be read: {error}. Expected '
-            f'what torch.save or safetensors writes; get the file '
-            f'again.') from error
+        raise ValueError(f'{path} is not a checkpoint that can be read: '
+                         f'{error}. Expected what torch.save or safetensors '
+                         f'writes; get the file again.') from error
 
 
 def _read(file: BinaryIO, size: int) -> Any:
@@ -81,8 +80,7 @@ def _read(file: BinaryIO, size: int) -> Any:
     if start[:1] == b'\x80':
         return _from_legacy(file.read(), budget_of(size))
     if start[257:262] == b'ustar':
-        raise ValueError('it is a tar archive, as torch before 0.2 wrote '
-                         'them')
+        raise ValueError('it is a tar archive, as torch before 0.2 wrote them')
     for magic, what in OTHERS.items():
         if start.startswith(magic):
             raise ValueError(f'it {what}')
@@ -92,12 +90,8 @@ def _read(file: BinaryIO, size: int) -> Any:
 def check_torchscript(path: Union[str, Path]) -> None:
     """Refuse a TorchScript file whose archive can be read in two ways.
 
-    Args:
-        path (str | Path): The file, which torch will read.
-
     Raises:
-        ValueError: If it is damaged, is no archive, or would fill the
-            memory.
+        ValueError: If it is damaged, no archive, or would fill the memory.
     """
     size = Path(path).stat().st_size
     try:
@@ -211,5 +205,3 @@ def _from_legacy(data: bytes, budget: int) -> Any:
         return _filled(count, fill)
 
     return _run(data, begin, storage, budget)
-
-

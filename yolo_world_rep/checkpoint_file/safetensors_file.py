@@ -19,17 +19,12 @@ MAX_DEPTH = 100
 
 
 def is_one(start: bytes, size: int) -> bool:
-    """Whether a file that begins so is one of safetensors."""
     return start[HEAD:HEAD + 1] == b'{' and (
         0 < int.from_bytes(start[:HEAD], 'little') <= size - HEAD)
 
 
 def parsed(data: bytes) -> Dict[str, Any]:
-    """Tensors and meta of a file's bytes.
-
-    Raises:
-        ValueError: If they are not of safetensors, or the meta is not.
-    """
+    """Tensors and meta of a file's bytes; ``ValueError`` if they are none."""
     import safetensors
     from safetensors.torch import load
     try:
@@ -69,12 +64,7 @@ def _with_tensors(value: Any, tensors: Dict[str, Tensor],
 
 def as_bytes(state_dict: Mapping[str, Tensor],
              meta: Mapping[str, Any]) -> bytes:
-    """The file of tensors and a meta.
-
-    Args:
-        state_dict (Mapping): Tensors by name.
-        meta (Mapping): Plain values with names as keys, and tensors.
-    """
+    """The file of tensors and a meta of plain values, with tensors in it."""
     from safetensors.torch import save
     tensors = dict(state_dict)
 
@@ -90,10 +80,7 @@ def as_bytes(state_dict: Mapping[str, Tensor],
         return value
 
     text = json.dumps(stored(meta))
-    return save(
-        {
-            name: tensor.detach().clone(memory_format=torch.contiguous_format)
-            for name, tensor in tensors.items()
-        }, dict(format='pt', **{META: text}))
-
-
+    return save({
+        name: tensor.detach().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }, {'format': 'pt', META: text})

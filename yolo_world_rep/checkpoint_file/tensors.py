@@ -1,5 +1,4 @@
-"""Tensors from the bytes of a file, after everything about them was checked.
-"""
+"""Tensors of a file's bytes, after everything about them was checked."""
 from math import prod
 from typing import Any, Callable, Dict, Tuple
 
@@ -10,16 +9,11 @@ from .pickle_records import Maker
 from .pickle_values import Name
 
 DTYPES = dict(
-    DoubleStorage=torch.float64,
-    FloatStorage=torch.float32,
-    HalfStorage=torch.float16,
-    BFloat16Storage=torch.bfloat16,
-    LongStorage=torch.int64,
-    IntStorage=torch.int32,
-    ShortStorage=torch.int16,
-    CharStorage=torch.int8,
-    ByteStorage=torch.uint8,
-    BoolStorage=torch.bool)
+    DoubleStorage=torch.float64, FloatStorage=torch.float32,
+    HalfStorage=torch.float16, BFloat16Storage=torch.bfloat16,
+    LongStorage=torch.int64, IntStorage=torch.int32,
+    ShortStorage=torch.int16, CharStorage=torch.int8,
+    ByteStorage=torch.uint8, BoolStorage=torch.bool)
 MAX_DIMS = 16
 HUGE = 1 << 62
 
@@ -30,11 +24,7 @@ def size_of(dtype: torch.dtype) -> int:
 
 
 def storage_of(identifier: Any) -> Tuple[str, torch.dtype, int]:
-    """Key, type and count of numbers of what a pickle says is a storage.
-
-    Raises:
-        ValueError: If it does not say that as torch does.
-    """
+    """Key, type and count of numbers of what a pickle says is a storage."""
     # The last, of before torch 1.6, is of a view of a storage.
     if type(identifier) is not tuple or len(identifier) not in (5, 6) or (
             identifier[0] != 'storage' or identifier[5:] not in (
@@ -57,15 +47,9 @@ def storage_of(identifier: Any) -> Tuple[str, torch.dtype, int]:
 class Tensors:
     """The tensors of one file.
 
-    Args:
-        read (Callable): Gives the bytes of a storage by its key and their
-            number, as a tensor of uint8.
-        budget (int): Bytes that all tensors may have together when each is
-            copied: few bytes can stand for many.
-
-    Raises:
-        ValueError: From its methods, if the pickle says of a tensor what
-            its bytes do not bear out.
+    ``read`` gives the bytes of a storage by its key and their number. The
+    budget is what all tensors may have when each is copied: few bytes can
+    stand for many.
     """
 
     def __init__(self, read: Callable[[str, int], Tensor],
@@ -106,7 +90,6 @@ class Tensors:
             kept.clear()
 
     def spend(self, size: int) -> None:
-        """Count bytes."""
         self.left -= size
         if self.left < 0:
             raise ValueError(
@@ -136,7 +119,6 @@ class Tensors:
 
     @staticmethod
     def parameter(args: Any) -> Tensor:
-        """A parameter's tensor."""
         if type(args) is not tuple or not args or (
                 type(args[0]) is not Tensor):
             raise ValueError('its pickle has a parameter that is no tensor')
@@ -144,7 +126,6 @@ class Tensors:
 
     @staticmethod
     def size(args: Any) -> Tuple[Any, ...]:
-        """A shape."""
         if type(args) is not tuple or len(args) != 1 or (
                 type(args[0]) is not tuple):
             raise ValueError('its pickle has a damaged shape')

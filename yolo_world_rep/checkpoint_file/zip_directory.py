@@ -27,26 +27,15 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of an archive.
-
-    Args:
-        name (str): Its name.
-        offset (int): Where its header begins.
-        packed (int): Bytes that it takes in the archive.
-        size (int): Bytes that it has.
-        crc (int): Their checksum.
-        method (int): ``STORED`` or ``DEFLATED``.
-        flags (int): Those of zip.
-        start (int): Where its bytes begin, once its header was read.
-    """
+    """One file of an archive, as zip describes it."""
     name: str
-    offset: int
-    packed: int
-    size: int
+    offset: int  # where its header begins
+    packed: int  # bytes that it takes in the archive
+    size: int  # bytes that it has
     crc: int
     method: int
     flags: int
-    start: int = 0
+    start: int = 0  # where its bytes begin, once its header was read
 
 
 def _unpacked(form: struct.Struct, data: bytes, at: int = 0) -> Tuple:
@@ -69,16 +58,7 @@ def _wide(extra: bytes) -> List[int]:
 
 
 class Archive:
-    """A zip archive whose every byte is accounted for.
-
-    Args:
-        file (BinaryIO): It, open.
-        size (int): Bytes of the file.
-        budget (int): That its entries may have together.
-
-    Raises:
-        ValueError: If anything in it contradicts anything else.
-    """
+    """A zip archive whose every byte is accounted for, or ``ValueError``."""
 
     def __init__(self, file: BinaryIO, size: int, budget: int) -> None:
         self.file = file
@@ -197,18 +177,13 @@ class Archive:
                 or method == STORED and entry.packed != entry.size
                 or not 0 <= rest <= 24
                 or self._at(end - rest, rest) not in endings):
-            raise ValueError(
-                f'it is damaged: the directory and the header of '
-                f'{entry.name!r} disagree, or bytes were added to it or are '
-                f'missing')
+            raise ValueError(f'it is damaged: the directory and the header of '
+                             f'{entry.name!r} disagree, or bytes were added '
+                             f'to it or are missing')
         return replace(entry, start=start)
 
     def blocks(self, name: str) -> Iterator[bytes]:
-        """The bytes of an entry, a part at a time, no more than declared.
-
-        Raises:
-            ValueError: If they are not what the directory says of them.
-        """
+        """The bytes of an entry, a part at a time, no more than declared."""
         entry = self.entries[name]
         self.file.seek(entry.start)
         left, size, crc = entry.packed, 0, 0

@@ -17,11 +17,7 @@ class _Numpy:
 
 
 def mend_lvis() -> None:
-    """Let LVISEval find ``np.float``; numpy itself is left alone.
-
-    Raises:
-        ImportError: If lvis is not installed.
-    """
+    """Let LVISEval find ``np.float``; numpy itself is left alone."""
     from lvis import eval as evaluation
     if not hasattr(evaluation.np, 'float'):
         evaluation.np = _Numpy()

@@ -1,11 +1,9 @@
 """A stand-in for ``mmcv._ext``, the compiled half of mmcv.
 
-``mmdet.models`` and ``mmyolo.models`` import ``mmcv.ops``, which loads the
-compiled extension at import. The wheel ``mmcv-lite`` has none, and the
-versions of mmcv that mmyolo 0.6 accepts are published as sources only. A
-YOLO needs one operator of it, non-maximum suppression.
-
-It can go when mmyolo accepts an mmcv that is published as wheels.
+``mmdet.models`` and ``mmyolo.models`` import it through ``mmcv.ops``. The
+wheel ``mmcv-lite`` has none, and the versions of mmcv that mmyolo 0.6 accepts
+are published as sources only. A YOLO needs one operator of it, non-maximum
+suppression. It can go when mmyolo accepts an mmcv that is published as wheels.
 """
 import sys
 from importlib.abc import Loader, MetaPathFinder
@@ -28,11 +26,10 @@ class _MissingExtension(ModuleType):
 
         def missing(*args: Any, **kwargs: Any) -> None:
             raise NotImplementedError(
-                f'mmcv.ops needs its compiled operator {name!r} for this, '
-                f'and the mmcv installed here has none (mmcv-lite, or no '
-                f'build for this torch). yolo_world_rep stands in for '
-                f'\'nms\' only. Install a compiled mmcv>=2.0.0,<2.1.0 '
-                f'to use {name!r}.')
+                f'mmcv.ops needs its compiled operator {name!r} for this, and '
+                f'the mmcv installed here has none (mmcv-lite, or no build '
+                f'for this torch). yolo_world_rep stands in for \'nms\' only. '
+                f'Install a compiled mmcv>=2.0.0,<2.1.0 to use {name!r}.')
 
         return missing
 
@@ -40,11 +37,7 @@ class _MissingExtension(ModuleType):
 class _Finder(MetaPathFinder, Loader):
     """Finds ``mmcv._ext`` when nothing before it in the path did."""
 
-    def find_spec(self,
-                  fullname: str,
-                  path: Any = None,
-                  target: Optional[ModuleType] = None
-                  ) -> Optional[ModuleSpec]:
+    def find_spec(self, fullname: str, *_: Any) -> Optional[ModuleSpec]:
         if fullname != EXTENSION:
             return None
         return ModuleSpec(fullname, self, origin=__name__)

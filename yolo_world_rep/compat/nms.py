@@ -1,6 +1,4 @@
 """Greedy non-maximum suppression, for an mmcv without compiled operators."""
-from typing import Callable, Optional
-
 import torch
 from torch import Tensor
 
@@ -42,34 +40,21 @@ def _greedy(above: Tensor) -> Tensor:
         alive = settled
 
 
-def _torchvision_nms() -> Optional[Callable]:
-    """torchvision's operator where torchvision works, else None."""
-    try:
-        from torchvision.ops import nms
-    except Exception:  # a torchvision of another torch fails in many ways
-        return None
-    return nms
-
-
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float,
         offset: int) -> Tensor:
-    """Greedy non-maximum suppression, as the compiled operator does it.
+    """Indices of the boxes (K, 4) that greedy suppression keeps, best first.
 
-    Args:
-        boxes (Tensor): (K, 4), corners in pixels.
-        scores (Tensor): (K, ).
-        iou_threshold (float): A box is dropped when its IoU with a better
-            one that was kept is greater than this.
-        offset (int): 0 or 1, added to widths and heights.
-
-    Returns:
-        Tensor: Indices of the boxes kept, best first, int64.
+    As the compiled operator: a box is dropped when its IoU with a better one
+    is above the threshold; ``offset`` is added to widths and heights.
     """
     if boxes.numel() == 0:
         return torch.zeros(0, dtype=torch.long, device=boxes.device)
     if offset == 0:
-        compiled = _torchvision_nms()
-        if compiled is not None:
+        try:
+            from torchvision.ops import nms as compiled
+        except Exception:  # a torchvision of another torch fails in many ways
+            pass
+        else:
             return compiled(boxes, scores, iou_threshold)
     order = scores.argsort(descending=True, stable=True)
     # Half precision has no room for areas of pixels.
@@ -81,13 +66,11 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float,
         block = boxes[start:start + BLOCK]
         alive = torch.ones(len(block), dtype=torch.bool, device=boxes.device)
         if kept:
-            earlier = boxes[torch.cat(kept)]
-            for rows in earlier.split(BLOCK):
+            for rows in boxes[torch.cat(kept)].split(BLOCK):
                 alive &= ~_overlaps_above(rows, block, iou_threshold,
                                           offset).any(0)
         survivors = alive.nonzero().flatten()
         block = block[survivors]
-        above = _overlaps_above(block, block, iou_threshold,
-                                offset).triu_(diagonal=1)
-        kept.append(survivors[_greedy(above)] + start)
+        above = _overlaps_above(block, block, iou_threshold, offset)
+        kept.append(survivors[_greedy(above.triu_(diagonal=1))] + start)
     return order[torch.cat(kept)]

@@ -38,22 +38,20 @@ def check_versions() -> None:
 
     Raises:
         ImportError: With the name, the version found, the range expected
-            and the command that mends it.
+            and the command that installs it.
     """
     for name, (first, end, distributions) in SUPPORTED.items():
         wanted = f'>={first}' + (f',<{end}' if end else '')
         found = installed_version(distributions)
         if found is None:
-            raise ImportError(
-                f'yolo_world_rep needs {name}{wanted}, and it is not '
-                f'installed. Install it: '
-                f'pip install "{distributions[-1]}{wanted}"')
+            raise ImportError(f'yolo_world_rep needs {name}{wanted}, and it '
+                              f'is not installed. Install it: pip install '
+                              f'"{distributions[-1]}{wanted}"')
         version = Version(found)
         if version < Version(first) or (end and version >= Version(end)):
-            raise ImportError(
-                f'yolo_world_rep needs {name}{wanted}, and {found} is '
-                f'installed. Install one that fits: '
-                f'pip install "{distributions[-1]}{wanted}"')
+            raise ImportError(f'yolo_world_rep needs {name}{wanted}, and '
+                              f'{found} is installed. Install one that fits: '
+                              f'pip install "{distributions[-1]}{wanted}"')
         if (name == 'mmengine' and version < Version('0.11.0rc0')
                 and not has_pkg_resources()):
             # It would fail later, when a config with a base is read. An

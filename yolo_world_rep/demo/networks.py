@@ -23,12 +23,7 @@ def relative_difference(one: nn.Module, other: nn.Module,
 
 
 def forward_call(model: nn.Module, batch: dict) -> Callable[[], None]:
-    """A call of the network on one image: no loading, no NMS.
-
-    Args:
-        model (nn.Module): A detector in evaluation mode.
-        batch (dict): A batch of a test loader; the first image counts.
-    """
+    """A call of the network on a batch's first image: no loading, no NMS."""
     one = {key: value[:1] for key, value in batch.items()}
     data = model.data_preprocessor(one, False)
 

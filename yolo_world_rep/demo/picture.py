@@ -11,19 +11,12 @@ from ..inference.postprocess import suppress
 from ..report.figures import Mark, count, draw_marks, new_figure, save_figure
 from ..utils.files import PathLike, atomic_path
 
-Box = Tuple[float, float, float, float]
 OVERLAP = 0.5  # intersection over union of boxes in one place
 COLOURS = dict(right='#7CFC00', wrong='#ff2020', missed='#ffd000')
 
 
 class Truth(NamedTuple):
-    """What is in an image.
-
-    Args:
-        path (Path): The image.
-        boxes (np.ndarray): x1, y1, x2, y2, shape (K, 4).
-        names (List[str]): The K names.
-    """
+    """What is in an image: boxes (K, 4), x1, y1, x2, y2, and names."""
     path: Path
     boxes: np.ndarray
     names: List[str]
@@ -35,8 +28,8 @@ def load_truth(annotation_file: PathLike) -> Dict[int, Truth]:
     coco = json.loads(path.read_text(encoding='utf-8'))
     names = {c['id']: c['name'] for c in coco['categories']}
     truths = {
-        image['id']: Truth(path.parent / image['file_name'],
-                           np.zeros((0, 4)), [])
+        image['id']: Truth(
+            path.parent / image['file_name'], np.zeros((0, 4)), [])
         for image in coco['images']
     }
     for annotation in coco['annotations']:
@@ -48,26 +41,13 @@ def load_truth(annotation_file: PathLike) -> Dict[int, Truth]:
     return truths
 
 
-def judge(sample: DetDataSample,
-          truth: Truth,
-          names: Sequence[str],
-          threshold: float = 0.3,
-          starred: Collection[str] = ()) -> List[Mark]:
+def judge(sample: DetDataSample, truth: Truth, names: Sequence[str],
+          threshold: float = 0.3, starred: Collection[str] = ()) -> List[Mark]:
     """Compare the confident detections of an image with its objects.
 
-    Of detections that lie on one another only the most confident counts.
-    A detection is right if an object of its class that no other has found
-    overlaps it with an IoU of 0.5.
-
-    Args:
-        sample (DetDataSample): Detections.
-        truth (Truth): Objects.
-        names (Sequence[str]): Names of the labels.
-        threshold (float): Least score. Defaults to 0.3.
-        starred (Collection[str]): Names that get a star.
-
-    Returns:
-        List[Mark]: Detections by falling score, then missed objects.
+    Of detections that lie on one another only the most confident counts. One
+    is right if it overlaps an object of its class, that no other has found, by
+    an IoU of 0.5. Detections come by falling score, then missed objects.
     """
     found = sample.pred_instances.cpu().numpy()
     order = np.argsort(-found.scores, kind='stable')
@@ -82,22 +62,18 @@ def judge(sample: DetDataSample,
     taken = dict(
         pair_in_turn(np.where(same & (iou >= OVERLAP), iou, -np.inf)))
     stars = dict.fromkeys(starred, '*')
-    marks = [
-        Mark(box, f'{name}{stars.get(name, "")} {score:.2f}',
-             'right' if i in taken else 'wrong')
-        for i, (box, name, score) in enumerate(
-            zip(boxes.tolist(), called, scores.tolist()))
-    ]
-    missed = set(range(len(truth.names))) - set(taken.values())
-    return marks + [
-        Mark(truth.boxes[i], f'{name}{stars.get(name, "")} missed', 'missed')
-        for i, name in enumerate(truth.names) if i in missed
+    return [
+        *(Mark(box, f'{name}{stars.get(name, "")} {score:.2f}',
+               'right' if i in taken else 'wrong')
+          for i, (box, name, score) in enumerate(
+              zip(boxes.tolist(), called, scores.tolist()))),
+        *(Mark(truth.boxes[i], f'{name}{stars.get(name, "")} missed', 'missed')
+          for i, name in enumerate(truth.names) if i not in taken.values())
     ]
 
 
 def choose_images(truths: Dict[int, Truth], names: Collection[str],
                   number: int) -> List[int]:
-    """The images with most objects of the given classes."""
 
     def wanted(image_id: int) -> Tuple[int, int]:
         present = [name in names for name in truths[image_id].names]
@@ -108,13 +84,7 @@ def choose_images(truths: Dict[int, Truth], names: Collection[str],
 
 def draw(path: PathLike, columns: Dict[str, Dict[int, List[Mark]]],
          truths: Dict[int, Truth]) -> None:
-    """Draw images in rows and models in columns.
-
-    Args:
-        path (str | Path): The picture to write, a ``.png``.
-        columns (dict): Title of a column -> image id -> marks.
-        truths (dict): Image id -> truth.
-    """
+    """Draw images in rows and models, by their titles, in columns of a PNG."""
     images = list(next(iter(columns.values())))
     figure = new_figure(4.6 * len(columns), 4.6 * len(images) + 0.9)
     axes = figure.subplots(len(images), len(columns), squeeze=False)
@@ -124,8 +94,8 @@ def draw(path: PathLike, columns: Dict[str, Dict[int, List[Mark]]],
         for row, image in enumerate(images):
             axis = axes[row][column]
             axis.set_axis_off()
-            draw_marks(axis, truths[image].path, marks[image], COLOURS,
-                       fontsize=7)
+            draw_marks(
+                axis, truths[image].path, marks[image], COLOURS, fontsize=7)
     figure.supxlabel(
         'green: right, red: wrong, dotted: missed; * a pair of colour and '
         'shape that the text-conditioned model was never shown', fontsize=9)

@@ -15,15 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from ..datasets.shapes import (
-    ANNOTATION_FILE,
-    COLOURS,
-    SHAPES,
-    TEXT_FILE,
-    all_pairs,
-    seen_pairs,
-    unseen_pairs,
-)
+from ..datasets import shapes
 from ..detector.detections import data_loader, evaluate_detector
 from ..detector.loading import load_detector
 from ..reparam import convert_checkpoint
@@ -36,56 +28,33 @@ from .training import FOLDED_CONFIG, TEXT_CONFIG
 from .world import TEXT_CHANNELS, Sizes, make_world
 
 TEXT, FOLDED, TUNED = 'text-conditioned', 'folded', 'folded, fine-tuned'
+CONFIGS = {TEXT: TEXT_CONFIG, FOLDED: FOLDED_CONFIG, TUNED: FOLDED_CONFIG}
 
 
 class Score(NamedTuple):
-    """Average precision.
-
-    Args:
-        ap (float): The mean over IoU thresholds from 0.5 to 0.95.
-        ap50 (float): At an IoU threshold of 0.5.
-    """
+    """Mean AP over IoU thresholds from 0.5 to 0.95, and AP at 0.5."""
     ap: float
     ap50: float
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to run the demo.
-
-    Args:
-        work_dir (Path): Folder of everything that it writes.
-        tools (Path): Folder of ``train.py``.
-        configs (Path): Folder of the demo's configs.
-        seed (int): Of images and trainings. Defaults to 0.
-        sizes (Sizes): Numbers of images.
-        epochs (int): Of the text-conditioned training. Defaults to 6.
-        finetune_epochs (int): Defaults to 8.
-        rounds (int): Time measurements of each model. Defaults to 50.
-        threads (int): Of torch, in trainings too. A model this small gains
-            little from a second one, and where something else wants the
-            core, threads that wait for each other lose much more.
-            Defaults to 1.
-    """
+    """How to run the demo."""
     work_dir: Path
-    tools: Path
-    configs: Path
+    tools: Path  # folder of train.py
+    configs: Path  # folder of the demo's configs
     seed: int = 0
     sizes: Sizes = Sizes()
     epochs: int = 6
     finetune_epochs: int = 8
-    rounds: int = 50
+    rounds: int = 50  # time measurements of each model
+    # Of torch, in trainings too: a model this small gains little from a second
+    # one, and threads that wait for each other lose much on a busy machine.
     threads: int = 1
 
 
 class Story:
-    """Runs the steps, each of which shows what it does and what came of it.
-
-    Args:
-        options (Options): How to run.
-        console (Console, optional): Where to show it. Defaults to standard
-            output.
-    """
+    """Runs the steps, each of which shows what it does and what came of it."""
 
     steps = 8
 
@@ -97,36 +66,31 @@ class Story:
         self.step = 0
         self.work_dir = Path(options.work_dir).absolute()
         self.data_root = self.work_dir / 'world'
-        self.groups = dict(
-            seen=seen_pairs(), unseen=unseen_pairs(), all=all_pairs())
+        self.seen, self.unseen = shapes.seen_pairs(), shapes.unseen_pairs()
+        self.all = shapes.all_pairs()
+        self.groups = dict(seen=self.seen, unseen=self.unseen, all=self.all)
 
     def run(self) -> Dict[str, Dict[str, Score]]:
-        """Run everything.
-
-        Returns:
-            dict: Scores, by model and group of classes.
-
-        Raises:
-            RuntimeError: If the folded model does not score what the
-                text-conditioned one does.
-        """
+        """Run everything; the scores by model and group of classes."""
         warnings.filterwarnings('ignore', message='torch.meshgrid')
         torch.set_num_threads(self.options.threads)
         # What the trainings log is in their files.
         MMLogger.get_current_instance().setLevel('WARNING')
         embeddings = self.generate()
-        text_file = self.train_text()
+        self.headline('Train the text-conditioned model')
+        text_file = self.train(TEXT_CONFIG, 'text', self.options.epochs)
         conversion = self.fold(text_file, embeddings)
-        models = {
-            TEXT: self.load(TEXT_CONFIG, text_file),
-            FOLDED: self.load(FOLDED_CONFIG, conversion)
-        }
+        models = {TEXT: self.load(TEXT_CONFIG, text_file),
+                  FOLDED: self.load(FOLDED_CONFIG, conversion)}
         found, scores = {}, {}
         self.headline('Evaluate zero-shot')
         for name in (TEXT, FOLDED):
             found[name], scores[name] = self.evaluate(models[name], name)
         self.compare(models, scores)
-        tuned_file = self.finetune(conversion)
+        self.headline('Fine-tune the folded model on all pairs')
+        tuned_file = self.train(FOLDED_CONFIG, 'tuned',
+                                self.options.finetune_epochs,
+                                load_from=conversion)
         models[TUNED] = self.load(FOLDED_CONFIG, tuned_file)
         self.headline('Evaluate the fine-tuned model')
         found[TUNED], scores[TUNED] = self.evaluate(models[TUNED], TUNED)
@@ -136,47 +100,34 @@ class Story:
 
     # ------------------------------- steps -------------------------------
     def generate(self) -> Path:
-        """Images and the embeddings of their names."""
         sizes = self.options.sizes
-        self.headline(f'Generate a world of {len(COLOURS)} colours x '
-                      f'{len(SHAPES)} shapes and embed their names')
+        self.headline(f'Generate a world of {len(shapes.COLOURS)} colours x '
+                      f'{len(shapes.SHAPES)} shapes and embed their names')
         with self.bar() as progress:
             task = progress.add_task('images', total=sum(sizes))
-            path = make_world(
-                self.data_root,
-                sizes,
-                self.options.seed,
-                on_image=lambda: progress.advance(task))
-        self.say(f'{sizes.train} images of {len(seen_pairs())} pairs to train '
-                 f'with, {sizes.val} of all {len(all_pairs())} to evaluate, '
+            path = make_world(self.data_root, sizes, self.options.seed,
+                              on_image=lambda: progress.advance(task))
+        self.say(f'{sizes.train} images of {len(self.seen)} pairs to train '
+                 f'with, {sizes.val} of all {len(self.all)} to evaluate, '
                  f'{sizes.finetune} of all to fine-tune with')
-        self.say(f'never shown in training: {", ".join(unseen_pairs())}')
+        self.say(f'never shown in training: {", ".join(self.unseen)}')
         return path
-
-    def train_text(self) -> Path:
-        """The text-conditioned model."""
-        self.headline('Train the text-conditioned model')
-        return self.train(TEXT_CONFIG, 'text', self.options.epochs)
 
     def fold(self, checkpoint: Path, embeddings: Path) -> Path:
         """Fold the embeddings of all pairs, verified layer by layer."""
         self.headline('Fold the texts into the weights')
         conversion = convert_checkpoint(
-            checkpoint,
-            embeddings,
-            self.work_dir / 'folded',
-            neck_form='rep_conv',
-            overwrite=True)
+            checkpoint, embeddings, self.work_dir / 'folded',
+            neck_form='rep_conv', overwrite=True)
         worst = max(check.exact for check in conversion.checks)
-        self.say(f'{len(all_pairs())} texts x {TEXT_CHANNELS} channels folded '
+        self.say(f'{len(self.all)} texts x {TEXT_CHANNELS} channels folded '
                  f'into {len(conversion.checks)} layers; each verified in '
                  f'float64, largest relative error {worst:.0e}')
         self.say(f'wrote {conversion.path}')
         return conversion.path
 
     def evaluate(self, model: nn.Module, name: str):
-        """Detections in the evaluation images and their scores."""
-        config = self.config(TEXT_CONFIG if name == TEXT else FOLDED_CONFIG)
+        config = self.config(CONFIGS[name])
         loader = data_loader(config.test_dataloader)
         found: List[DetDataSample] = []
         with self.bar() as progress:
@@ -200,9 +151,8 @@ class Story:
         """Refuse a folded model that is not the text-conditioned one."""
         difference = networks.relative_difference(
             models[TEXT], models[FOLDED], self.batch(TEXT_CONFIG))
-        gap = max(
-            abs(scores[TEXT][group].ap - scores[FOLDED][group].ap)
-            for group in self.groups)
+        gap = max(abs(scores[TEXT][group].ap - scores[FOLDED][group].ap)
+                  for group in self.groups)
         self.say(f'folded against text-conditioned: largest difference of AP '
                  f'{gap:.1e}; of the logits, over their range, '
                  f'{difference:.0e} in float32')
@@ -211,25 +161,13 @@ class Story:
             raise RuntimeError('the folded model is not the text-conditioned '
                                'one')
 
-    def finetune(self, checkpoint: Path) -> Path:
-        """The folded model, on images of all pairs."""
-        self.headline('Fine-tune the folded model on all pairs')
-        return self.train(
-            FOLDED_CONFIG,
-            'tuned',
-            self.options.finetune_epochs,
-            load_from=checkpoint)
-
     def measure(self, models: Dict[str, nn.Module]) -> Dict[str, float]:
-        """Milliseconds of each model's network."""
         self.headline('Measure the time')
         # The texts are encoded once, as in any use of a fixed vocabulary.
         models[TEXT].reparameterize(
-            load_class_texts(self.data_root / 'val' / TEXT_FILE))
+            load_class_texts(self.data_root / 'val' / shapes.TEXT_FILE))
         calls = {
-            name: networks.forward_call(
-                model,
-                self.batch(TEXT_CONFIG if name == TEXT else FOLDED_CONFIG))
+            name: networks.forward_call(model, self.batch(CONFIGS[name]))
             for name, model in models.items()
         }
         milliseconds = interleaved_medians(calls, self.options.rounds)
@@ -238,17 +176,16 @@ class Story:
         return milliseconds
 
     def draw(self, found: dict) -> Path:
-        """A picture of what the models find."""
         self.headline('Draw')
-        truths = picture.load_truth(self.data_root / 'val' / ANNOTATION_FILE)
-        names, unseen = all_pairs(), set(unseen_pairs())
-        chosen = picture.choose_images(truths, unseen, number=3)
+        truths = picture.load_truth(
+            self.data_root / 'val' / shapes.ANNOTATION_FILE)
+        chosen = picture.choose_images(truths, self.unseen, number=3)
         columns: Dict[str, Dict[int, List[Mark]]] = {}
         for name, samples in found.items():
             columns[name] = {
-                sample.img_id: picture.judge(sample, truths[sample.img_id],
-                                             names, starred=unseen)
-                for sample in samples
+                each.img_id: picture.judge(
+                    each, truths[each.img_id], self.all, starred=self.unseen)
+                for each in samples
             }
             everything = [m for marks in columns[name].values() for m in marks]
             self.say(f'{name}: {picture.count(everything)} in '
@@ -260,22 +197,19 @@ class Story:
 
     def show(self, scores: dict, milliseconds: Dict[str, float],
              path: Path) -> None:
-        """The table, and where the picture is."""
-        pairs = {name: len(seen_pairs()) for name in (TEXT, FOLDED)}
-        pairs[TUNED] = len(all_pairs())
         table = Table(
-            title=f'AP on {len(all_pairs())} pairs of colour and shape, '
-            f'{len(unseen_pairs())} of them unseen before fine-tuning')
+            title=f'AP on {len(self.all)} pairs of colour and shape, '
+            f'{len(self.unseen)} of them unseen before fine-tuning')
         table.add_column('model')
         for title in ('shown', 'AP seen', 'AP unseen', 'AP50 unseen',
                       'ms / image'):
             table.add_column(title, justify='right')
         for name, of_groups in scores.items():
-            table.add_row(name, str(pairs[name]),
-                          f'{of_groups["seen"].ap:.3f}',
-                          f'{of_groups["unseen"].ap:.3f}',
-                          f'{of_groups["unseen"].ap50:.3f}',
-                          f'{milliseconds[name]:.1f}')
+            shown = self.all if name == TUNED else self.seen
+            unseen = of_groups['unseen']
+            table.add_row(name, str(len(shown)),
+                          f'{of_groups["seen"].ap:.3f}', f'{unseen.ap:.3f}',
+                          f'{unseen.ap50:.3f}', f'{milliseconds[name]:.1f}')
         self.console.print()
         self.console.print(table)
         self.say(f'detections side by side: {path}')
@@ -285,10 +219,8 @@ class Story:
     def headline(self, title: str) -> None:
         self.step += 1
         elapsed = time.monotonic() - self.start
-        self.console.print(
-            f'[bold]\\[{self.step}/{self.steps}] {title}[/] '
-            f'[dim]{elapsed:.0f} s[/]',
-            soft_wrap=True)
+        self.console.print(f'[bold]\\[{self.step}/{self.steps}] {title}[/] '
+                           f'[dim]{elapsed:.0f} s[/]', soft_wrap=True)
 
     def say(self, text: str) -> None:
         self.console.print(f'      {text}', markup=False, soft_wrap=True)
@@ -296,24 +228,19 @@ class Story:
     def bar(self, *columns: str) -> rich.progress.Progress:
         bars = rich.progress
         return bars.Progress(
-            bars.TextColumn('     '),
-            bars.SpinnerColumn(),
-            bars.TextColumn('{task.description}'),
-            bars.BarColumn(),
-            bars.MofNCompleteColumn(),
-            bars.TimeElapsedColumn(),
-            *map(bars.TextColumn, columns),
-            console=self.console)
+            bars.TextColumn('     '), bars.SpinnerColumn(),
+            bars.TextColumn('{task.description}'), bars.BarColumn(),
+            bars.MofNCompleteColumn(), bars.TimeElapsedColumn(),
+            *map(bars.TextColumn, columns), console=self.console)
 
     def config(self, name: str) -> Config:
-        return training.read_config(self.options.configs / name,
-                                    self.data_root)
+        return training.read_config(
+            self.options.configs / name, self.data_root)
 
     def load(self, config: str, checkpoint: PathLike) -> nn.Module:
         return load_detector(self.config(config), checkpoint)[0]
 
     def batch(self, config: str) -> dict:
-        """The first of the images to evaluate."""
         return next(iter(data_loader(self.config(config).test_dataloader)))
 
     def train(self, config: str, name: str, epochs: int,
@@ -321,12 +248,8 @@ class Story:
         """Train with ``tools/train.py``; gives the last checkpoint."""
         work_dir = self.work_dir / name
         command = training.training_command(
-            self.options.tools,
-            self.options.configs / config,
-            work_dir,
-            max_epochs=epochs,
-            randomness__seed=self.options.seed,
-            **options)
+            self.options.tools, self.options.configs / config, work_dir,
+            max_epochs=epochs, randomness__seed=self.options.seed, **options)
         self.say('python ' + ' '.join(map(os.path.relpath, command[1:3])) +
                  ' ' + ' '.join(command[3:]))
         log = self.work_dir / f'{name}.log'
@@ -335,8 +258,7 @@ class Story:
 
             def on_progress(at: training.Progress) -> None:
                 progress.update(
-                    task,
-                    total=epochs * at.steps,
+                    task, total=epochs * at.steps,
                     completed=(at.epoch - 1) * at.steps + at.step,
                     loss=f'loss {at.loss:.1f}')
                 # A bar that cannot move is shown at its end only.

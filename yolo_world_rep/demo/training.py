@@ -1,11 +1,10 @@
 """The trainer's command, run as a user would, with its progress."""
-import contextlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, Iterator, List, NamedTuple, Optional
+from typing import Callable, List, NamedTuple, Optional
 
 from mmengine.config import Config
 
@@ -21,14 +20,7 @@ _LINE = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*?'
 
 
 class Progress(NamedTuple):
-    """Where a training is.
-
-    Args:
-        epoch (int): Counted from 1.
-        step (int): Within the epoch, counted from 1.
-        steps (int): In an epoch.
-        loss (float): Mean over the last steps.
-    """
+    """Where a training is, counted from 1, and its loss over last steps."""
     epoch: int
     step: int
     steps: int
@@ -46,68 +38,45 @@ def parse_progress(line: str) -> Optional[Progress]:
 
 def read_config(path: PathLike, data_root: PathLike) -> Config:
     """A config of the demo, for the data in a folder."""
-    with _environment(SHAPES_ROOT=str(data_root)):
+    before = os.environ.get('SHAPES_ROOT')
+    os.environ['SHAPES_ROOT'] = str(data_root)
+    try:
         return Config.fromfile(path)
+    finally:
+        del os.environ['SHAPES_ROOT']
+        if before is not None:
+            os.environ['SHAPES_ROOT'] = before
 
 
 def training_command(tools: PathLike, config: PathLike, work_dir: PathLike,
                      **options: object) -> List[str]:
-    """The command line of a training.
+    """The command line of a training by the ``train.py`` in ``tools``.
 
-    Args:
-        tools (str | Path): Folder of ``train.py``.
-        config (str | Path): The config.
-        work_dir (str | Path): Folder of logs and checkpoints.
-        **options: For ``--cfg-options``; ``__`` stands for a dot.
+    Options are for ``--cfg-options``; ``__`` stands for a dot.
     """
-    settings = [
-        f'{name.replace("__", ".")}={value}'
-        for name, value in options.items()
-    ]
-    return [
-        sys.executable,
-        str(Path(tools) / 'train.py'),
-        str(config), '--work-dir',
-        str(work_dir), '--cfg-options', *settings
-    ]
+    settings = [f'{name.replace("__", ".")}={value}'
+                for name, value in options.items()]
+    return [sys.executable, str(Path(tools) / 'train.py'), str(config),
+            '--work-dir', str(work_dir), '--cfg-options', *settings]
 
 
-def run_training(
-    command: List[str],
-    data_root: PathLike,
-    log: PathLike,
-    threads: int = 1,
-    on_progress: Callable[[Progress], None] = lambda progress: None
-) -> None:
-    """Run a training in a process of its own.
-
-    Args:
-        command (List[str]): Of :func:`training_command`.
-        data_root (str | Path): Folder of the demo's data.
-        log (str | Path): File for everything that the process prints.
-        threads (int): Of torch. Defaults to 1.
-        on_progress (Callable): Called with each step that it reports.
-
-    Raises:
-        ChildProcessError: If it fails; with its last line.
-    """
+def run_training(command: List[str], data_root: PathLike, log: PathLike,
+                 threads: int = 1,
+                 on_progress: Callable[[Progress], None] = lambda _: None
+                 ) -> None:
+    """Run a training in a process of its own, whose output goes to ``log``."""
     package = Path(yolo_world_rep.__file__).resolve().parents[1]
     paths = [str(package), os.environ.get('PYTHONPATH')]
     environment = dict(
-        os.environ,
-        SHAPES_ROOT=str(data_root),
-        OMP_NUM_THREADS=str(threads),
+        os.environ, SHAPES_ROOT=str(data_root), OMP_NUM_THREADS=str(threads),
         # The very package that runs now, installed or not.
         PYTHONPATH=os.pathsep.join(filter(None, paths)))
     log = Path(log)
     log.parent.mkdir(parents=True, exist_ok=True)
     last = ''
     with open(log, 'w', encoding='utf-8') as file, subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            text=True) as process:
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=environment, text=True) as process:
         try:
             for line in process.stdout:
                 file.write(line)
@@ -122,18 +91,3 @@ def run_training(
         raise ChildProcessError(f'the training ended with status '
                                 f'{process.returncode}: {last}; all that it '
                                 f'said is in {log}')
-
-
-@contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """Set environment variables for a while."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

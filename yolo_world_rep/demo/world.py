@@ -11,48 +11,26 @@ EMBEDDINGS = 'all_pairs.npy'
 
 
 class Sizes(NamedTuple):
-    """Number of images.
-
-    Args:
-        train (int): Without the unseen pairs, for the text-conditioned
-            model. Defaults to 1600.
-        val (int): With all pairs, to evaluate. Defaults to 200.
-        finetune (int): With all pairs, to fine-tune. Defaults to 320.
-    """
+    """Number of images; those to train with have no unseen pairs."""
     train: int = 1600
     val: int = 200
     finetune: int = 320
 
 
-def make_world(root: PathLike,
-               sizes: Sizes,
-               seed: int = 0,
+def make_world(root: PathLike, sizes: Sizes, seed: int = 0,
                on_image: Callable[[], None] = lambda: None) -> Path:
     """Write the images and the embeddings that the demo's configs name.
 
-    Args:
-        root (str | Path): Folder of the data.
-        sizes (Sizes): Numbers of images.
-        seed (int): Another seed gives other images; the words keep their
-            embeddings. Defaults to 0.
-        on_image (Callable): Called after each image.
-
-    Returns:
-        Path: The embeddings of all pairs, in the order of the labels.
+    Another seed gives other images; the words keep their embeddings.
     """
     root = Path(root)
     pairs: Dict[str, tuple] = dict(
         train=seen_pairs(), val=all_pairs(), finetune=all_pairs())
     for number, (name, count) in enumerate(sizes._asdict().items()):
-        write_dataset(
-            root / name,
-            count,
-            pairs[name], (seed, number),
-            on_image=on_image)
+        write_dataset(root / name, count, pairs[name], (seed, number),
+                      on_image=on_image)
     names = all_pairs()
     save_embeddings(
-        root / EMBEDDINGS,
-        WordEncoder(TEXT_CHANNELS).encode(names),
-        names,
+        root / EMBEDDINGS, WordEncoder(TEXT_CHANNELS).encode(names), names,
         encoder=f'WordEncoder(dim={TEXT_CHANNELS}, seed=0)')
     return root / EMBEDDINGS

@@ -4,7 +4,5 @@ from .predictor import Predictor
 from .results import Result
 from .spec import CONTRACTS, METADATA_KEY, Spec
 
-__all__ = [
-    'CONTRACTS', 'METADATA_KEY', 'Backend', 'Predictor', 'Result', 'Spec',
-    'open_backend'
-]
+__all__ = ['CONTRACTS', 'METADATA_KEY', 'Backend', 'Predictor', 'Result',
+           'Spec', 'open_backend']

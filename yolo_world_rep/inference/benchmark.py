@@ -1,37 +1,22 @@
 """How long models of any form take, side by side."""
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    List,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..utils.timing import interleaved_medians
-from .backends import SUFFIXES, Backend, open_backend
+from .backends import SUFFIXES, open_backend
 from .letterbox import Preprocess
 from .predictor import input_size
 
 
 class Latency(NamedTuple):
-    """What one model took.
+    """What one model took: median milliseconds of a batch (B, 3, H, W).
 
-    Args:
-        model (str): Its file.
-        checkpoint (str, optional): Of a config.
-        runtime (str): What it ran in.
-        precision (str): What that computes in, ``'int8'`` where the file is
-            quantized.
-        shape (tuple[int]): Of the input, (B, 3, H, W).
-        milliseconds (float): Median of a batch.
-        ratio (float): Time for an image, relative to the first model's.
+    ``precision`` is what the runtime computes in, ``'int8'`` of a quantized
+    file; ``ratio`` is the time for an image, relative to the first model's.
     """
     model: str
     checkpoint: Optional[str]
@@ -43,39 +28,20 @@ class Latency(NamedTuple):
 
     @property
     def milliseconds_an_image(self) -> float:
-        """Median of a batch, over its images."""
         return self.milliseconds / self.shape[0]
 
 
 def pair_checkpoints(models: Sequence[Any],
                      checkpoints: Sequence[Any]) -> List[Optional[Any]]:
-    """The checkpoint of each model: in turn to the configs, else None.
-
-    Raises:
-        ValueError: If there is not one for each config.
-    """
-    configs = [
-        model for model in models if Path(str(model)).suffix.lower() == '.py'
-    ]
+    """The checkpoint of each model: in turn to the configs, else None."""
+    configs = [model for model in models
+               if Path(str(model)).suffix.lower() == '.py']
     if len(configs) != len(checkpoints):
         raise ValueError(
             f'{len(configs)} config(s) and {len(checkpoints)} checkpoint(s): '
-            f'give --checkpoint once for each config, in their order.')
+            f'give `checkpoints` for each config, in their order.')
     waiting = iter(checkpoints)
     return [next(waiting) if model in configs else None for model in models]
-
-
-def _call(backend: Backend, batch: Optional[int],
-          size: Optional[Tuple[int, int]],
-          rng: np.random.Generator) -> Tuple[Callable[[], Any], tuple]:
-    """A run on images of noise, and the shape of its input."""
-    spec = backend.spec
-    prepare = Preprocess(spec, input_size(spec, size))
-    images = np.stack([
-        prepare(rng.integers(0, 256, (*prepare.size, 3), np.uint8))[0]
-        for _ in range(batch or spec.batch or 1)
-    ])
-    return lambda: backend.run(images), images.shape
 
 
 def compare_latency(models: Sequence[Any],
@@ -91,32 +57,11 @@ def compare_latency(models: Sequence[Any],
                     cfg_options: Optional[dict] = None) -> List[Latency]:
     """Time models in one process, in turns, on the same noise.
 
-    What is timed is the model alone, from the prepared images to its
-    outputs: reading and scaling images is not in it, and suppression only
-    where the file does it itself.
-
-    Args:
-        models (Sequence[str | Path]): As of :func:`~.backends.open_backend`.
-        checkpoints (Sequence[str | Path]): Of the configs among them, in
-            their order.
-        batch (int, optional): Images at a time. Defaults to None for each
-            file's fixed number, else 1.
-        image_size (tuple[int, int], optional): Height and width, where the
-            model takes any. Defaults to None for the one it is tested with.
-        rounds (int): Measurements of each. Defaults to 30.
-        warm_up (int): Rounds before them. Defaults to 5.
-        device (str): Defaults to ``'cpu'``.
-        threads (int, optional): Of each runtime. Defaults to None for its
-            choice.
-        precision (str, optional): Of the OpenVINO files among them.
-        cfg_options (dict, optional): Settings to override in the configs.
-
-    Returns:
-        list[Latency]: One a model, in their order.
-
-    Raises:
-        ValueError: If a model cannot be loaded or an argument does not go
-            with it.
+    What is timed is the model alone, from the prepared images to its outputs:
+    reading and scaling images is not in it, and suppression only where the
+    file does it itself. ``checkpoints`` are of the configs, in their order;
+    ``batch`` defaults to each file's fixed number, else 1, ``image_size``
+    (H, W) to the one that a model is tested with.
     """
     for name, value, least in (('batch', batch, 1), ('rounds', rounds, 1),
                                ('warm-up', warm_up, 0)):
@@ -129,33 +74,30 @@ def compare_latency(models: Sequence[Any],
                          f'have a choice, and there is none among the '
                          f'models. Leave it out.')
     with ExitStack() as stack:
-        backends = [
-            stack.enter_context(
-                open_backend(
-                    model,
-                    checkpoint,
-                    device=device,
-                    threads=threads,
-                    precision=precision if kind == 'openvino' else None,
-                    cfg_options=cfg_options if kind == 'pytorch' else None))
-            for (model, checkpoint), kind in zip(pairs, kinds)
-        ]
-        calls: Dict[str, Callable[[], Any]] = {}
+        backends = [stack.enter_context(open_backend(
+            model, checkpoint, device=device, threads=threads,
+            precision=precision if kind == 'openvino' else None,
+            cfg_options=cfg_options if kind == 'pytorch' else None))
+            for (model, checkpoint), kind in zip(pairs, kinds)]
+        calls: Dict[str, Any] = {}
         shapes = []
         for number, backend in enumerate(backends):
-            # The same for all, where they take the same size.
-            call, shape = _call(backend, batch, image_size,
-                                np.random.default_rng(0))
-            calls[str(number)] = call
-            shapes.append(shape)
+            spec = backend.spec
+            prepare = Preprocess(spec, input_size(spec, image_size))
+            # The same noise for all that take the same size.
+            rng = np.random.default_rng(0)
+            images = np.stack([
+                prepare(rng.integers(0, 256, (*prepare.size, 3), np.uint8))[0]
+                for _ in range(batch or spec.batch or 1)])
+            calls[str(number)] = partial(backend.run, images)
+            shapes.append(images.shape)
         taken = list(interleaved_medians(calls, rounds, warm_up).values())
         first = taken[0] / shapes[0][0]
         return [
             Latency(
                 str(model), None if checkpoint is None else str(checkpoint),
                 backend.name, 'int8' if backend.spec.precision == 'int8' else
-                backend.precision, shape, milliseconds,
-                milliseconds / shape[0] / first)
-            for (model, checkpoint), backend, shape, milliseconds in zip(
+                backend.precision, shape, each, each / shape[0] / first)
+            for (model, checkpoint), backend, shape, each in zip(
                 pairs, backends, shapes, taken)
         ]

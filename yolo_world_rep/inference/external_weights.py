@@ -25,8 +25,6 @@ EXTERNAL_DATA, DATA_LOCATION = 13, 14
 # Of protobuf: how a field is written down.
 VARINT, EIGHT_BYTES, LENGTH, FOUR_BYTES = 0, 1, 2, 5
 
-Field = Tuple[int, Union[int, memoryview]]
-
 
 def _varint(data: memoryview, at: int) -> Tuple[int, int]:
     """A number and where the next thing begins."""
@@ -39,7 +37,7 @@ def _varint(data: memoryview, at: int) -> Tuple[int, int]:
     raise IndexError
 
 
-def _fields(data: memoryview) -> Iterator[Field]:
+def _fields(data: memoryview) -> Iterator[Tuple[int, Union[int, memoryview]]]:
     """The numbers of a message's fields, with their values."""
     at = 0
     while at < len(data):
@@ -61,15 +59,7 @@ def _fields(data: memoryview) -> Iterator[Field]:
 
 
 def check_weights_inside(path: PathLike) -> None:
-    """Refuse an ONNX file that has tensors in other files.
-
-    Args:
-        path (str | Path): The file.
-
-    Raises:
-        ValueError: If it has, with the field that says where, or if it is
-            no whole message of protobuf.
-    """
+    """Refuse an ONNX file that has tensors in others, or is no ONNX file."""
     todo: List[Tuple[str, memoryview]] = [
         ('model', memoryview(Path(path).read_bytes()))]
     try:

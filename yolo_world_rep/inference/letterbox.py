@@ -11,62 +11,39 @@ from .spec import Spec
 
 
 class Placement(NamedTuple):
-    """Where an image lies in the input: ``input = scale * x + pad``.
-
-    Args:
-        shape (tuple[int, int]): Height and width of the image.
-        scale (tuple[float, float]): Of x and of y.
-        pad (tuple[int, int]): Pixels left of it and above it.
-    """
-    shape: Tuple[int, int]
-    scale: Tuple[float, float]
-    pad: Tuple[int, int]
+    """Where an image lies in the input: ``input = scale * x + pad``."""
+    shape: Tuple[int, int]  # height and width of the image
+    scale: Tuple[float, float]  # of x and of y
+    pad: Tuple[int, int]  # pixels left of it and above it
 
 
 def _resized(image: np.ndarray, width: int, height: int,
              interpolation: int) -> np.ndarray:
     if min(width, height) < 1:
         rows, columns = image.shape[:2]
-        raise ValueError(
-            f'an image of {columns}x{rows} pixels is nothing any more when '
-            f'it is scaled to the size of the input')
+        raise ValueError(f'an image of {columns}x{rows} pixels is nothing any '
+                         f'more when it is scaled to the size of the input')
     return cv2.resize(image, (width, height), interpolation=interpolation)
 
 
 def _keep_ratio(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     """YOLOv5KeepRatioResize: the longer side to the longer of ``size``."""
     height, width = image.shape[:2]
-    ratio = min(
-        max(size) / max(height, width),
-        min(size) / min(height, width))
+    ratio = min(max(size) / max(height, width),
+                min(size) / min(height, width))
     if ratio == 1:
         return image
     return _resized(image, int(width * ratio), int(height * ratio),
                     cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR)
 
 
-def letterbox(image: np.ndarray,
-              size: Tuple[int, int],
-              resize: str = 'keep_ratio',
-              enlarge: bool = True,
+def letterbox(image: np.ndarray, size: Tuple[int, int],
+              resize: str = 'keep_ratio', enlarge: bool = True,
               pad_value: int = 114) -> Tuple[np.ndarray, Placement]:
-    """Scale an image, keeping its proportions, and fill up around it.
+    """Scale an image (h, w, 3) to fit ``size`` (H, W), and fill up around it.
 
     Bit for bit what YOLOv5KeepRatioResize and LetterResize of mmyolo do in
-    testing.
-
-    Args:
-        image (np.ndarray): (h, w, 3), uint8.
-        size (tuple[int, int]): Height and width to fill.
-        resize (str): As of :class:`Spec`. Defaults to ``'keep_ratio'``.
-        enlarge (bool): As of :class:`Spec`. Defaults to True.
-        pad_value (int): 0..255. Defaults to 114.
-
-    Returns:
-        tuple: The image, (H, W, 3), and its :class:`Placement`.
-
-    Raises:
-        ValueError: If a side would have no pixel left.
+    testing. ``ValueError`` if a side would have no pixel left.
     """
     shape = image.shape[:2]
     if resize == 'keep_ratio':
@@ -78,37 +55,23 @@ def letterbox(image: np.ndarray,
         ratio = min(ratio, 1.0)
     height, width = int(round(height * ratio)), int(round(width * ratio))
     # mmyolo takes the scale step by step, which rounds differently.
-    scale = [
-        after / step * (step / before) for after, step, before in zip(
-            (width, height), image.shape[1::-1], shape[::-1])
-    ]
+    scale = [after / step * (step / before) for after, step, before in zip(
+        (width, height), image.shape[1::-1], shape[::-1])]
     if (height, width) != image.shape[:2]:
         image = _resized(image, width, height, cv2.INTER_LINEAR)
     below, right = size[0] - height, size[1] - width
     top, left = int(round(below // 2 - 0.1)), int(round(right // 2 - 0.1))
     if below or right:
         image = cv2.copyMakeBorder(
-            image,
-            top,
-            below - top,
-            left,
-            right - left,
-            cv2.BORDER_CONSTANT,
-            value=(pad_value, ) * 3)
+            image, top, below - top, left, right - left,
+            cv2.BORDER_CONSTANT, value=(pad_value, ) * 3)
     return image, Placement(shape, (scale[0], scale[1]), (left, top))
 
 
 class Preprocess:
-    """Letterbox and normalise images for a model; threads may share it.
+    """Letterbox and normalise images for a model; threads may share it."""
 
-    Args:
-        spec (Spec): What the model takes.
-        size (tuple[int, int], optional): Another height and width than
-            ``spec.image_size``.
-    """
-
-    def __init__(self,
-                 spec: Spec,
+    def __init__(self, spec: Spec,
                  size: Optional[Tuple[int, int]] = None) -> None:
         self.spec = spec
         height, width = size or spec.image_size
@@ -116,10 +79,8 @@ class Preprocess:
         self.channels = (2, 1, 0) if spec.channel_order == 'rgb' else (0, 1, 2)
         # A byte has 256 values: a table is exact, and faster than dividing.
         values = np.arange(256, dtype=np.float32)
-        self.tables = [
-            (values - np.float32(mean)) / np.float32(std)
-            for mean, std in zip(spec.mean, spec.std)
-        ]
+        self.tables = [(values - np.float32(mean)) / np.float32(std)
+                       for mean, std in zip(spec.mean, spec.std)]
 
     def __call__(self, image: np.ndarray) -> Tuple[np.ndarray, Placement]:
         """An image (h, w, 3), uint8 BGR -> (3, H, W) float32, placement."""

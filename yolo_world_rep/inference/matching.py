@@ -18,10 +18,8 @@ def box_ious(boxes_K4: np.ndarray, others_D4: np.ndarray) -> np.ndarray:
 def pair_in_turn(worth_KD: np.ndarray) -> List[Tuple[int, int]]:
     """Pairs of a row and a column: each row takes its best free column.
 
-    Args:
-        worth_KD (np.ndarray): What a column is worth to a row, (K, D);
-            minus infinity where they do not go together. The first row
-            chooses first, and of equal columns the first is chosen.
+    Minus infinity is where they do not go together. The first row chooses
+    first, and of equal columns the first is chosen.
     """
     worth = np.array(worth_KD, float)
     pairs = []

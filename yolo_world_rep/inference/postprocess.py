@@ -20,23 +20,13 @@ NO_NUMBERS = ('the model gives {} that are no finite numbers: its weights are '
 
 
 class Detections(NamedTuple):
-    """What was found in an image, the best first.
-
-    Args:
-        boxes (np.ndarray): (K, 4), float32, corners x1, y1, x2, y2 in
-            pixels of the original image.
-        scores (np.ndarray): (K, ), float32.
-        labels (np.ndarray): (K, ), int64.
-        masks (np.ndarray, optional): (K, ), run lengths, see
-            :mod:`.prototypes`; None of a model without masks.
-    """
-    boxes: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-    masks: Optional[np.ndarray] = None
+    """What was found in an image, the best first."""
+    boxes: np.ndarray  # (K, 4), float32, x1, y1, x2, y2 in the image's pixels
+    scores: np.ndarray  # (K, ), float32
+    labels: np.ndarray  # (K, ), int64
+    masks: Optional[np.ndarray] = None  # (K, ), run lengths
 
     def take(self, chosen: Any) -> 'Detections':
-        """Some of them, by indices, booleans or a slice."""
         return Detections(
             self.boxes[chosen], self.scores[chosen], self.labels[chosen],
             None if self.masks is None else self.masks[chosen])
@@ -44,21 +34,12 @@ class Detections(NamedTuple):
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray,
              iou_threshold: float, limit: int) -> np.ndarray:
-    """Greedy suppression within each class, up to so many survivors.
+    """Indices of the survivors of greedy suppression, the best first.
 
-    A box goes when its IoU with a better one of its class that stays is
-    above the threshold (0/0 is not). It ends with the last survivor that
-    is wanted, which makes it fast where there are many candidates.
-
-    Args:
-        boxes (np.ndarray): (C, 4), the best first.
-        scores (np.ndarray): (C, ), falling.
-        labels (np.ndarray): (C, ).
-        iou_threshold (float): 0..1.
-        limit (int): Survivors, at most.
-
-    Returns:
-        np.ndarray: Indices of the survivors, the best first.
+    A box goes when its IoU with a better one of its class that stays is above
+    the threshold (0/0 is not). It ends with the last survivor that is wanted,
+    which makes it fast where there are many candidates. Boxes (C, 4), scores
+    and labels (C, ) come the best first.
     """
     assert (np.diff(scores) <= 0).all(), 'the best come first'
     # One row a coordinate: what is sliced below lies together.
@@ -69,10 +50,9 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray,
     def overlapped(index: int, others: slice) -> np.ndarray:
         """Which others the box puts out."""
         x1, y1, x2, y2 = corners[:, index]
-        width = np.minimum(x2, corners[2, others]) - np.maximum(
-            x1, corners[0, others])
-        height = np.minimum(y2, corners[3, others]) - np.maximum(
-            y1, corners[1, others])
+        left, top, right, bottom = corners[:, others]
+        width = np.minimum(x2, right) - np.maximum(x1, left)
+        height = np.minimum(y2, bottom) - np.maximum(y1, top)
         inter = width.clip(0) * height.clip(0)
         union = areas[index] + areas[others] - inter
         with np.errstate(divide='ignore', invalid='ignore'):
@@ -85,11 +65,8 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray,
         for index in kept:
             alive &= ~overlapped(index, slice(start, stop))
         place = 0
-        while True:
-            following = alive[place:].argmax() if place < len(alive) else 0
-            place += int(following)
-            if place >= len(alive) or not alive[place]:
-                break
+        while alive[place:].any():
+            place += int(alive[place:].argmax())
             kept.append(start + place)
             if len(kept) == limit:
                 return np.array(kept)
@@ -101,11 +78,9 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray,
 
 def best(scores: np.ndarray, count: int) -> np.ndarray:
     """Indices of the ``count`` largest, the largest first."""
-    if len(scores) > count:
-        chosen = np.argpartition(-scores, count - 1)[:count]
-        chosen.sort()  # so that of equal ones the first stays the first
-    else:
-        chosen = np.arange(len(scores))
+    chosen = np.arange(len(scores))
+    if len(scores) > count:  # sorted, so that of equal ones the first is first
+        chosen = np.sort(np.argpartition(-scores, count - 1)[:count])
     return chosen[np.argsort(-scores[chosen], kind='stable')]
 
 
@@ -121,9 +96,8 @@ def _candidates(values_NP: np.ndarray, threshold: float,
     return labels[cells], cells
 
 
-def _cells_of_raw(
-        logits: Sequence[np.ndarray], threshold: float, multi_label: bool
-) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _cells_of_raw(logits: Sequence[np.ndarray], threshold: float,
+                  multi_label: bool) -> Tuple[np.ndarray, ...]:
     """Scores, classes and cells of one image's logits."""
     # A little lower, so that the scores decide and not the rounding here.
     low = threshold * (1 - 1e-4)
@@ -162,19 +136,9 @@ def to_original(boxes: np.ndarray, placement: Placement) -> np.ndarray:
     return (boxes - pad) / scale
 
 
-def _clipped(boxes: np.ndarray, placement: Placement) -> np.ndarray:
-    height, width = placement.shape
-    return boxes.clip(0, np.array([width, height] * 2, boxes.dtype))
-
-
 def _require_sound(boxes: np.ndarray, scores: np.ndarray,
                    labels: np.ndarray, num_classes: int) -> None:
-    """Refuse what cannot be drawn or written.
-
-    Raises:
-        ValueError: If the model gives anything but numbers, or classes that
-            have no name.
-    """
+    """Refuse what cannot be drawn or written."""
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise ValueError(NO_NUMBERS.format('boxes or scores'))
     if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
@@ -183,11 +147,7 @@ def _require_sound(boxes: np.ndarray, scores: np.ndarray,
 
 
 def _require_finite(outputs: Sequence[np.ndarray]) -> None:
-    """Refuse scores or logits that no threshold would show to be wrong.
-
-    Raises:
-        ValueError: If one is NaN or infinite.
-    """
+    """Refuse scores or logits that no threshold would show to be wrong."""
     for output in outputs:
         # One pass without a copy; a sum of finite values may be too large.
         with np.errstate(over='ignore', invalid='ignore'):
@@ -197,23 +157,12 @@ def _require_finite(outputs: Sequence[np.ndarray]) -> None:
 
 
 class PostProcess:
-    """Detections of each image of a batch; threads may share it.
+    """Detections of each image of a batch; threads may share it."""
 
-    Args:
-        spec (Spec): What the model gives.
-        score_threshold (float, optional): Another than the spec's; of the
-            ``nms`` contract, a higher one only.
-
-    Raises:
-        ValueError: If the threshold cannot be had.
-    """
-
-    def __init__(self,
-                 spec: Spec,
+    def __init__(self, spec: Spec,
                  score_threshold: Optional[float] = None) -> None:
         own = spec.score_threshold
-        if score_threshold is None:
-            score_threshold = own
+        score_threshold = own if score_threshold is None else score_threshold
         if not 0 <= score_threshold < 1:
             raise ValueError(f'score threshold {score_threshold}: expected '
                              f'at least 0 and less than 1.')
@@ -227,17 +176,9 @@ class PostProcess:
 
     def __call__(self, outputs: Sequence[np.ndarray],
                  placements: Sequence[Placement]) -> List[Detections]:
-        """Outputs of a batch -> detections of its first images.
-
-        Args:
-            outputs (Sequence[np.ndarray]): In the order of the contract.
-            placements (Sequence[Placement]): Of the images; there may be
-                fewer than in the batch, which was filled up then.
-        """
-        return [
-            self._image([output[index] for output in outputs], placement)
-            for index, placement in enumerate(placements)
-        ]
+        """Outputs of a batch -> detections of the images with a placement."""
+        return [self._image([output[index] for output in outputs], placement)
+                for index, placement in enumerate(placements)]
 
     def _image(self, outputs: Sequence[np.ndarray],
                placement: Placement) -> Detections:
@@ -253,28 +194,26 @@ class PostProcess:
                                  f'again.')
             inside, scores, labels = (output[:count]
                                       for output in outputs[1:4])
-            chosen = rows = np.flatnonzero(scores > threshold)
-            inside = inside[chosen].astype(np.float32)
-            boxes = to_original(inside, placement)
-            _require_sound(boxes, scores[chosen], labels[chosen],
-                           spec.num_classes)
+            rows = np.flatnonzero(scores > threshold)
+            scores, labels = scores[rows], labels[rows]
         else:
-            inside, scores, labels, cells = self._scored(outputs)
+            inside, scores, labels, rows = self._scored(outputs)
             order = best(scores, spec.nms_pre)
-            scores, labels, cells = (values[order]
-                                     for values in (scores, labels, cells))
-            inside = inside[cells].astype(np.float32)
-            boxes = to_original(inside, placement)
-            _require_sound(boxes, scores, labels, spec.num_classes)
+            scores, labels, rows = (values[order]
+                                    for values in (scores, labels, rows))
+        inside = inside[rows].astype(np.float32)
+        boxes = to_original(inside, placement)
+        _require_sound(boxes, scores, labels, spec.num_classes)
+        kept: Any = slice(None)
+        if spec.contract != 'nms':
             with np.errstate(over='ignore', invalid='ignore'):
-                chosen = suppress(boxes, scores, labels, spec.iou_threshold,
-                                  spec.max_detections)
-            boxes, inside = boxes[chosen], inside[chosen]
-            rows = cells[chosen]
+                kept = suppress(boxes, scores, labels, spec.iou_threshold,
+                                spec.max_detections)
+        height, width = placement.shape
         return Detections(
-            _clipped(boxes, placement), scores[chosen].astype(np.float32),
-            labels[chosen].astype(np.int64),
-            self._masks(outputs, rows, inside, placement)
+            boxes[kept].clip(0, np.array([width, height] * 2, np.float32)),
+            scores[kept].astype(np.float32), labels[kept].astype(np.int64),
+            self._masks(outputs, rows[kept], inside[kept], placement)
             if spec.mask_channels else None)
 
     def _masks(self, outputs: Sequence[np.ndarray], rows: np.ndarray,
@@ -282,10 +221,9 @@ class PostProcess:
         """Of detections: rows of the coefficients, boxes in the input."""
         spec, levels = self.spec, len(self.spec.strides)
         if spec.contract == 'raw':
-            coefficients = np.concatenate([
-                level.reshape(len(level), -1)
-                for level in outputs[2 * levels:3 * levels]
-            ], 1).T[rows]
+            coefficients = np.concatenate(
+                [level.reshape(len(level), -1)
+                 for level in outputs[2 * levels:3 * levels]], 1).T[rows]
         else:
             coefficients = outputs[-2][rows]
         if not (np.isfinite(coefficients).all()
@@ -294,8 +232,7 @@ class PostProcess:
         return encoded_masks(coefficients, outputs[-1], boxes, placement,
                              spec.mask_stride, spec.mask_threshold)
 
-    def _scored(self, outputs: Sequence[np.ndarray]
-                ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _scored(self, outputs: Sequence[np.ndarray]) -> Tuple[np.ndarray, ...]:
         """Boxes of all cells; scores, classes and cells of candidates."""
         spec, threshold = self.spec, self.score_threshold
         if spec.contract == 'raw':

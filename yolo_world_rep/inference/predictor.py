@@ -3,11 +3,11 @@ import difflib
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import (
     Any,
     Callable,
-    Deque,
     Iterable,
     Iterator,
     List,
@@ -32,8 +32,11 @@ ImageLike = Union[str, Path, np.ndarray, Item, Any]
 OnError = Callable[[Item, ValueError], None]
 
 
+def _raise(_: Item, error: ValueError) -> None:
+    raise error
+
+
 class _Loaded(NamedTuple):
-    """An image that waits for its batch."""
     item: Item
     pixels: Optional[np.ndarray]
     planes: np.ndarray
@@ -41,28 +44,24 @@ class _Loaded(NamedTuple):
 
 
 class Predictor:
-    """A detector with all that is around it.
+    """A detector with the preparation of images and the suppression.
 
     Args:
         model (str | Path | Config | Backend): As of
             :func:`~.backends.open_backend`.
-        checkpoint (str | Path, optional): Of a config.
+        checkpoint (str | Path, optional): Weights of a config.
         device (str): Defaults to ``'cpu'``.
-        threads (int, optional): Of the runtime. Defaults to None for its
-            choice.
-        precision (str, optional): Of OpenVINO. Defaults to None for
-            float32.
-        batch_size (int, optional): Images at a time. Defaults to None for
-            the file's fixed number, else 1.
+        threads (int, optional): Of the runtime, None for its choice.
+        precision (str, optional): Of OpenVINO, None for float32.
+        batch_size (int, optional): Images at a time, None for the file's
+            fixed number, else 1.
         workers (int): Threads that load images. Defaults to 2.
-        score_threshold (float, optional): Detections need more than that.
-            Defaults to None for the one the model is tested with, often
-            0.001.
+        score_threshold (float, optional): Detections need more than that,
+            None for what the model is tested with, often 0.001.
         image_size (tuple[int, int], optional): Height and width of the
-            input, where the model takes any. Defaults to None for the one
-            it is tested with.
-        classes (Sequence[str], optional): Names of the classes to report.
-            Defaults to None for all.
+            input where the model takes any, None for those of its tests.
+        classes (Sequence[str], optional): Names of the classes to report,
+            None for all.
         cfg_options (dict, optional): Settings to override in a config.
 
     Raises:
@@ -87,22 +86,17 @@ class Predictor:
             self.backend = model
         else:
             self.backend = open_backend(
-                model,
-                checkpoint,
-                device=device,
-                threads=threads,
-                precision=precision,
-                throughput=True,
-                cfg_options=cfg_options)
+                model, checkpoint, device=device, threads=threads,
+                precision=precision, throughput=True, cfg_options=cfg_options)
         self.spec = spec = self.backend.spec
         for name, value in (('batch', batch_size), ('workers', workers)):
             if value is not None and value < 1:
                 raise ValueError(f'{name} {value}: expected 1 or more.')
         if spec.batch and (batch_size or 1) > spec.batch:
-            raise ValueError(
-                f'batch {batch_size}: {self.backend.path} takes '
-                f'{spec.batch} image(s) at a time. Give --batch '
-                f'{spec.batch}, or export it with --batch dynamic.')
+            raise ValueError(f'batch {batch_size}: {self.backend.path} takes '
+                             f'{spec.batch} image(s) at a time. Give '
+                             f'`batch_size` {spec.batch}, or export it with '
+                             f'yolo-world-rep export --batch dynamic.')
         self.batch_size = batch_size or spec.batch or 1
         self.workers = workers
         self.preprocess = Preprocess(spec, input_size(spec, image_size))
@@ -124,9 +118,8 @@ class Predictor:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def predict(
-            self, images: Union[ImageLike,
-                                Iterable[ImageLike]]) -> List[Result]:
+    def predict(self, images: Union[ImageLike, Iterable[ImageLike]]
+                ) -> List[Result]:
         """Detections of one image or several.
 
         Args:
@@ -134,39 +127,37 @@ class Predictor:
                 Files, arrays (h, w, 3) of uint8 in BGR, images of Pillow.
 
         Returns:
-            list[Result]: One an image, in their order.
+            list[Result]: One for each image, in their order.
 
         Raises:
-            ValueError: If one of them is no image.
+            ValueError: If one of them is not an image.
         """
         if isinstance(images, (str, Path, np.ndarray, Item)) or (
                 not isinstance(images, Iterable)):
             images = [images]
         return list(self.stream(images))
 
-    def stream(self,
-               images: Iterable[ImageLike],
-               on_error: Optional[OnError] = None,
-               keep_images: bool = False) -> Iterator[Result]:
+    def stream(self, images: Iterable[ImageLike],
+               on_error: Optional[OnError] = None, keep_images: bool = False
+               ) -> Iterator[Result]:
         """Detections of images one after the other, as they come.
 
-        Loading, inference and suppression of different images go on at the
-        same time, a few images ahead.
+        Images are loaded, run and suppressed in parallel, a few ahead.
 
         Args:
             images (Iterable): As of :meth:`predict`, also videos and
                 :class:`Item`.
-            on_error (Callable, optional): Told of each image that is none;
-                it is left out then. Defaults to None, to raise.
-            keep_images (bool): Whether results hold their images; else
-                they are read again where they are needed, and frames of
-                videos are gone. Defaults to False.
+            on_error (Callable, optional): Called with each file that is not
+                an image, which is then left out; None to raise.
+            keep_images (bool): Whether results hold their images. If not,
+                they are read again when needed, and frames of videos are
+                gone. Defaults to False.
 
         Yields:
             Result: In the order of the images.
 
         Raises:
-            ValueError: If one of them is no image, without ``on_error``.
+            ValueError: If one is not an image, without ``on_error``.
         """
         self.backend.require_process()
         concurrency = self.backend.concurrency
@@ -176,9 +167,9 @@ class Predictor:
         runners = ThreadPoolExecutor(concurrency + 1, 'infer')
         try:
             ahead = self.batch_size * (concurrency + 1) + self.workers
-            batches: Deque[Future] = deque()
-            for batch in self._batches(loaders, images, ahead, on_error,
-                                       keep_images):
+            batches: deque[Future] = deque()
+            for batch in self._batches(loaders, images, ahead,
+                                       on_error or _raise, keep_images):
                 batches.append(runners.submit(self._infer, batch, running))
                 while len(batches) > concurrency + 1 or (
                         batches and batches[0].done()):
@@ -190,32 +181,23 @@ class Predictor:
             runners.shutdown(wait=True, cancel_futures=True)
 
     def _batches(self, loaders: ThreadPoolExecutor,
-                 images: Iterable[ImageLike], ahead: int,
-                 on_error: Optional[OnError],
+                 images: Iterable[ImageLike], ahead: int, on_error: OnError,
                  keep_images: bool) -> Iterator[List[_Loaded]]:
         """Loaded images in groups, in their order."""
-        waiting: Deque[Tuple[Item, Future]] = deque()
+        waiting: deque[Tuple[Item, Future]] = deque()
         batch: List[_Loaded] = []
-        source = self._items(images, on_error)
-        more, count = True, 0
-        while more or waiting:
-            while more and len(waiting) < ahead:
-                item = next(source, None)
-                if item is None:
-                    more = False
-                else:
-                    item = item._replace(index=count)
-                    count += 1
-                    waiting.append(
-                        (item, loaders.submit(self._load, item, keep_images)))
+        items = enumerate(self._items(images, on_error))
+        while True:
+            for index, item in islice(items, ahead - len(waiting)):
+                item = item._replace(index=index)
+                waiting.append(
+                    (item, loaders.submit(self._load, item, keep_images)))
             if not waiting:
                 break
             item, future = waiting.popleft()
             try:
                 batch.append(future.result())
             except ValueError as error:
-                if on_error is None:
-                    raise
                 on_error(item, error)
             if len(batch) == self.batch_size:
                 yield batch
@@ -225,7 +207,7 @@ class Predictor:
 
     @staticmethod
     def _items(images: Iterable[ImageLike],
-               on_error: Optional[OnError]) -> Iterator[Item]:
+               on_error: OnError) -> Iterator[Item]:
         for image in images:
             if isinstance(image, (str, Path)):
                 image = Item(Path(image))
@@ -238,8 +220,6 @@ class Predictor:
             try:
                 yield from frames(image.path)
             except ValueError as error:
-                if on_error is None:
-                    raise
                 on_error(image, error)
 
     def _load(self, item: Item, keep_images: bool) -> _Loaded:
@@ -261,33 +241,25 @@ class Predictor:
         with about_file(self.backend.path):
             found = self.postprocess(
                 outputs, [loaded.placement for loaded in batch])
-        return [
-            self._result(loaded, detections)
-            for loaded, detections in zip(batch, found)
-        ]
+        return [self._result(*pair) for pair in zip(batch, found)]
 
     def _result(self, loaded: _Loaded, found: Detections) -> Result:
         if self.kept is not None:
-            chosen = np.isin(found.labels, self.kept)
-            found = found.take(chosen)
+            found = found.take(np.isin(found.labels, self.kept))
         return Result(*found[:3], self.names, loaded.placement.shape,
                       loaded.item.path, loaded.item.frame,
                       loaded.item.index, loaded.pixels, found.masks)
 
 
 def input_size(spec: Any, size: Optional[Tuple[int, int]]) -> Optional[tuple]:
-    """Another size of the input than its own, if the model takes it.
-
-    Raises:
-        ValueError: If it does not.
-    """
+    """A checked size (H, W) that is not the model's own, None if it is."""
     if size is None or tuple(size) == spec.image_size:
         return None
     step = max(spec.strides)
     if not spec.dynamic:
-        raise ValueError(
-            f'image size {tuple(size)}: the model takes {spec.image_size} '
-            f'only. Leave it out, or export with --dynamic.')
+        raise ValueError(f'image size {tuple(size)}: the model takes '
+                         f'{spec.image_size} only. Leave it out, or export it '
+                         f'with yolo-world-rep export --dynamic.')
     if any(side < step or side % step for side in size):
         raise ValueError(f'image size {tuple(size)}: expected height and '
                          f'width, multiples of {step}.')
@@ -296,7 +268,6 @@ def input_size(spec: Any, size: Optional[Tuple[int, int]]) -> Optional[tuple]:
 
 def _labels_of(classes: Optional[Sequence[str]],
                names: Sequence[str]) -> Optional[List[int]]:
-    """The numbers of classes that are named."""
     if classes is None:
         return None
     for name in classes:
@@ -306,4 +277,5 @@ def _labels_of(classes: Optional[Sequence[str]],
             listed = ', '.join(map(repr, near or names[:8]))
             raise ValueError(f'class {name!r}: the model has no such '
                              f'class. {hint} {listed}.')
-    return [label for label, name in enumerate(names) if name in set(classes)]
+    wanted = set(classes)
+    return [label for label, name in enumerate(names) if name in wanted]

@@ -19,12 +19,7 @@ EXACT = {'avx512_vnni', 'avx_vnni'}
 
 
 def has_vnni() -> Optional[bool]:
-    """Whether products of 8 bits are added in 32 bits.
-
-    Returns:
-        bool, optional: None where it cannot be told: on x86 if not on
-        Linux.
-    """
+    """Whether products of 8 bits are added in 32; None if it is unknown."""
     if platform.machine().lower() not in ('x86_64', 'amd64', 'i686', 'x86'):
         return True
     try:
@@ -36,13 +31,7 @@ def has_vnni() -> Optional[bool]:
 
 
 def saturation_warning(spec: Spec, path: Path) -> Optional[str]:
-    """What to say of an INT8 file that may saturate here; None if not.
-
-    Args:
-        spec (Spec): Its metadata, which have the bits of the weights. Files
-            that do not say so have 8.
-        path (Path): The file.
-    """
+    """What to say of an INT8 file that may saturate here; None if not."""
     if spec.precision != 'int8' or has_vnni():
         return None
     origin = spec.provenance.get('int8')

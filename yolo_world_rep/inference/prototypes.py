@@ -28,12 +28,7 @@ def encode_mask(mask: np.ndarray) -> bytes:
 
 def run_lengths(counts: Union[bytes, str],
                 shape: Tuple[int, int]) -> Dict[str, Any]:
-    """What pycocotools takes for a mask.
-
-    Args:
-        counts (bytes | str): Of :func:`encode_mask`; JSON takes text.
-        shape (tuple[int, int]): Height and width of the image.
-    """
+    """What pycocotools takes for a mask; JSON needs the counts as text."""
     return dict(size=list(shape), counts=counts)
 
 
@@ -46,19 +41,10 @@ def decode_mask(counts: bytes, shape: Tuple[int, int]) -> np.ndarray:
 def encoded_masks(coefficients_KM: np.ndarray, prototypes_Mhw: np.ndarray,
                   boxes_K4: np.ndarray, placement: Placement, stride: int,
                   threshold: float) -> np.ndarray:
-    """The masks of an image's detections.
+    """Run lengths (K, ) of the masks of an image's detections.
 
-    Args:
-        coefficients_KM (np.ndarray): Of the detections.
-        prototypes_Mhw (np.ndarray): Of the image.
-        boxes_K4 (np.ndarray): In pixels of the input; nothing of a mask is
-            outside.
-        placement (Placement): Of the image.
-        stride (int): Pixels of the input that one of a prototype is.
-        threshold (float): A pixel whose share is larger is of the object.
-
-    Returns:
-        np.ndarray: (K, ) run lengths, see :func:`encode_mask`.
+    Boxes are in pixels of the input, ``stride`` of which are one of a
+    prototype; nothing of a mask is outside its box.
     """
     _, rows, columns = prototypes_Mhw.shape
     height, width = rows * stride, columns * stride

@@ -68,7 +68,6 @@ class Result:
 
     @property
     def label_names(self) -> List[str]:
-        """The name of each detection's class."""
         return [self.names[label] for label in self.labels]
 
     @property
@@ -87,7 +86,7 @@ class Result:
 
         Raises:
             ValueError: If it is a frame that was not kept, or its file
-                cannot be read any more.
+                can no longer be read.
         """
         if self.pixels is not None:
             return as_bgr(self.pixels)
@@ -97,11 +96,7 @@ class Result:
         return read_image(self.path)
 
     def plot(self) -> np.ndarray:
-        """The image with masks, boxes, names and scores.
-
-        Returns:
-            np.ndarray: (h, w, 3), uint8, BGR.
-        """
+        """The image with masks, boxes, names and scores, uint8, BGR."""
         from PIL import Image, ImageDraw, ImageFont
         canvas = Image.fromarray(
             self._with_masks(cv2.cvtColor(self.image, cv2.COLOR_BGR2RGB)))
@@ -111,9 +106,7 @@ class Result:
         line = max(1, round(max(height, width) / 320))
         font = ImageFont.load_default(size)
         # The best last, on top of the others.
-        for box, score, label in zip(self.boxes[::-1].tolist(),
-                                     self.scores[::-1].tolist(),
-                                     self.labels[::-1].tolist()):
+        for box, score, label in self._rows()[::-1]:
             colour = COLOURS[label % len(COLOURS)]
             draw.rectangle(box, outline=colour, width=line)
             # A name is data: neither line breaks nor pages of text.
@@ -139,8 +132,12 @@ class Result:
             picture[mask] = (picture[mask] + colour) // 2
         return picture
 
-    def to_coco(self,
-                image_id: int,
+    def _rows(self) -> List[Tuple[List[float], float, int]]:
+        """Box, score and label of each detection, in Python's types."""
+        return list(zip(self.boxes.tolist(), self.scores.tolist(),
+                        self.labels.tolist()))
+
+    def to_coco(self, image_id: int,
                 category_ids: Optional[Sequence[int]] = None
                 ) -> List[Dict[str, Any]]:
         """Rows of a COCO results file.
@@ -148,24 +145,20 @@ class Result:
         Args:
             image_id (int): Of the image.
             category_ids (Sequence[int], optional): The category of each
-                class. Defaults to None for the class numbers from 0.
+                class, None for the class numbers from 0.
 
         Returns:
-            list[dict]: ``image_id``, ``category_id``, ``bbox`` (x, y,
-            width, height) and ``score`` of each detection; with masks,
-            ``segmentation`` in run lengths.
+            list[dict]: ``image_id``, ``category_id``, ``bbox`` (x, y, width,
+            height) and ``score`` of each detection; with masks their run
+            lengths as ``segmentation``.
         """
-        rows = []
-        for (x1, y1, x2, y2), score, label in zip(
-                self.boxes.tolist(), self.scores.tolist(),
-                self.labels.tolist()):
-            rows.append(
-                dict(
-                    image_id=image_id,
-                    category_id=category_ids[label]
-                    if category_ids is not None else label,
-                    bbox=[x1, y1, x2 - x1, y2 - y1],
-                    score=score))
+        rows: List[Dict[str, Any]] = [
+            dict(image_id=image_id,
+                 category_id=label if category_ids is None
+                 else category_ids[label],
+                 bbox=[x1, y1, x2 - x1, y2 - y1], score=score)
+            for (x1, y1, x2, y2), score, label in self._rows()
+        ]
         if self.encoded_masks is not None:
             for row, counts in zip(rows, self.encoded_masks):
                 row['segmentation'] = run_lengths(counts.decode('ascii'),
@@ -176,18 +169,14 @@ class Result:
         """Lines of a YOLO label file with scores.
 
         ``class x y width height score``, x and y of the centre, all four
-        in parts of the image's width and height.
+        as fractions of the image's width and height.
         """
         height, width = self.shape
-        lines = []
-        for (x1, y1, x2, y2), score, label in zip(
-                self.boxes.tolist(), self.scores.tolist(),
-                self.labels.tolist()):
-            lines.append(
-                f'{label} {(x1 + x2) / 2 / width:.6f} '
-                f'{(y1 + y2) / 2 / height:.6f} {(x2 - x1) / width:.6f} '
-                f'{(y2 - y1) / height:.6f} {score:.6f}\n')
-        return ''.join(lines)
+        return ''.join(
+            f'{label} {(x1 + x2) / 2 / width:.6f} '
+            f'{(y1 + y2) / 2 / height:.6f} {(x2 - x1) / width:.6f} '
+            f'{(y2 - y1) / height:.6f} {score:.6f}\n'
+            for (x1, y1, x2, y2), score, label in self._rows())
 
     def to_supervision(self) -> Any:
         """The ``supervision.Detections`` of it.
@@ -202,8 +191,5 @@ class Result:
                 f'to_supervision needs supervision ({error}): pip install '
                 f'"yolo_world_rep[supervision]".') from error
         return supervision.Detections(
-            xyxy=self.boxes,
-            confidence=self.scores,
-            class_id=self.labels,
-            mask=self.masks,
-            data=dict(class_name=np.array(self.label_names)))
+            xyxy=self.boxes, confidence=self.scores, class_id=self.labels,
+            mask=self.masks, data=dict(class_name=np.array(self.label_names)))

@@ -23,12 +23,7 @@ def _digest(data: bytes, others: Sequence[Path]) -> bytes:
 
 
 def seal(paths: Sequence[Path]) -> None:
-    """Put the hash where the mark is; without a mark nothing changes.
-
-    Args:
-        paths (Sequence[Path]): The file with the metadata, and those that go
-            with it.
-    """
+    """Put the hash of the files into the mark of the first, if it has one."""
     data = paths[0].read_bytes()
     if BLANK.encode() in data:
         mark = _digest(data, paths[1:])
@@ -41,13 +36,9 @@ def pending(path: Path) -> Path:
 
 
 def find_weights(path: Path) -> Path:
-    """The ``.bin`` of an ``.xml``, of one export with it.
+    """The ``.bin`` of the same export as an ``.xml``.
 
-    It is the one beside it, or, where an export was killed between two
-    renames, the one that still waits.
-
-    Raises:
-        ValueError: If neither is, see :func:`check_seal`.
+    It is beside it or, where an export was killed between two renames, waits.
     """
     beside = path.with_suffix('.bin')
     try:
@@ -61,15 +52,7 @@ def find_weights(path: Path) -> Path:
 
 
 def check_seal(paths: Sequence[Path]) -> None:
-    """Refuse files that are not as they were exported.
-
-    Args:
-        paths (Sequence[Path]): As of :func:`seal`.
-
-    Raises:
-        ValueError: If the hash is of something else. A file without a mark,
-            or with a blank one, is not judged.
-    """
+    """Refuse files that changed since their export, if they have a hash."""
     for path in paths:
         require_regular(path)
     data = paths[0].read_bytes()

@@ -2,16 +2,7 @@
 import glob
 import os
 from pathlib import Path
-from typing import (
-    Any,
-    Iterable,
-    Iterator,
-    List,
-    NamedTuple,
-    Optional,
-    Sequence,
-    TextIO,
-)
+from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, TextIO
 
 import cv2
 import numpy as np
@@ -32,40 +23,23 @@ CLOCK = 240
 
 
 class Item(NamedTuple):
-    """An image to come.
-
-    Args:
-        path (Path, optional): Its file, or that of its video.
-        image (Any): Pixels that are in memory already; None to read them.
-        frame (int, optional): Its number in the video, from 0.
-        index (int): Its place among all the images, from 0.
-    """
+    """An image to come: a file, pixels in memory, or a frame of a video."""
     path: Optional[Path] = None
     image: Any = None
-    frame: Optional[int] = None
+    frame: Optional[int] = None  # its number in the video
     index: int = 0  # type: ignore[assignment]  # hides tuple.index
 
     @property
     def name(self) -> str:
-        """For messages."""
         frame = '' if self.frame is None else f', frame {self.frame}'
         return f'{self.path or "image in memory"}{frame}'
 
 
 def read_image(path: Any) -> np.ndarray:
-    """Read an image as mmcv does for training and testing.
+    """Read an image (h, w, 3), uint8, BGR, as mmcv does.
 
-    OpenCV decodes: turned as EXIF says, three channels (grey is repeated,
-    alpha dropped), eight bits (of sixteen the upper ones).
-
-    Args:
-        path (str | Path): The file.
-
-    Returns:
-        np.ndarray: (h, w, 3), uint8, BGR.
-
-    Raises:
-        ValueError: If it cannot be read or decoded.
+    OpenCV turns it as EXIF says, repeats grey, drops alpha and takes the upper
+    eight bits of sixteen. ``ValueError`` if it cannot be read or decoded.
     """
     require_regular(path)
     try:
@@ -85,20 +59,14 @@ def read_image(path: Any) -> np.ndarray:
 def as_bgr(image: Any) -> np.ndarray:
     """Pixels in memory as :func:`read_image` would give them.
 
-    Args:
-        image (np.ndarray | PIL.Image.Image): An array (h, w), (h, w, 1),
-            (h, w, 3) BGR or (h, w, 4) BGRA of uint8 or uint16; or an image
-            of Pillow, which is turned as its EXIF data say.
-
-    Raises:
-        ValueError: If it is anything else.
+    From an array (h, w), (h, w, 1), (h, w, 3) BGR or (h, w, 4) BGRA of uint8
+    or uint16, or an image of Pillow, which is turned as its EXIF data say.
     """
     if not isinstance(image, np.ndarray):
         from PIL import Image, ImageOps
         if not isinstance(image, Image.Image):
-            raise ValueError(
-                f'an image is a path, a NumPy array or an image of Pillow; '
-                f'got a {type(image).__name__}.')
+            raise ValueError(f'an image is a path, a NumPy array or an image '
+                             f'of Pillow; got a {type(image).__name__}.')
         # An older Pillow has 32 bits for the 16 of a PNG.
         deep = image.mode.startswith('I;16') or (
             image.mode == 'I' and image.format == 'PNG')
@@ -125,8 +93,8 @@ def as_bgr(image: Any) -> np.ndarray:
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     if channels == 1:
-        return cv2.cvtColor(image.reshape(image.shape[:2]),
-                            cv2.COLOR_GRAY2BGR)
+        return cv2.cvtColor(
+            image.reshape(image.shape[:2]), cv2.COLOR_GRAY2BGR)
     return np.ascontiguousarray(image[..., :3])
 
 
@@ -136,24 +104,19 @@ def load(item: Item) -> np.ndarray:
 
 
 def _files_of(source: str) -> List[Path]:
-    """The files that a path or pattern stands for.
-
-    Raises:
-        ValueError: If there are none.
-    """
+    """The files that a path or pattern stands for, at least one."""
     path = Path(source)
     if path.is_dir():
-        files = sorted(
-            file for file in path.iterdir()
-            if file.suffix.lower() in IMAGES and file.is_file())
+        files = sorted(file for file in path.iterdir()
+                       if file.suffix.lower() in IMAGES and file.is_file())
         if not files:
             raise ValueError(f'source {source}: no images in this folder; '
                              f'expected {", ".join(IMAGES)}.')
         return files
     if os.path.exists(path):
         return [require_regular(path)]
-    found = sorted(glob.glob(source, recursive=True))
-    files = [Path(name) for name in found if Path(name).is_file()]
+    files = [Path(name) for name in sorted(glob.glob(source, recursive=True))
+             if os.path.isfile(name)]
     if not files:
         raise ValueError(f'source {source}: no such file, folder or '
                          f'pattern with matches.')
@@ -162,12 +125,10 @@ def _files_of(source: str) -> List[Path]:
 
 def _listed(line: str, number: int) -> Path:
     """The file on a line of a list; it need not exist."""
-    if not os.path.exists(line):
-        for odd, problem in (('://' in line, 'is a URL'),
-                             (not is_text(line), 'is not UTF-8')):
-            if odd:
-                raise ValueError(f'source -: line {number}, {line!r}, '
-                                 f'{problem}; expected the path of a file.')
+    if not os.path.exists(line) and ('://' in line or not is_text(line)):
+        problem = 'is a URL' if '://' in line else 'is not UTF-8'
+        raise ValueError(f'source -: line {number}, {line!r}, {problem}; '
+                         f'expected the path of a file.')
     return require_regular(line)
 
 
@@ -175,27 +136,17 @@ def find_files(sources: Iterable[str],
                stdin: Optional[TextIO] = None) -> List[Path]:
     """The images and videos that a command's arguments stand for.
 
-    Args:
-        sources (Iterable[str]): Files, folders (the images in them, not in
-            folders below), patterns (``**`` goes below), or ``-`` for a
-            list of files, one a line, on ``stdin``.
-        stdin (TextIO, optional): What ``-`` reads.
-
-    Returns:
-        list[Path]: In the order given, sorted within folders and patterns.
-        Files on the list need not exist.
-
-    Raises:
-        ValueError: If there is nothing where a source points to, or a line
-            is no name of a file.
+    A source is a file, a folder (the images in it, not in folders below), a
+    pattern (``**`` goes below), or ``-`` for a list of files on ``stdin``, one
+    a line, which need not exist.
     """
     files: List[Path] = []
     for source in sources:
         if source != STDIN:
             files += _files_of(source)
             continue
-        lines = [line.rstrip('\r\n') for line in stdin or ()]
-        listed = [_listed(line, number) for number, line in enumerate(lines, 1)
+        listed = [_listed(line.rstrip('\r\n'), number)
+                  for number, line in enumerate(stdin or (), 1)
                   if line.strip()]
         if not listed:
             raise ValueError('source -: no paths on standard input; '
@@ -215,21 +166,12 @@ def _open_video(path: Path) -> Any:
 
 
 def lost_frames(suffix: str, count: float, rate: float,
-                times: Sequence[float]) -> int:
-    """How many frames a video should have more than were read.
+                times: List[float]) -> int:
+    """How many frames of a video were not read; -1 if the header should tell.
 
-    Those of a header are right where there are gaps between the times of
-    the frames, or time is left behind the last one.
-
-    Args:
-        suffix (str): The ending of the file.
-        count (float): Frames, of the header or of its duration.
-        rate (float): Frames a second, of the header.
-        times (Sequence[float]): Of the frames that were read, in ms.
-
-    Returns:
-        int: The number, 0 of a whole video, -1 if the header should say it
-        and does not.
+    ``count`` and ``rate`` (frames a second) are those of the header, ``times``
+    (ms) of what was read. The header is right where there are gaps between the
+    times, or time is left behind the last one.
     """
     if count <= 0 or rate <= 0:
         return -1 if suffix in TIMED else 0
@@ -247,21 +189,13 @@ def lost_frames(suffix: str, count: float, rate: float,
 
 
 def frames(path: Path) -> Iterator[Item]:
-    """The frames of a video.
-
-    Raises:
-        ValueError: If it cannot be opened, or has none; after the frames
-            that could be read, if some could not.
-    """
+    """The frames of a video; raises after them if some could not be read."""
     video = _open_video(path)
-    times = []
+    times: List[float] = []
     try:
-        count, rate = (video.get(each) for each in (
-            cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
-        while True:
-            there, image = video.read()
-            if not there:
-                break
+        count = video.get(cv2.CAP_PROP_FRAME_COUNT)
+        rate = video.get(cv2.CAP_PROP_FPS)
+        while (image := video.read()[1]) is not None:
             times.append(video.get(cv2.CAP_PROP_POS_MSEC))
             yield Item(path, image, len(times) - 1)
     finally:

@@ -16,7 +16,6 @@ METADATA_FILE = f'{METADATA_KEY}.json'  # in a TorchScript file
 FORMAT_VERSION = 1
 # What a file's outputs are; see Spec.
 CONTRACTS = ('raw', 'decoded', 'nms')
-RESIZES = ('keep_ratio', 'letter')
 
 
 @dataclass(frozen=True)
@@ -47,32 +46,27 @@ class Spec:
         image_size (tuple[int, int]): Height and width of the input; of a
             dynamic one, what images are letterboxed to by default.
         dynamic (bool): Whether height and width may be any multiple of the
-            largest stride. Defaults to False.
+            largest stride.
         batch (int, optional): Images at a time; None for any number.
-            Defaults to 1.
         contract (str): ``'raw'``, ``'decoded'`` or ``'nms'``.
-            Defaults to ``'decoded'``.
         strides (tuple[int]): Pixels of a cell, level by level.
-        channel_order (str): ``'rgb'`` or ``'bgr'``. Defaults to ``'rgb'``.
+        channel_order (str): ``'rgb'`` or ``'bgr'``.
         mean (tuple[float]): In ``channel_order``, of values 0..255.
         std (tuple[float]): Likewise.
         pad_value (int): What the letterbox is filled with, 0..255.
         resize (str): ``'keep_ratio'``: mmyolo's YOLOv5KeepRatioResize, then
             LetterResize without enlarging, as YOLO-World is tested.
             ``'letter'``: LetterResize alone.
-        enlarge (bool): Of ``'letter'`` alone: whether small images are
-            enlarged.
+        enlarge (bool): Whether ``'letter'`` enlarges small images.
         score_threshold (float): Detections need more than that.
         multi_label (bool): Whether a cell may be of several classes.
         nms_pre (int): Candidates that go into the suppression, at most.
         iou_threshold (float): Of two boxes of one class that overlap by
             more, the suppression keeps the better.
         max_detections (int): Of an image, at most.
-        mask_channels (int): M, 0 of a model without masks. Defaults to 0.
+        mask_channels (int): M, 0 of a model without masks.
         mask_threshold (float): Pixels of a mask are above it.
-            Defaults to 0.5.
-        precision (str): ``'fp32'``, ``'fp16'`` or ``'int8'``: of the
-            weights in the file.
+        precision (str): Of the weights: ``'fp32'``, ``'fp16'`` or ``'int8'``.
         provenance (dict): Where the file comes from, plain values.
     """
     classes: Tuple[str, ...]
@@ -113,17 +107,12 @@ class Spec:
 
     def to_json(self) -> str:
         """The metadata's text."""
-        return json.dumps(
-            dict(format=FORMAT_VERSION, seal=BLANK, **asdict(self)),
-            ensure_ascii=False)
+        return json.dumps(dict(format=FORMAT_VERSION, seal=BLANK,
+                               **asdict(self)), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str, where: str) -> 'Spec':
-        """Read the metadata's text.
-
-        Args:
-            text (str): What :meth:`to_json` wrote.
-            where (str): The file's name, for messages.
+        """Read what :meth:`to_json` wrote in the file ``where``.
 
         Raises:
             ValueError: If it is not ours, or of another version.
@@ -150,6 +139,5 @@ class Spec:
         check_values(values, where)
         settings: Dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
+            for name, value in values.items()}
         return cls(**settings)

@@ -1,16 +1,21 @@
 """Whether the metadata of an exported file can be believed."""
 import math
-from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Sequence, Tuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from .spec import Spec
 
 # Of the input: no detector is larger, and more would fill the memory.
 MAX_SIDE = 1 << 14
 MAX_PIXELS = 1 << 28
 MAX_COUNT = 10_000_000
 
+Check = Callable[[Any], bool]
 
-def _whole(low: int, high: int) -> Callable[[Any], bool]:
+
+def _whole(low: int, high: int) -> Check:
     return lambda value: type(value) is int and low <= value <= high
 
 
@@ -18,61 +23,50 @@ def _number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
-def _several(check: Callable[[Any], bool], count: int = 0
-             ) -> Callable[[Any], bool]:
+def _several(check: Check, count: int = 0) -> Check:
     return lambda value: isinstance(value, (list, tuple)) and bool(
         value) and len(value) == (count or len(value)) and all(
             map(check, value))
 
 
-def _flag(value: Any) -> bool:
-    return type(value) is bool
+def _one_of(*names: str) -> Tuple[Check, str]:
+    listed = f'{", ".join(names[:-1])} or {names[-1]}'
+    return lambda value: value in names, listed
 
 
-def _one_of(*names: str) -> Callable[[Any], bool]:
-    return lambda value: value in names
-
-
+FLAG = (lambda value: type(value) is bool, 'true or false')
+SHARE = (lambda value: _number(value) and 0 <= value < 1,
+         'a number from 0 to less than 1')
 # Of each value a test, and what to call what passes it.
-CHECKS: Dict[str, Tuple[Callable[[Any], bool], str]] = dict(
+CHECKS: Dict[str, Tuple[Check, str]] = dict(
     classes=(_several(lambda name: isinstance(name, str)), 'a list of names'),
     image_size=(_several(_whole(1, MAX_SIDE), 2), 'height and width'),
-    dynamic=(_flag, 'true or false'),
+    dynamic=FLAG,
     batch=(lambda value: value is None or _whole(1, MAX_SIDE)(value),
            'a number of images or null'),
-    contract=(_one_of('raw', 'decoded', 'nms'), 'raw, decoded or nms'),
+    contract=_one_of('raw', 'decoded', 'nms'),
     strides=(_several(_whole(1, 1024)), 'a list of pixels'),
-    channel_order=(_one_of('rgb', 'bgr'), 'rgb or bgr'),
+    channel_order=_one_of('rgb', 'bgr'),
     mean=(_several(_number, 3), 'three numbers'),
     std=(_several(lambda value: _number(value) and value > 0, 3),
          'three positive numbers'),
     pad_value=(_whole(0, 255), 'a number in 0..255'),
-    resize=(_one_of('keep_ratio', 'letter'), 'keep_ratio or letter'),
-    enlarge=(_flag, 'true or false'),
-    score_threshold=(lambda value: _number(value) and 0 <= value < 1,
-                     'a number from 0 to less than 1'),
-    multi_label=(_flag, 'true or false'),
+    resize=_one_of('keep_ratio', 'letter'),
+    enlarge=FLAG,
+    score_threshold=SHARE,
+    multi_label=FLAG,
     nms_pre=(_whole(1, MAX_COUNT), 'a number of boxes'),
     iou_threshold=(lambda value: _number(value) and 0 <= value <= 1,
                    'a number in 0..1'),
     max_detections=(_whole(1, MAX_COUNT), 'a number of boxes'),
     mask_channels=(_whole(0, 1024), 'a number of coefficients'),
-    mask_threshold=(lambda value: _number(value) and 0 <= value < 1,
-                    'a number from 0 to less than 1'),
-    precision=(_one_of('fp32', 'fp16', 'int8'), 'fp32, fp16 or int8'),
+    mask_threshold=SHARE,
+    precision=_one_of('fp32', 'fp16', 'int8'),
     provenance=(lambda value: isinstance(value, dict), 'an object'))
 
 
 def check_values(values: Mapping[str, Any], where: str) -> None:
-    """Refuse values that no export writes.
-
-    Args:
-        values (Mapping): The metadata, those that are stated.
-        where (str): The file's name, for messages.
-
-    Raises:
-        ValueError: With name, value and what was expected.
-    """
+    """Refuse values that no export writes; ``where`` is the file's name."""
     for name, value in values.items():
         fits, expected = CHECKS[name]
         try:
@@ -98,22 +92,13 @@ def check_values(values: Mapping[str, Any], where: str) -> None:
             f'and at most {MAX_PIXELS:,} pixels. Export the model again.')
 
 
-def shapes_of(contract: str, size: Sequence[int], strides: Sequence[int],
-              batch: int, classes: int,
-              masks: int = 0) -> Sequence[Sequence[Any]]:
-    """Shapes of the outputs of a contract, None for what is not said.
-
-    Args:
-        contract (str): As of :class:`~.spec.Spec`.
-        size (Sequence[int]): Height and width of the input.
-        strides (Sequence[int]): As of the specification.
-        batch (int): Images.
-        classes (int): N.
-        masks (int): M, 0 without. Defaults to 0.
-    """
-    maps = [(size[0] // stride, size[1] // stride) for stride in strides]
+def shapes_of(spec: 'Spec', size: Sequence[int],
+              batch: int) -> Sequence[Sequence[Any]]:
+    """Shapes of the outputs for images of a size (H, W), None for any."""
+    classes, masks = spec.num_classes, spec.mask_channels
+    maps = [(size[0] // stride, size[1] // stride) for stride in spec.strides]
     prototypes = (batch, masks, 2 * maps[0][0], 2 * maps[0][1])
-    if contract == 'raw':
+    if spec.contract == 'raw':
         shapes = [(batch, count, *each)
                   for count in ((classes, 4, masks) if masks else (classes, 4))
                   for each in maps]
@@ -122,20 +107,12 @@ def shapes_of(contract: str, size: Sequence[int], strides: Sequence[int],
         decoded=((batch, None, 4), (batch, None, classes)),
         nms=((batch, 1), (batch, None, 4), (batch, None), (batch, None)))
     more = [(batch, None, masks), prototypes] if masks else []
-    return [*shapes_by_contract[contract], *more]
+    return [*shapes_by_contract[spec.contract], *more]
 
 
 def check_outputs(outputs: Sequence[np.ndarray],
                   expected: Sequence[Sequence[Any]]) -> None:
-    """Refuse outputs that are not what the metadata says.
-
-    Args:
-        outputs (Sequence[np.ndarray]): In the order of the contract.
-        expected (Sequence): Of :func:`shapes_of`.
-
-    Raises:
-        ValueError: If one is of another shape.
-    """
+    """Refuse outputs whose shapes are not those of :func:`shapes_of`."""
     for number, (output, shape) in enumerate(zip(outputs, expected)):
         if output.ndim != len(shape) or any(
                 wanted is not None and found != wanted

@@ -14,39 +14,21 @@ PICTURE = '.jpg'
 
 
 class Writer:
-    """Writes what was found, image by image.
+    """Writes what was found: pictures, label files and a COCO results file.
 
-    Files are named after the images, never after classes; where two images
-    have the same name, the second one's get ``-2`` behind it. As a context
-    manager it takes back what it has written new when an error ends it.
-
-    Args:
-        save_dir (str | Path, optional): Folder of pictures with boxes.
-        txt_dir (str | Path, optional): Folder of label files, see
-            :meth:`Result.to_txt`; an image without detections has an empty
-            one.
-        json_file (str | Path, optional): A COCO results file, written by
-            :meth:`close`. ``image_id`` is the number that the image's name
-            is, where all names are numbers and none occurs twice, else its
-            place among the images given, from 0. ``category_id`` is the
-            number of the class, from 0; ``file_name`` and
-            ``category_name`` stand beside them.
-        sources (Iterable[str | Path]): The images, in whose folders no
-            picture may be written. Defaults to ().
-
-    Raises:
-        ValueError: If one of the places cannot be written to.
+    Files are named after the images; where two have the same name, the second
+    one's get ``-2`` behind it. ``image_id`` is the number that an image's name
+    is, where all names are different numbers, else its place among the images,
+    from 0. As a context manager it takes back new files if an error ends it.
     """
 
-    def __init__(self,
-                 save_dir: Optional[PathLike] = None,
+    def __init__(self, save_dir: Optional[PathLike] = None,
                  txt_dir: Optional[PathLike] = None,
                  json_file: Optional[PathLike] = None,
                  sources: Iterable[PathLike] = ()) -> None:
-        self.save_dir, self.txt_dir = (
-            None if folder is None else Path(folder)
-            for folder in (save_dir, txt_dir))
-        self.json_file = None if json_file is None else Path(json_file)
+        self.save_dir, self.txt_dir, self.json_file = (
+            None if path is None else Path(path)
+            for path in (save_dir, txt_dir, json_file))
         if self.json_file is not None and self.json_file.is_dir():
             raise ValueError(f'json {json_file}: this is a folder; expected '
                              f'the name of a file.')
@@ -55,38 +37,37 @@ class Writer:
         folders = {os.path.realpath(Path(path).parent) for path in sources}
         if self.save_dir and os.path.realpath(self.save_dir) in folders:
             raise ValueError(
-                f'save-dir {save_dir}: images lie there, which pictures '
+                f'`save_dir` {save_dir}: images lie there, which pictures '
                 f'could be written over. Choose another folder.')
         for folder in (self.save_dir, self.txt_dir, self.json_file
                        and self.json_file.parent):
             if folder is not None:
-                self._made += [
-                    each for each in (folder, *folder.parents)
-                    if not each.exists()
-                ]
-                _make(folder)
+                self._made += [each for each in (folder, *folder.parents)
+                               if not each.exists()]
+                try:
+                    folder.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise ValueError(f'{folder}: no folder can be made there '
+                                     f'({error.strerror}).') from error
         self._rows: List[Dict[str, Any]] = []
         self._images: Dict[int, str] = {}
         self._names: Set[str] = set()
 
     def add(self, result: Result) -> None:
-        """Write an image's files."""
         name = self._name_of(result)
         if self.save_dir is not None:
-            path = self.save_dir / f'{name}{PICTURE}'
-            data = cv2.imencode(PICTURE, result.plot())[1].tobytes()
-            self._write(path, data)
+            self._write(self.save_dir / f'{name}{PICTURE}',
+                        cv2.imencode(PICTURE, result.plot())[1].tobytes())
         if self.txt_dir is not None:
             self._write(self.txt_dir / f'{name}.txt',
                         result.to_txt().encode('utf-8'))
         if self.json_file is not None:
             self._images[result.index] = result.stem
             for row in result.to_coco(result.index):
-                self._rows.append(
-                    dict(
-                        row,
-                        file_name=result.path.name if result.path else None,
-                        category_name=result.names[row['category_id']]))
+                self._rows.append(dict(
+                    row,
+                    file_name=result.path.name if result.path else None,
+                    category_name=result.names[row['category_id']]))
                 if result.frame is not None:
                     self._rows[-1]['frame'] = result.frame
 
@@ -135,12 +116,3 @@ def _numbers(stems: Dict[int, str]) -> Dict[int, int]:
         if len(set(numbers.values())) == len(numbers):
             return numbers
     return {place: place for place in stems}
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f'{folder}: no folder can be made there '
-            f'({error.strerror}).') from error

@@ -17,20 +17,13 @@ COLOURS = dict(right='#2ca02c', wrong='#d62728', missed='#ff9f0e')
 
 
 class Mark(NamedTuple):
-    """A box to draw.
-
-    Args:
-        box (Sequence[float]): x1, y1, x2, y2 in pixels.
-        text (str): What to write at it.
-        verdict (str): ``'right'``, ``'wrong'`` or ``'missed'``.
-    """
+    """A box (x1, y1, x2, y2 in pixels) to draw, and its name."""
     box: Sequence[float]
     text: str
-    verdict: str
+    verdict: str  # 'right', 'wrong' or 'missed'
 
 
 def new_figure(width: float, height: float) -> Any:
-    """A figure of so many inches."""
     from matplotlib.figure import Figure
     return Figure(figsize=(width, height), layout='constrained')
 
@@ -64,7 +57,6 @@ def draw_curves(history: History, path: PathLike) -> None:
 
 def draw_classes(after: Dict[str, float], before: Optional[Dict[str, float]],
                  path: PathLike) -> None:
-    """AP of each class, before and after."""
     names = list(after)[:CLASSES_SHOWN]
     figure = new_figure(8, 1.2 + 0.3 * len(names))
     axis = figure.subplots()
@@ -77,9 +69,8 @@ def draw_classes(after: Dict[str, float], before: Optional[Dict[str, float]],
               height, label='after', color='#1f77b4')
     axis.set_yticks(places, list(map(printable, names)), **LABEL)
     axis.invert_yaxis()
-    more = len(after) - len(names)
-    axis.set(title='AP by class' + (f', the first {len(names)}' if more > 0
-                                    else ''), xlim=(0, 1))
+    first = f', the first {len(names)}' if len(after) > len(names) else ''
+    axis.set(title=f'AP by class{first}', xlim=(0, 1))
     axis.legend(fontsize=8)
     axis.grid(alpha=0.3, axis='x')
     save_figure(figure, path)
@@ -124,8 +115,8 @@ def draw_pictures(pictures: Sequence[Picture], names: Sequence[str],
         axis.set_axis_off()
     for axis, picture in zip(axes, pictures):
         marks = _marks(picture, names)
-        draw_marks(axis, picture.path, marks, COLOURS, fontsize=6,
-                   color='white')
+        draw_marks(
+            axis, picture.path, marks, COLOURS, fontsize=6, color='white')
         axis.set_title(count(marks), fontsize=8)
     save_figure(figure, path)
 
@@ -137,8 +128,8 @@ def _marks(picture: Picture, names: Sequence[str]) -> List[Mark]:
             marks.append(Mark(picture.boxes[truth],
                               names[picture.labels[truth]], 'missed'))
             continue
-        text = (f'{names[picture.found_labels[found]]} '
-                f'{picture.scores[found]:.2f}')
+        name = names[picture.found_labels[found]]
+        text = f'{name} {picture.scores[found]:.2f}'
         fits = truth is not None and (
             picture.labels[truth] == picture.found_labels[found])
         if truth is not None and not fits:
@@ -158,13 +149,7 @@ def draw_marks(axis: Any, path: PathLike, marks: Sequence[Mark],
                colours: Mapping[str, str], **words: Any) -> None:
     """An image with boxes; a name at a corner of each, inside the image.
 
-    Args:
-        axis (Axes): Where to draw.
-        path (str | Path): The image.
-        marks (Sequence[Mark]): The boxes; missed ones are dotted and have
-            their names below.
-        colours (Mapping): By verdict.
-        **words: How names look, as of ``Axes.text``.
+    Missed boxes are dotted; ``words`` are those of ``Axes.text``.
     """
     import cv2
     from matplotlib.patches import Rectangle
@@ -184,7 +169,3 @@ def draw_marks(axis: Any, path: PathLike, marks: Sequence[Mark],
                   parse_math=False,
                   bbox=dict(facecolor=colour, edgecolor='none', alpha=0.8,
                             pad=0.7), **words)
-
-
-FIGURES: List[str] = ['curves.png', 'classes.png', 'confusion.png',
-                      'worst.png']

@@ -7,46 +7,35 @@ from yolo_world_rep.utils.files import PathLike
 
 
 class History(NamedTuple):
-    """Scalars of a training.
-
-    Args:
-        steps (list[dict]): One entry a logged step, with ``step``, ``epoch``
-            where it is known, ``loss``, its parts and ``lr``.
-        evaluations (list[dict]): One entry an evaluation; ``step`` is the
-            epoch.
-    """
+    """Scalars of a training; the ``step`` of an evaluation is its epoch."""
     steps: List[Dict[str, Any]]
     evaluations: List[Dict[str, Any]]
 
     def curve(self, name: str) -> Tuple[List[float], List[float]]:
         """Steps and values of a scalar of the training."""
-        rows = [row for row in self.steps if name in row]
-        return [row['step'] for row in rows], [row[name] for row in rows]
+        return _curve(self.steps, name)
 
     def metric(self, name: str) -> Tuple[List[float], List[float]]:
         """Epochs and values of a metric."""
-        rows = [row for row in self.evaluations if name in row]
-        return [row['step'] for row in rows], [row[name] for row in rows]
+        return _curve(self.evaluations, name)
 
     @property
     def losses(self) -> List[str]:
         """Names of the losses, their sum first."""
-        names = {name for row in self.steps for name in row
-                 if name.startswith('loss')}
-        return sorted(names)
+        return sorted({name for row in self.steps for name in row
+                       if name.startswith('loss')})
+
+
+def _curve(rows: List[Dict[str, Any]],
+           name: str) -> Tuple[List[float], List[float]]:
+    rows = [row for row in rows if name in row]
+    return [row['step'] for row in rows], [row[name] for row in rows]
 
 
 def read_history(work_dir: PathLike) -> History:
     """Read the logs of all runs of a work dir.
 
-    A resumed run writes a log of its own. Steps that more than one run has
-    are those of the later run, as are the weights.
-
-    Args:
-        work_dir (str | Path): Folder of the training.
-
-    Returns:
-        History: Its scalars, empty where nothing was logged.
+    Steps of several runs are those of the last, as are the weights.
     """
     steps: Dict[int, Dict[str, Any]] = {}
     evaluations: Dict[int, Dict[str, Any]] = {}
@@ -61,11 +50,9 @@ def read_history(work_dir: PathLike) -> History:
             if 'loss' in row:
                 if not begun:  # what an earlier run did beyond is void
                     begun = True
-                    steps = {n: r for n, r in steps.items()
-                             if n < row['step']}
-                    epoch = row.get('epoch', 0)
+                    steps = {n: r for n, r in steps.items() if n < row['step']}
                     evaluations = {n: r for n, r in evaluations.items()
-                                   if n < epoch}
+                                   if n < row.get('epoch', 0)}
                 steps[row['step']] = row
             elif any(name.endswith('mAP') for name in row):
                 evaluations[row['step']] = row

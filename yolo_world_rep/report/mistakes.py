@@ -17,34 +17,19 @@ OVERLAP = 0.5  # intersection over union of a detection and its object
 
 @dataclass(frozen=True)
 class Picture:
-    """An image, its objects and the confident detections in it.
-
-    Args:
-        path (str): The image.
-        boxes (np.ndarray): Objects, (K, 4), x1, y1, x2, y2 in pixels.
-        labels (np.ndarray): (K, ).
-        found (np.ndarray): Detections, (D, 4), the best first.
-        found_labels (np.ndarray): (D, ).
-        scores (np.ndarray): (D, ).
-    """
+    """An image, its objects and the confident detections in it."""
     path: str
-    boxes: np.ndarray
+    boxes: np.ndarray  # of objects, (K, 4), x1, y1, x2, y2 in pixels
     labels: np.ndarray
-    found: np.ndarray
+    found: np.ndarray  # detections, (D, 4), the best first
     found_labels: np.ndarray
     scores: np.ndarray
 
 
 class Evaluation(NamedTuple):
-    """A checkpoint on the validation data.
-
-    Args:
-        metrics (dict): COCO's six figures, by name.
-        ap (dict): Class name to AP; NaN for a class without objects.
-        pictures (list[Picture]): One an image.
-    """
+    """A checkpoint on the validation data: COCO's figures, AP by class."""
     metrics: Dict[str, float]
-    ap: Dict[str, float]
+    ap: Dict[str, float]  # NaN of a class without objects
     pictures: List[Picture]
 
 
@@ -60,23 +45,15 @@ def assign(picture: Picture) -> List[Tuple[Optional[int], Optional[int]]]:
     taken = dict(
         pair_in_turn(np.where(iou >= OVERLAP, iou + 2 * same, -np.inf)))
     missed = set(range(len(picture.boxes))) - set(taken.values())
-    return [(taken.get(number), number)
-            for number in range(len(picture.found))
-            ] + [(number, None) for number in sorted(missed)]
+    return [*((taken.get(number), number)
+              for number in range(len(picture.found))),
+            *((number, None) for number in sorted(missed))]
 
 
 def confusion(pictures: Sequence[Picture], count: int) -> np.ndarray:
-    """Objects by class (rows) and what they were taken for (columns).
+    """Objects by class (rows) and what they were taken for, (N + 1, N + 1).
 
-    The last row holds detections of nothing, the last column objects that
-    were missed.
-
-    Args:
-        pictures (Sequence[Picture]): Images.
-        count (int): N.
-
-    Returns:
-        np.ndarray: (N + 1, N + 1), int.
+    The last row holds detections of nothing, the last column what was missed.
     """
     table = np.zeros((count + 1, count + 1), np.int64)
     for picture in pictures:
@@ -117,31 +94,13 @@ def _picture(info: Dict[str, Any], instances: Any) -> Picture:
         scores=found.scores[keep][order])
 
 
-def evaluate(cfg: Config,
-             checkpoint: PathLike,
+def evaluate(cfg: Config, checkpoint: PathLike,
              device: str = 'cpu') -> Evaluation:
-    """Evaluate a checkpoint on the validation data of a config.
-
-    In this process alone, whatever processes train beside it.
-
-    Args:
-        cfg (Config): A training config, its variables resolved.
-        checkpoint (str | Path): Weights of its model.
-        device (str): Of torch. Defaults to ``'cpu'``.
-
-    Returns:
-        Evaluation: AP, and the detections.
-
-    Raises:
-        ValueError: If the checkpoint does not fit.
-    """
+    """Evaluate a checkpoint on validation data, in this process alone."""
     model, _ = load_detector(cfg, checkpoint)
     loader = data_loader(cfg.val_dataloader)
-    infos = {
-        info['img_id']: info
-        for info in map(loader.dataset.get_data_info,
-                        range(len(loader.dataset)))
-    }
+    infos = {info['img_id']: info for info in map(
+        loader.dataset.get_data_info, range(len(loader.dataset)))}
     pictures: List[Picture] = []
     precisions = evaluate_detector(
         model.to(device), loader, cfg.val_evaluator,

@@ -4,8 +4,9 @@ import math
 import os
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from mmengine.config import Config
 
@@ -15,14 +16,7 @@ from yolo_world_rep.utils.files import PathLike, workshop
 
 from . import figures
 from .history import History, read_history
-from .mistakes import (
-    OVERLAP,
-    SCORE,
-    Evaluation,
-    confusion,
-    evaluate,
-    worst,
-)
+from .mistakes import OVERLAP, SCORE, Evaluation, confusion, evaluate, worst
 
 FOLDER = 'report'
 PAGE = 'report.md'
@@ -33,38 +27,24 @@ CONFUSED = 10  # pairs of classes listed
 
 
 class Sources(NamedTuple):
-    """The files that a report is about.
-
-    Args:
-        config (Path): The config that the training wrote down.
-        after (Path): The trained checkpoint.
-        before (Path, optional): What it was trained from.
-    """
+    """The files of a training: its config, and the checkpoints around it."""
     config: Path
     after: Path
     before: Optional[Path]
 
 
-def find_sources(work_dir: PathLike,
-                 before: Optional[PathLike] = None,
+def find_sources(work_dir: PathLike, before: Optional[PathLike] = None,
                  after: Optional[PathLike] = None) -> Sources:
-    """Find config and checkpoints of a training.
+    """Find config and checkpoints of a training in its folder.
 
-    Args:
-        work_dir (str | Path): Its folder.
-        before (str | Path, optional): Defaults to the ``before`` of the
-            config's report hook, else its ``load_from``.
-        after (str | Path, optional): Defaults to the best checkpoint, else
-            the last one.
-
-    Raises:
-        ValueError: If one cannot be found.
+    ``before`` is by default that of the config's report hook, else its
+    ``load_from``; ``after`` the best checkpoint, else the last one.
     """
     work_dir = Path(work_dir)
     configs = sorted(work_dir.glob('*.py'), key=os.path.getmtime)
     if not configs:
-        raise ValueError(f'{work_dir} holds no config: expected the work '
-                         f'dir of a training.')
+        raise ValueError(f'{work_dir} holds no config: expected the work dir '
+                         f'of a training.')
     cfg = Config.fromfile(str(configs[-1]))
     if after is None:
         best = sorted(work_dir.glob('best_*.pth'), key=os.path.getmtime)
@@ -77,7 +57,7 @@ def find_sources(work_dir: PathLike,
             after = work_dir / Path(text.strip()).name
     if after is None or not Path(after).is_file():
         raise ValueError(f'{after or work_dir}: there is no checkpoint to '
-                         f'report on; name one with --after.')
+                         f'report on; name one by `after`.')
     if before is None:
         hook = (cfg.get('default_hooks') or {}).get('report') or {}
         before = hook.get('before') or cfg.get('load_from')
@@ -85,16 +65,17 @@ def find_sources(work_dir: PathLike,
                    None if before is None else Path(before))
 
 
-def write_report(work_dir: PathLike,
-                 before: Optional[PathLike] = None,
-                 after: Optional[PathLike] = None,
-                 device: str = 'cpu') -> Path:
+def write_report(work_dir: PathLike, before: Optional[PathLike] = None,
+                 after: Optional[PathLike] = None, device: str = 'cpu'
+                 ) -> Path:
     """Write the report on a training into its folder.
 
     Args:
         work_dir (str | Path): Folder of the training.
-        before (str | Path, optional): See :func:`find_sources`.
-        after (str | Path, optional): Likewise.
+        before (str | Path, optional): The checkpoint before it, None for the
+            ``before`` of the config's report hook, else its ``load_from``.
+        after (str | Path, optional): The checkpoint to report on, None for
+            the best, else the last one.
         device (str): For the two evaluations. Defaults to ``'cpu'``.
 
     Returns:
@@ -114,9 +95,8 @@ def write_report(work_dir: PathLike,
     lines = [
         *_head(sources, history, tuned, folded, why),
         '## Training', '', '![losses, learning rate, AP](curves.png)', '',
-        *_classes(tuned, folded),
-        *_confused(table, names),
-        *_worst(bad), *_commands(sources)
+        *_classes(tuned, folded), *_confused(table, names), *_worst(bad),
+        *_commands(sources)
     ]
     path = Path(work_dir) / FOLDER / PAGE
     with workshop(path) as shop:
@@ -194,33 +174,27 @@ def _head(sources: Sources, history: History, tuned: Evaluation,
     return [*lines, '']
 
 
-def _classes(tuned: Evaluation,
-             folded: Optional[Evaluation]) -> List[str]:
-    boxes: Dict[int, int] = {}
-    for picture in tuned.pictures:
-        for label in picture.labels.tolist():
-            boxes[label] = boxes.get(label, 0) + 1
+def _classes(tuned: Evaluation, folded: Optional[Evaluation]) -> List[str]:
+    boxes = Counter(label for picture in tuned.pictures
+                    for label in picture.labels.tolist())
     lines = ['## Classes', '', '![AP by class](classes.png)', '',
              '| class | objects | AP before | AP after |', '|---|---|---|---|']
     for label, (name, value) in enumerate(tuned.ap.items()):
         was = folded.ap.get(name) if folded else None
-        lines.append(f'| {_text(name)} | {boxes.get(label, 0)} | '
+        lines.append(f'| {_text(name)} | {boxes[label]} | '
                      f'{_number(was)} | {_number(value)} |')
     return [*lines, '']
 
 
 def _confused(table, names: List[str]) -> List[str]:
     labels = [*names, 'nothing']
-    pairs = sorted(
-        ((int(table[i, j]), i, j) for i in range(len(labels))
-         for j in range(len(labels)) if i != j and table[i, j]),
-        reverse=True)
-    lines = [
-        '## Confusions', '',
-        f'Detections with a score of {SCORE:g} or more, matched to objects '
-        f'that they overlap by {OVERLAP:g} or more.', '',
-        '![confusion matrix](confusion.png)', ''
-    ]
+    pairs = sorted(((int(table[i, j]), i, j) for i in range(len(labels))
+                    for j in range(len(labels)) if i != j and table[i, j]),
+                   reverse=True)
+    lines = ['## Confusions', '',
+             f'Detections with a score of {SCORE:g} or more, matched to '
+             f'objects that they overlap by {OVERLAP:g} or more.', '',
+             '![confusion matrix](confusion.png)', '']
     if pairs:
         lines += ['| object | detected as | how often |', '|---|---|---|']
         lines += [f'| {_text(labels[i])} | {_text(labels[j])} | {count} |'
@@ -231,22 +205,19 @@ def _confused(table, names: List[str]) -> List[str]:
 def _worst(bad: list) -> List[str]:
     if not bad:
         return ['## Images with mistakes', '', 'None.', '']
-    return [
-        '## Images with most mistakes', '',
-        'Green: right; red: wrong; dotted: missed.', '',
-        '![images with most mistakes](worst.png)', '',
-        *(f'{number}. {_code(picture.path)}'
-          for number, picture in enumerate(bad, 1)), ''
-    ]
+    return ['## Images with most mistakes', '',
+            'Green: right; red: wrong; dotted: missed.', '',
+            '![images with most mistakes](worst.png)', '',
+            *(f'{number}. {_code(picture.path)}'
+              for number, picture in enumerate(bad, 1)), '']
 
 
 def _commands(sources: Sources) -> List[str]:
     from yolo_world_rep.deploy.export import name_of_file
     folder = sources.after.parent / 'export'
     exported = folder / name_of_file(sources.after, 'onnx')
-    config, after, out, onnx = (
-        _word(path)
-        for path in (sources.config, sources.after, folder, exported))
+    config, after, out, onnx = map(
+        _word, (sources.config, sources.after, folder, exported))
     return [
         '## What to run next', '', '```bash',
         '# evaluate',

@@ -5,16 +5,7 @@ import math
 import statistics
 import tempfile
 from pathlib import Path
-from typing import (
-    Any,
-    Dict,
-    List,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -29,7 +20,7 @@ from yolo_world_rep.reparam import load_checkpoint
 from yolo_world_rep.reparam.editing import edit_checkpoint, require_folded
 from yolo_world_rep.reparam.interpolation import interpolate_checkpoints
 from yolo_world_rep.text import load_embeddings
-from yolo_world_rep.text.names import annotation_names, names_of
+from yolo_world_rep.text.names import Names, annotation_names, names_of
 from yolo_world_rep.utils.files import PathLike, atomic_path
 
 # What follows from the number of classes, and from that of guides.
@@ -42,15 +33,9 @@ GUIDE_KEYS = ('model.neck.guide_channels',
 
 
 class Retention(NamedTuple):
-    """Average precision of one checkpoint, extended by the held-out classes.
-
-    Args:
-        name (str): Which checkpoint.
-        tuned (float): Mean AP of the classes it was folded with.
-        held_out (float): Mean AP of the others.
-    """
+    """Mean AP of one checkpoint with the held-out classes added."""
     name: str
-    tuned: float
+    tuned: float  # of the classes that it was folded with
     held_out: float
 
 
@@ -68,34 +53,19 @@ def with_classes(cfg: Config, classes: int, guides: int) -> Config:
     return cfg
 
 
-def label_names(dataset: Any) -> Tuple[str, ...]:
-    """What the labels of a data set stand for, in order.
-
-    Raises:
-        ValueError: If the data set does not name them.
-    """
+def label_names(dataset: Any) -> Names:
+    """What the labels of a data set stand for, in order."""
     names = annotation_names(dataset) or names_of(
         getattr(dataset, 'metainfo', None))
     if names is None:
-        raise ValueError(
-            'The test data set names no classes; give it '
-            'metainfo=dict(classes=...).')
+        raise ValueError('The test data set names no classes; give it '
+                         'metainfo=dict(classes=...).')
     return names
 
 
 def extend(checkpoint: PathLike, held_out: PathLike, order: Sequence[str],
            out: PathLike) -> None:
-    """Add held-out classes and put all in the order of the labels.
-
-    Args:
-        checkpoint (str | Path): A folded checkpoint.
-        held_out (str | Path): Embeddings of the classes, with names.
-        order (Sequence[str]): Names of the labels.
-        out (str | Path): The file to write.
-
-    Raises:
-        ValueError: If a label belongs to neither.
-    """
+    """Add held-out classes and put all in the order of the labels."""
     wider = Path(out).with_suffix('.wider.pth')
     edit_checkpoint(checkpoint, wider, add=held_out, overwrite=True)
     try:
@@ -105,49 +75,28 @@ def extend(checkpoint: PathLike, held_out: PathLike, order: Sequence[str],
 
 
 def mean_ap(by_class: Mapping[str, float], names: Sequence[str]) -> float:
-    """Mean AP of some classes, as the mean of three digits of each.
-
-    Classes without an instance in the data have no AP and do not count.
-    """
+    """Mean AP, in three digits each, of those classes that have instances."""
     found = [by_class.get(name, math.nan) for name in names]
     counted = [round(ap, 3) for ap in found if not math.isnan(ap)]
     return statistics.fmean(counted) if counted else math.nan
 
 
-def evaluate_retention(config: PathLike,
-                       checkpoints: Mapping[str, PathLike],
-                       held_out: PathLike,
-                       work_dir: Optional[PathLike] = None,
-                       cfg_options: Optional[dict] = None
-                       ) -> List[Retention]:
+def evaluate_retention(config: PathLike, checkpoints: Mapping[str, PathLike],
+                       held_out: PathLike, work_dir: Optional[PathLike] = None,
+                       cfg_options: Optional[dict] = None) -> List[Retention]:
     """Evaluate checkpoints with classes added that they were not tuned on.
 
-    Args:
-        config (str | Path): A config of the reparameterized model whose
-            test data hold instances of both groups of classes.
-        checkpoints (Mapping): Folded checkpoints by name, tuned or not.
-        held_out (str | Path): ``.npy`` of the held-out classes, with the
-            sidecar that names them.
-        work_dir (str | Path, optional): Folder to write ``retention.json``
-            into, the AP of each class by checkpoint.
-        cfg_options (dict, optional): Dotted keys of the config and values.
-
-    Returns:
-        list[Retention]: One a checkpoint.
-
-    Raises:
-        ValueError: If names are missing or belong to nothing.
+    The config's test data hold instances of both groups, and ``held_out`` is a
+    ``.npy`` whose sidecar names the rows. The AP of each class by checkpoint
+    goes to ``retention.json`` in ``work_dir``.
     """
     names = load_embeddings(held_out).names
     if names is None:
-        raise ValueError(
-            f'{held_out} has no sidecar that names its rows; make it with '
-            f'yolo-world-rep embed.')
+        raise ValueError(f'{held_out} has no sidecar that names its rows; '
+                         f'make it with yolo-world-rep embed.')
     base = launch.config_for_test(
-        config_from_file(str(config)),
-        str(config),
-        str(next(iter(checkpoints.values()))),
-        cfg_options=cfg_options)
+        config_from_file(str(config)), str(config),
+        str(next(iter(checkpoints.values()))), cfg_options=cfg_options)
     loader = data_loader(base.test_dataloader)
     order = label_names(loader.dataset)
     results, by_class = [], {}
@@ -178,10 +127,7 @@ def between(before: PathLike, after: PathLike, alphas: Sequence[float],
     points = {'before': Path(before)}
     for alpha in alphas:
         points[f'interpolated, {alpha:g}'] = interpolate_checkpoints(
-            before,
-            after,
-            alpha,
-            Path(folder) / f'alpha_{alpha:g}.pth',
+            before, after, alpha, Path(folder) / f'alpha_{alpha:g}.pth',
             overwrite=True)
     points['after'] = Path(after)
     return points

@@ -32,7 +32,6 @@ class TrainingReportHook(Hook):
         self.before = before
 
     def after_train(self, runner: Runner) -> None:
-        """Write the report."""
         if not is_main_process():
             return
         from . import write_report

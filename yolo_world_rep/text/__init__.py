@@ -15,9 +15,7 @@ from .names import class_names, load_class_names
 from .vocabulary import load_class_texts
 from .words import WordEncoder
 
-__all__ = [
-    'PADDING', 'CLIPEncoder', 'TextEmbeddings', 'WordEncoder',
-    'check_vocabulary', 'class_names', 'embed_vocabulary',
-    'load_class_names', 'load_class_texts', 'load_embeddings',
-    'make_encoder', 'save_embeddings'
-]
+__all__ = ['PADDING', 'CLIPEncoder', 'TextEmbeddings', 'WordEncoder',
+           'check_vocabulary', 'class_names', 'embed_vocabulary',
+           'load_class_names', 'load_class_texts', 'load_embeddings',
+           'make_encoder', 'save_embeddings']

@@ -8,12 +8,7 @@ from typing import Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..utils.files import (
-    is_text,
-    parse_json,
-    require_regular,
-    write_together,
-)
+from ..utils.files import is_text, parse_json, require_regular, write_together
 from .names import class_names
 from .vocabulary import check_class_texts
 
@@ -25,8 +20,8 @@ class TextEmbeddings:
     """Text embeddings with their origin.
 
     Args:
-        vectors (np.ndarray): One row a class, float32, shape (N, D). The
-            rows are as the file has them; nothing is normalised.
+        vectors (np.ndarray): One row for each class, float32, shape (N, D),
+            as the file has them: not normalised.
         names (Tuple[str, ...], optional): The N class names, if known.
         sha256 (str): Hash of the file's bytes, in hexadecimal.
         path (str): The file.
@@ -53,13 +48,12 @@ def load_embeddings(path: Path) -> TextEmbeddings:
         path (str | os.PathLike): The ``.npy`` file.
 
     Returns:
-        TextEmbeddings: The rows in float32, whatever numeric type the
-        file has.
+        TextEmbeddings: The rows in float32, whatever the file's type.
 
     Raises:
-        ValueError: If the file cannot be read, is no ``.npy`` array, or
-            is not a finite, non-empty, two-dimensional numeric one, or if
-            the names beside it do not belong to it.
+        ValueError: If the file cannot be read, is not a finite, non-empty,
+            two-dimensional numeric ``.npy`` array, or if the names beside
+            it do not belong to it.
     """
     path = os.fspath(path)
     require_regular(path)
@@ -67,9 +61,9 @@ def load_embeddings(path: Path) -> TextEmbeddings:
         with open(path, 'rb') as file:
             data = file.read()
     except OSError as error:
-        raise ValueError(f'text embeddings {path!r} cannot be read '
-                         f'({error.strerror}); give the path of a .npy '
-                         f'file') from None
+        raise ValueError(
+            f'text embeddings {path!r} cannot be read ({error.strerror}); '
+            f'give the path of a .npy file') from None
     if not data.startswith(np.lib.format.MAGIC_PREFIX):
         raise ValueError(f'text embeddings {path!r} are not a .npy file; '
                          f'write them with numpy.save')
@@ -89,9 +83,7 @@ def load_embeddings(path: Path) -> TextEmbeddings:
     return TextEmbeddings(vectors, names, digest, path)
 
 
-def save_embeddings(path: Path,
-                    vectors: np.ndarray,
-                    names: Sequence[str],
+def save_embeddings(path: Path, vectors: np.ndarray, names: Sequence[str],
                     prompts: Optional[Sequence[str]] = None,
                     encoder: Optional[str] = None) -> TextEmbeddings:
     """Write embeddings to a ``.npy`` file and their names beside it.
@@ -99,7 +91,7 @@ def save_embeddings(path: Path,
     Args:
         path (str | os.PathLike): The ``.npy`` file; its folder is made if
             it is missing. The names go to the same name in ``.json``.
-        vectors (np.ndarray): One row a class, shape (N, D).
+        vectors (np.ndarray): One row for each class, shape (N, D).
         names (Sequence[str]): The N class names.
         prompts (Sequence[str], optional): The N texts that were encoded,
             where they differ from the names.
@@ -120,22 +112,18 @@ def save_embeddings(path: Path,
         check_vectors(vectors, 'vectors'), tuple(names), digest, path)
 
 
-def embedding_files(path: Path,
-                    vectors: np.ndarray,
-                    names: Sequence[str],
+def embedding_files(path: Path, vectors: np.ndarray, names: Sequence[str],
                     prompts: Optional[Sequence[str]] = None,
                     encoder: Optional[str] = None) -> Dict[Path, bytes]:
     """The two files that :func:`save_embeddings` writes, by name.
 
     Raises:
-        ValueError: If the vectors are not a finite, non-empty,
-            two-dimensional numeric array, or names or prompts are not as
-            many as the rows.
+        ValueError: If the vectors are not a finite, non-empty, two-dimensional
+            numeric array, or there is not one name and prompt for each row.
     """
     path = os.fspath(path)
     if not path.endswith('.npy'):
-        raise ValueError(f'path={path!r}: an embeddings file must end in '
-                         f'.npy')
+        raise ValueError(f'path={path!r}: an embeddings file must end in .npy')
     vectors = check_vectors(vectors, 'vectors')
     names = _check_names(names, len(vectors), 'names')
     if prompts is not None:
@@ -144,29 +132,23 @@ def embedding_files(path: Path,
     np.save(buffer, vectors, allow_pickle=False)
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
     sidecar = json.dumps(
-        dict(
-            names=list(names), prompts=prompts, encoder=encoder,
-            sha256=digest),
-        ensure_ascii=False,
-        indent=1).encode('utf-8')
+        dict(names=list(names), prompts=prompts, encoder=encoder,
+             sha256=digest), ensure_ascii=False, indent=1).encode('utf-8')
     # The names get theirs last, and have the hash of the array: those that
     # were written for another array are noticed.
     return {sidecar_path(path): sidecar, path: buffer.getvalue()}
 
 
 def check_vectors(array: np.ndarray, name: str) -> np.ndarray:
-    """Check embeddings and cast them to float32.
+    """Embeddings in float32, (N, D), checked.
 
     Args:
         array (np.ndarray): The embeddings.
         name (str): What to call them in an error.
 
-    Returns:
-        np.ndarray: A float32 array of shape (N, D), N and D positive.
-
     Raises:
         ValueError: If the array is not numeric, two-dimensional, non-empty
-            and finite (in float32).
+            and finite in float32.
     """
     array = np.asarray(array)
     if array.dtype.kind not in 'fiu':
@@ -183,10 +165,9 @@ def check_vectors(array: np.ndarray, name: str) -> np.ndarray:
         vectors = array.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
-        raise ValueError(
-            f'{name}: {len(bad)} of {len(vectors)} rows hold NaN or '
-            f'infinite values in float32, the first is row {bad[0]}; '
-            f'compute them again')
+        raise ValueError(f'{name}: {len(bad)} of {len(vectors)} rows hold NaN '
+                         f'or infinite values in float32, the first is row '
+                         f'{bad[0]}; compute them again')
     return vectors
 
 
@@ -195,10 +176,8 @@ def _check_names(names: Sequence[str], count: int,
     if isinstance(names, str):
         raise ValueError(f'{name}: expected a list of strings, got '
                          f'{names[:80]!r}')
-    odd = [
-        text for text in names
-        if not isinstance(text, str) or not is_text(text)
-    ]
+    odd = [text for text in names
+           if not isinstance(text, str) or not is_text(text)]
     if odd:
         raise ValueError(f'{name}: expected a list of strings, got '
                          f'{repr(odd[0])[:80]} in it')
@@ -220,18 +199,17 @@ def _sidecar_names(path: str, count: int,
         with open(path, encoding='utf-8-sig') as file:
             sidecar = parse_json(file.read())
     except (OSError, ValueError) as error:
-        raise ValueError(f'{what}, cannot be read: {error}; '
-                         f'{remedy}') from None
+        raise ValueError(
+            f'{what}, cannot be read: {error}; {remedy}') from None
     if not isinstance(sidecar, dict):
         names = class_names(check_class_texts(sidecar, what))
-    elif isinstance(sidecar.get('names'), list):
-        names = sidecar['names']
-    else:
+        return _check_names(names, count, what)
+    if not isinstance(sidecar.get('names'), list):
         raise ValueError(f'{what}: no list under "names"; {remedy}')
-    if isinstance(sidecar, dict) and sidecar.get('sha256', digest) != digest:
+    if sidecar.get('sha256', digest) != digest:
         raise ValueError(f'{what}: they were written for another array '
                          f'(sha256 differs); {remedy}')
-    return _check_names(names, count, what)
+    return _check_names(sidecar['names'], count, what)
 
 
 def padded_path(path: Path) -> str:

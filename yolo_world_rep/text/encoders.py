@@ -1,7 +1,7 @@
 """From a vocabulary to unit vectors: encoders, prompts, synonyms."""
 import logging
 import os
-from typing import Dict, Iterator, List, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.logging import print_log
@@ -29,23 +29,17 @@ class CLIPEncoder:
         ValueError: If the model cannot be loaded or the device is absent.
     """
 
-    def __init__(self,
-                 model: str,
-                 device: str = 'auto',
+    def __init__(self, model: str, device: str = 'auto',
                  batch_size: int = 64) -> None:
         if batch_size < 1:
             raise ValueError(
                 f'batch_size={batch_size}: expected at least 1 text.')
         import torch
         try:
-            from transformers import (
-                AutoTokenizer,
-                CLIPTextModelWithProjection,
-            )
+            from transformers import AutoTokenizer, CLIPTextModelWithProjection
         except ImportError as error:
-            raise ImportError(
-                'CLIP needs transformers: pip install '
-                '"yolo-world-rep[clip]"') from error
+            raise ImportError('CLIP needs transformers: pip install '
+                              '"yolo-world-rep[clip]"') from error
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         local = os.path.isdir(model)
@@ -65,32 +59,19 @@ class CLIPEncoder:
         self.dim = self.model.config.projection_dim
 
     def too_long(self, texts: Sequence[str]) -> List[str]:
-        """The texts of which the model reads the beginning only."""
-        counts = self.tokenizer(list(texts))['input_ids']
-        return [
-            text for text, tokens in zip(texts, counts)
-            if len(tokens) > CLIP_LENGTH
-        ]
+        """The texts of which the model reads only the beginning."""
+        rows = self.tokenizer(list(texts))['input_ids']
+        return [text for text, tokens in zip(texts, rows)
+                if len(tokens) > CLIP_LENGTH]
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Embed texts.
-
-        Args:
-            texts (Sequence[str]): N texts; the ends of those that are too
-                long are left out.
-
-        Returns:
-            np.ndarray: Unit rows, float32, shape (N, dim).
-        """
+        """Unit rows (N, dim), float32, of N texts; long ones are cut off."""
         import torch
         rows = np.empty((len(texts), self.dim), np.float32)
         for start in range(0, len(texts), self.batch_size):
             batch = list(texts[start:start + self.batch_size])
             tokens = self.tokenizer(
-                batch,
-                padding=True,
-                truncation=True,
-                max_length=CLIP_LENGTH,
+                batch, padding=True, truncation=True, max_length=CLIP_LENGTH,
                 return_tensors='pt').to(self.model.device)
             with torch.inference_mode():
                 vectors = self.model(**tokens).text_embeds.double()
@@ -103,7 +84,7 @@ Encoder = Union[CLIPEncoder, WordEncoder]
 
 
 def check_vocabulary(texts: Sequence[Sequence[str]], name: str) -> None:
-    """Whether every class has texts of its own.
+    """Check that every class has a text and a name of its own.
 
     Args:
         texts (Sequence[Sequence[str]]): Synonyms of each class.
@@ -115,9 +96,9 @@ def check_vocabulary(texts: Sequence[Sequence[str]], name: str) -> None:
     seen: Dict[str, int] = {}
     for index, synonyms in enumerate(texts):
         if not all(text.strip() for text in synonyms):
-            raise ValueError(
-                f'{name}: entry {index} has an empty text ({synonyms!r}); '
-                f'every class needs a name (--pad adds the padding).')
+            raise ValueError(f'{name}: entry {index} has an empty text '
+                             f'({synonyms!r}); every class needs a name '
+                             f'(yolo-world-rep embed --pad adds the padding).')
         first = seen.setdefault(synonyms[0], index)
         if first != index:
             raise ValueError(
@@ -127,26 +108,13 @@ def check_vocabulary(texts: Sequence[Sequence[str]], name: str) -> None:
 
 def prompts_of(synonyms: Sequence[str], formats: Sequence[str],
                use: str) -> List[str]:
-    """The texts that stand for one class.
-
-    Args:
-        synonyms (Sequence[str]): Names of the class.
-        formats (Sequence[str]): Templates with one ``{}``.
-        use (str): 'first' synonym, or 'mean' of all.
-
-    Returns:
-        list[str]: Every chosen synonym in every template.
-    """
+    """The first synonym of a class, or all for 'mean', in each template."""
     chosen = synonyms[:1] if use == 'first' else synonyms
     return [template.format(text) for text in chosen for template in formats]
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Whether each template has one place for a class's name.
-
-    Raises:
-        ValueError: If one has not.
-    """
+    """Check that each template has one place for a class's name."""
     for template in formats:
         try:
             whole = template.format('\0').count('\0') == 1
@@ -158,30 +126,21 @@ def check_formats(formats: Sequence[str]) -> None:
                 f'for the name of the class, such as "a photo of a {{}}".')
 
 
-def _chunks(texts: Sequence[Sequence[str]],
-            size: int) -> Iterator[Sequence[Sequence[str]]]:
-    for start in range(0, len(texts), size):
-        yield texts[start:start + size]
-
-
-def embed_vocabulary(encoder: 'Encoder',
-                     texts: Sequence[Sequence[str]],
+def embed_vocabulary(encoder: 'Encoder', texts: Sequence[Sequence[str]],
                      formats: Sequence[str] = ('{}', ),
-                     synonyms: str = 'first',
-                     progress: bool = False) -> np.ndarray:
-    """One unit vector a class.
+                     synonyms: str = 'first', progress: bool = False
+                     ) -> np.ndarray:
+    """One unit vector for each class.
 
-    A class of several prompts gets the mean of their unit vectors, brought
-    back to unit norm. Prompts are encoded a few classes at a time, so that
-    memory does not grow with their number beyond the result's.
+    A class with several prompts gets the mean of their unit vectors, scaled
+    to unit norm. Prompts are encoded a few classes at a time, to save memory.
 
     Args:
         encoder (CLIPEncoder | WordEncoder): Has ``encode`` and ``dim``.
         texts (Sequence[Sequence[str]]): Synonyms of each of N classes.
         formats (Sequence[str]): Prompt templates. Defaults to ('{}', ).
         synonyms (str): 'first' or 'mean'. Defaults to 'first'.
-        progress (bool): Whether to show a bar after a second.
-            Defaults to False.
+        progress (bool): Show a bar after a second. Defaults to False.
 
     Returns:
         np.ndarray: Unit rows, float32, shape (N, dim).
@@ -196,21 +155,20 @@ def embed_vocabulary(encoder: 'Encoder',
     from tqdm import tqdm
     rows = np.empty((len(texts), encoder.dim), np.float32)
     long: List[str] = []
-    done = 0
-    with tqdm(
-            total=len(texts), delay=1, unit='class',
-            disable=not progress) as bar:
-        for chunk in _chunks(texts, getattr(encoder, 'batch_size', 256)):
-            groups = [prompts_of(each, formats, synonyms) for each in chunk]
+    size = getattr(encoder, 'batch_size', 256)
+    with tqdm(total=len(texts), delay=1, unit='class',
+              disable=not progress) as bar:
+        for start in range(0, len(texts), size):
+            groups = [prompts_of(each, formats, synonyms)
+                      for each in texts[start:start + size]]
             flat = [prompt for group in groups for prompt in group]
             if hasattr(encoder, 'too_long'):
                 long += encoder.too_long(flat)
             vectors = encoder.encode(flat).astype(np.float64)
             ends = np.cumsum([len(group) for group in groups])
-            for own in np.split(vectors, ends[:-1]):
-                rows[done] = _unit_mean(own, texts[done][0])
-                done += 1
-            bar.update(len(chunk))
+            for place, own in enumerate(np.split(vectors, ends[:-1]), start):
+                rows[place] = _unit_mean(own, texts[place][0])
+            bar.update(len(groups))
     if long:
         print_log(
             f'{len(long)} texts are longer than {CLIP_LENGTH} tokens and '
@@ -223,17 +181,13 @@ def _unit_mean(vectors: np.ndarray, name: str) -> np.ndarray:
     mean = vectors.mean(axis=0)
     norm = np.linalg.norm(mean)
     if norm < 1e-6:
-        raise ValueError(
-            f'The prompts of {name!r} cancel each other out; use fewer '
-            f'synonyms or templates.')
+        raise ValueError(f'The prompts of {name!r} cancel each other out; '
+                         f'use fewer synonyms or templates.')
     return mean / norm
 
 
-def make_encoder(kind: str,
-                 model: Optional[str] = None,
-                 device: str = 'auto',
-                 batch_size: int = 64,
-                 dim: int = 512) -> 'Encoder':
+def make_encoder(kind: str, model: Optional[str] = None, device: str = 'auto',
+                 batch_size: int = 64, dim: int = 512) -> 'Encoder':
     """The encoder of a command line.
 
     Args:
@@ -251,6 +205,6 @@ def make_encoder(kind: str,
     if not model:
         raise ValueError(
             'model is missing: give the folder or hub name of a CLIP text '
-            'model (such as openai/clip-vit-base-patch32), or use '
-            '--encoder words.')
+            'model (such as openai/clip-vit-base-patch32), or set `kind` to '
+            'words.')
     return CLIPEncoder(model, device, batch_size)

@@ -31,15 +31,8 @@ def names_of_checkpoint(meta: Mapping[str, Any],
                         rows: Optional[int] = None) -> Optional[Names]:
     """The class names that a checkpoint states for the rows of its head.
 
-    Args:
-        meta (Mapping): The checkpoint's; it may hold anything.
-        rows (int, optional): Of its head. Defaults to None for one that is
-            not folded.
-
-    Returns:
-        tuple[str] | None: What folding noted, else mmdet's ``dataset_meta``
-        where it has as many names as the head has rows: the original's
-        converter leaves there those of the pre-training.
+    What folding noted, else mmdet's ``dataset_meta`` if it has as many names:
+    the original's converter leaves those of the pre-training there.
     """
     for key, count in ((META_KEY, None), ('dataset_meta', rows)):
         stated = meta.get(key)
@@ -56,68 +49,44 @@ def class_names(texts: Sequence[Sequence[str]]) -> Names:
 
 
 def load_class_names(path: Union[str, os.PathLike]) -> Names:
-    """The names in a file of class texts.
-
-    Raises:
-        ValueError: See :func:`~.vocabulary.load_class_texts`.
-    """
+    """The names in a file that :func:`load_class_texts` reads."""
     return class_names(load_class_texts(path))
 
 
 def annotation_names(dataset: Any) -> Optional[Names]:
     """The names that a COCO data set's labels 0, 1, ... really stand for.
 
-    mmdet numbers the labels in the order of the annotation file, whatever
-    the order of ``metainfo['classes']``, and skips names that the file does
-    not know.
-
-    Args:
-        dataset: A data set; those not of mmdet's COCO kind are not looked at.
-
-    Returns:
-        tuple[str, ...] | None: One name a label, None if it is not known.
+    mmdet numbers them in the order of the annotation file, whatever that of
+    ``metainfo['classes']``, and skips names that the file does not know.
     """
     from mmengine.fileio import load
     cat_ids = getattr(dataset, 'cat_ids', None)
     path = getattr(dataset, 'ann_file', None)
     if cat_ids is None or not str(path).endswith('.json'):
         return None
-    content = load(
-        path, backend_args=getattr(dataset, 'backend_args', None))
-    categories = content.get('categories', ())
-    names = {category['id']: category['name'] for category in categories}
+    content = load(path, backend_args=getattr(dataset, 'backend_args', None))
+    names = {category['id']: category['name']
+             for category in content.get('categories', ())}
     return tuple(names.get(number, f'id {number}') for number in cat_ids)
 
 
 def name_differences(found: Sequence[str], wanted: Sequence[str]) -> str:
-    """Where two lists of class names part, in words; '' where they agree.
-
-    Args:
-        found (Sequence[str]): Names of the one.
-        wanted (Sequence[str]): Names of the other.
-
-    Returns:
-        str: For example ``"3 against 4 names; only the former has 'cat'"``.
-    """
+    """Where two lists of class names part, in words; '' where they agree."""
     if tuple(found) == tuple(wanted):
         return ''
     parts = []
     if len(found) != len(wanted):
         parts.append(f'{len(found)} against {len(wanted)} names')
-    alone = False
     for whose, names, others in (('former', found, set(wanted)),
                                  ('latter', wanted, set(found))):
         own = [repr(name) for name in names if name not in others]
         if own:
             parts.append(f'only the {whose} has {some(own, SHOWN)}')
-            alone = True
-    if not alone:
+    if set(found) == set(wanted):
         place = next((i for i, pair in enumerate(zip(found, wanted))
                       if pair[0] != pair[1]), min(len(found), len(wanted)))
-        ends = [
-            repr(names[place]) if place < len(names) else 'nothing'
-            for names in (found, wanted)
-        ]
+        ends = [repr(names[place]) if place < len(names) else 'nothing'
+                for names in (found, wanted)]
         parts.append(f'the same names in another order, first at number '
                      f'{place}: {ends[0]} against {ends[1]}')
     return '; '.join(parts)

@@ -12,8 +12,8 @@ def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
 
     One of: JSON in the form of YOLO-World, a list of synonyms for each class
     (``[["person"], ["sofa", "couch"]]``), or simply one string each
-    (``["person", "sofa"]``); a COCO annotation file, whose categories count
-    in the order of the file; a ``.txt`` with a class a line.
+    (``["person", "sofa"]``); a COCO annotation file, whose categories are
+    taken in the order of the file; a ``.txt`` with one class per line.
 
     Args:
         path (str | os.PathLike): The file.
@@ -32,16 +32,15 @@ def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
         with open(path, encoding='utf-8-sig') as file:
             content = file.read()
     except OSError as error:
-        raise ValueError(f'{name} cannot be read '
-                         f'({error.strerror}); give the path of a JSON '
-                         f'list of class names') from None
+        raise ValueError(f'{name} cannot be read ({error.strerror}); give '
+                         f'the path of a JSON list of class names') from None
     except UnicodeDecodeError as error:
         raise ValueError(f'{name} are not UTF-8: {error}') from None
     entries: Any
     if path.endswith('.txt'):
         # splitlines would also split at what names can have within.
         entries = [line.strip() for line in content.split('\n')]
-        # An empty line at the end is none.
+        # Empty lines at the end do not count.
         while entries and not entries[-1]:
             entries.pop()
         return check_class_texts(entries, name)
@@ -51,10 +50,8 @@ def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
         raise ValueError(f'{name} are not valid JSON: {error}') from None
     if isinstance(entries, dict) and isinstance(
             entries.get('categories'), list):
-        entries = [
-            category.get('name') if isinstance(category, dict) else category
-            for category in entries['categories']
-        ]
+        entries = [each.get('name') if isinstance(each, dict) else each
+                   for each in entries['categories']]
     return check_class_texts(entries, name)
 
 
@@ -62,24 +59,19 @@ def check_class_texts(entries: object, name: str) -> List[List[str]]:
     """Bring class texts into the form of a list of lists of synonyms.
 
     Args:
-        entries (object): A list with one string or one list of strings a
-            class.
+        entries (object): A list with one string or one list of strings
+            for each class; it is left alone.
         name (str): What to call the entries in an error.
-
-    Returns:
-        List[List[str]]: New lists; the caller's are left alone.
 
     Raises:
         ValueError: If the entries are anything else, or there are none.
     """
     if not isinstance(entries, (list, tuple)):
-        raise ValueError(
-            f'{name}: expected a list with one entry a class, got '
-            f'{type(entries).__name__}; write [["cat"], ["dog", "puppy"]] '
-            f'or ["cat", "dog"]')
+        raise ValueError(f'{name}: expected a list with one entry a class, '
+                         f'got {type(entries).__name__}; write [["cat"], '
+                         f'["dog", "puppy"]] or ["cat", "dog"]')
     if not entries:
-        raise ValueError(f'{name}: the list is empty; name at least one '
-                         f'class')
+        raise ValueError(f'{name}: the list is empty; name at least one class')
     texts = []
     for index, entry in enumerate(entries):
         synonyms = [entry] if isinstance(entry, str) else entry
@@ -93,6 +85,4 @@ def check_class_texts(entries: object, name: str) -> List[List[str]]:
     return texts
 
 
-__getattr__ = moved_names(__name__, {
-    'class_names': 'text.class_names',
-})
+__getattr__ = moved_names(__name__, {'class_names': 'text.class_names'})

@@ -12,14 +12,11 @@ class WordEncoder:
     r"""Embeds a text as the normalised sum of the vectors of its words.
 
     Every word has a fixed vector of random signs, read from a hash of the
-    word. Two words are therefore nearly orthogonal, and two texts are as
-    close as the share of words that they have in common:
+    word and so the same on every machine. Two words are nearly orthogonal,
+    and two texts as close as the share of words that they have in common:
     :math:`\cos(\text{red circle}, \text{red square}) \approx 1/2`. A model
     that has learnt 'red' from squares and 'circle' from blue ones can
     recognise a red circle that it was never shown.
-
-    Only a hash and signs are involved, no random generator, so the
-    vectors are the same on every machine and with every version of NumPy.
 
     Args:
         dim (int): Width of the vectors. Defaults to 512, as CLIP's.
@@ -40,8 +37,7 @@ class WordEncoder:
     def words(self, text: str) -> List[str]:
         """The words of a text, in lower case.
 
-        A text without a single letter or digit (the empty text that pads
-        a vocabulary, for one) counts as one word.
+        A text without a letter or digit, such as the padding, is one word.
         """
         return _WORD.findall(text.lower()) or [text]
 
@@ -53,22 +49,15 @@ class WordEncoder:
         return bits.astype(np.float32) * 2 - 1
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Embed texts.
-
-        Args:
-            texts (Sequence[str]): N texts.
-
-        Returns:
-            np.ndarray: Unit rows, float32, shape (N, dim).
+        """Unit rows (N, dim), float32, of N texts.
 
         Raises:
             ValueError: If a single string is given in place of a list, or
                 ``dim`` is so small that a text's words cancel out.
         """
         if isinstance(texts, str):
-            raise ValueError(
-                f'texts={texts!r}: expected a list of texts, got one '
-                f'string; give [{texts!r}]')
+            raise ValueError(f'texts={texts!r}: expected a list of texts, got '
+                             f'one string; give [{texts!r}]')
         sums = np.zeros((len(texts), self.dim), np.float64)
         for row, text in zip(sums, texts):
             for word in self.words(text):

@@ -1,8 +1,4 @@
-"""How a command of this package ends: one line for a user's error.
-
-The command line has it in its own package, since it ends there before this
-one is imported.
-"""
+"""How a command ends; the command line has it, as it ends there first."""
 from yolo_world_rep_cli.ending import one_line, printable, run
 
 __all__ = ['one_line', 'printable', 'run']

@@ -12,9 +12,6 @@ def config_root() -> Path:
     """The folder of the configs: of the checkout, else of the package.
 
     A wheel carries them in ``yolo_world_rep/.mim``, as mim expects it.
-
-    Raises:
-        ValueError: If there is neither.
     """
     package = Path(__file__).resolve().parents[1]
     places = (package.parent / 'configs', package / '.mim' / 'configs')
@@ -29,8 +26,7 @@ def config_root() -> Path:
 def base_reference(base: PathLike, out: PathLike) -> str:
     """How a config at ``out`` names ``base`` in its ``_base_``.
 
-    Relative for two files of one checkout, so that it can be moved;
-    absolute otherwise.
+    Relative for two files of one checkout, which may be moved.
     """
     base, out = (Path(os.path.abspath(path)) for path in (base, out))
     checkout = config_root().parent

@@ -8,20 +8,9 @@ import stat
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import (
-    Any,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    Tuple,
-    Union,
-)
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Tuple, Union
 
 PathLike = Union[str, Path]
-
-
 # Of a file's name, on every usual file system.
 MAX_BYTES = 255
 # Endings that say something to a program; others are parts of a name.
@@ -31,11 +20,7 @@ MAX_SUFFIX = 16
 def require_regular(path: PathLike) -> Path:
     """The path of a file that may be opened; each that is read goes by here.
 
-    Args:
-        path (str | Path): What is not there passes: who opens it says so.
-
-    Raises:
-        ValueError: If it is a pipe or a device, which may never end.
+    Pipes and devices may never end. What is not there passes.
     """
     try:
         mode = os.stat(path).st_mode
@@ -49,14 +34,12 @@ def require_regular(path: PathLike) -> Path:
                      f'file.')
 
 
-def require_new(path: PathLike,
-                overwrite: bool = False,
-                place: str = '`out`',
+def require_new(path: PathLike, overwrite: bool = False, place: str = '`out`',
                 meanwhile: bool = False) -> Path:
-    """The path of a result; ``ValueError`` if there is one already.
+    """The path of a result, where there is none yet unless it is overwritten.
 
-    ``place`` is what the message says to change; ``meanwhile`` says that
-    there was no such file when the work began.
+    ``place`` is what the message says to change, ``meanwhile`` that there was
+    no such file when the work began.
     """
     if os.path.lexists(path) and not overwrite:
         why = ': another process wrote it meanwhile' if meanwhile else ''
@@ -67,14 +50,7 @@ def require_new(path: PathLike,
 
 @contextmanager
 def writing(place: PathLike) -> Iterator[None]:
-    """Say what was not written, and why, where a system only says why.
-
-    Args:
-        place (str | Path): The file or folder, by the name that users know.
-
-    Raises:
-        OSError: Such as of a full disk, with the name.
-    """
+    """Name the file that was not written, where a system only says why."""
     try:
         yield
     except OSError as error:
@@ -132,21 +108,9 @@ def _made_folder(path: Path) -> Iterator[None]:
 def atomic_path(path: PathLike, overwrite: bool = True) -> Iterator[Path]:
     """A temporary name beside ``path`` that becomes ``path`` at the end.
 
-    When the body raises, nothing is left and an older file at ``path``
-    stays as it was. A process that is killed leaves the temporary file,
-    which begins with a dot and is nobody's input.
-
-    Args:
-        path (str | Path): The final name; its folder is made when missing.
-        overwrite (bool): Whether a file that is there by then is replaced.
-            Defaults to True.
-
-    Yields:
-        Path: The temporary name to write to.
-
-    Raises:
-        ValueError: If there is such a file, without ``overwrite``.
-        OSError: If it cannot be written, see :func:`writing`.
+    When the body raises, nothing is left and an older file stays as it was. A
+    process that is killed leaves the temporary file, which begins with a dot
+    and is nobody's input.
     """
     path = Path(path)
     with _made_folder(path):
@@ -159,14 +123,7 @@ def atomic_path(path: PathLike, overwrite: bool = True) -> Iterator[Path]:
 
 
 def write_together(files: Mapping[Any, bytes]) -> None:
-    """Write several files, all or none; the last one gets its name first.
-
-    Args:
-        files (Mapping): Their bytes, by name.
-
-    Raises:
-        OSError: If one of them cannot be written.
-    """
+    """Write several files, all or none; the last one gets its name first."""
     with ExitStack() as stack:
         for path, data in files.items():
             stack.enter_context(atomic_path(path)).write_bytes(data)
@@ -174,8 +131,7 @@ def write_together(files: Mapping[Any, bytes]) -> None:
 
 @contextmanager
 def workshop(path: Path) -> Iterator[Path]:
-    """A temporary folder beside ``path``; none is left if nothing comes of it.
-    """
+    """A temporary folder beside ``path``, removed at the end."""
     with _made_folder(path), tempfile.TemporaryDirectory(
             dir=path.parent, prefix='.export.', suffix='.tmp') as name:
         yield Path(name)
@@ -190,21 +146,11 @@ def remove_empty(folders: Iterable[Path]) -> None:
 
 @contextmanager
 def locked(folder: PathLike, shared: bool = False) -> Iterator[None]:
-    """Keep others from replacing several files of a folder meanwhile.
-
-    Args:
-        folder (str | Path): It exists.
-        shared (bool): Whether others may read meanwhile, as this one does.
-            Defaults to False.
-    """
+    """Keep others from replacing files of a folder; shared, they may read."""
     try:
         import fcntl
-    except ImportError:  # a system without
-        yield
-        return
-    try:
         handle = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # a system that opens no folders
+    except (ImportError, PermissionError):  # a system that locks no folders
         yield
         return
     try:
@@ -222,7 +168,6 @@ def identity(path: PathLike) -> Tuple[int, ...]:
 
 
 def sha256_of_file(path: PathLike) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         for block in iter(lambda: file.read(1 << 20), b''):
@@ -232,14 +177,7 @@ def sha256_of_file(path: PathLike) -> str:
 
 @contextmanager
 def about_file(path: PathLike) -> Iterator[None]:
-    """Put a file's name before errors that do not have it.
-
-    Args:
-        path (str | Path): The file.
-
-    Raises:
-        ValueError: With the name.
-    """
+    """Put a file's name before a ``ValueError`` that does not have it."""
     try:
         yield
     except ValueError as error:
@@ -258,16 +196,7 @@ def _no_key_twice(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
 
 
 def parse_json(text: str, unique: bool = True) -> Any:
-    """The value that a text of JSON is.
-
-    Args:
-        text (str): It.
-        unique (bool): Whether a key that an object has twice is refused, of
-            which readers would take the last. Defaults to True.
-
-    Raises:
-        ValueError: If it is none, or nested deeper than Python can follow.
-    """
+    """The value of a JSON text, in which no key may be twice if ``unique``."""
     try:
         return json.loads(
             text, object_pairs_hook=_no_key_twice if unique else None)

@@ -4,12 +4,7 @@ import sys
 
 
 def log(message: str, level: int = logging.INFO) -> None:
-    """Log to mmengine's current logger, or where it is not loaded to ours.
-
-    Args:
-        message (str): What to say.
-        level (int): Of :mod:`logging`. Defaults to ``logging.INFO``.
-    """
+    """Log to mmengine's current logger, or where it is not loaded to ours."""
     if 'mmengine' in sys.modules:
         from mmengine.logging import print_log
         print_log(message, 'current', level)

@@ -7,18 +7,9 @@ from typing import Callable, Dict
 def interleaved_medians(calls: Dict[str, Callable[[], object]],
                         rounds: int = 50,
                         warm_up: int = 5) -> Dict[str, float]:
-    """Median milliseconds of several calls, taken in turns.
+    """Median milliseconds of several calls, by name.
 
-    In turns, since what else the machine does changes with the time: it
-    slows all of them alike.
-
-    Args:
-        calls (dict): What to measure, by name.
-        rounds (int): Number of measurements of each. Defaults to 50.
-        warm_up (int): Rounds before them. Defaults to 5.
-
-    Returns:
-        dict: Median milliseconds by name.
+    They are taken in turns: whatever else the machine does slows all alike.
     """
     taken: Dict[str, list] = {name: [] for name in calls}
     for number in range(warm_up + rounds):
@@ -27,7 +18,5 @@ def interleaved_medians(calls: Dict[str, Callable[[], object]],
             call()
             if number >= warm_up:
                 taken[name].append(time.perf_counter() - start)
-    return {
-        name: statistics.median(seconds) * 1000
-        for name, seconds in taken.items()
-    }
+    return {name: statistics.median(seconds) * 1000
+            for name, seconds in taken.items()}

@@ -2,17 +2,9 @@
 from typing import Collection, Optional
 
 
-def some(items: Collection[object],
-         limit: int = 4,
+def some(items: Collection[object], limit: int = 4,
          count: Optional[int] = None) -> str:
-    """The first few of many, and how many more there are.
-
-    Args:
-        items (Collection): Some or all of them.
-        limit (int): How many are named. Defaults to 4.
-        count (int, optional): How many there are. Defaults to None for
-            those given.
-    """
+    """The first few of ``count`` items (of those given), and how many more."""
     count = len(items) if count is None else count
     more = f' and {count - limit} more' if count > limit else ''
     return ', '.join(map(str, list(items)[:limit])) + more

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('model', nargs='+', help=models.MODEL_HELP)
-    parser.add_argument('--checkpoint', action='append', default=[],
+    parser.add_argument('--checkpoint', dest='checkpoints', action='append',
+                        metavar='CHECKPOINT', default=[],
                         help='weights of a config')
     models.add_backend_arguments(parser)
     parser.add_argument(
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
     from yolo_world_rep.inference.benchmark import compare_latency
     models.be_quiet(*args.model)
     found = compare_latency(
-        args.model, args.checkpoint, batch=args.batch,
+        args.model, args.checkpoints, batch=args.batch,
         image_size=args.img_size and tuple(args.img_size), rounds=args.rounds,
         warm_up=args.warm_up, device=args.device, threads=args.threads,
         precision=args.precision, cfg_options=cfg_options(args.cfg_options))

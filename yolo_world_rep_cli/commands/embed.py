@@ -11,7 +11,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '.txt with one a line')
     parser.add_argument('--out', required=True, help='the .npy to write')
     parser.add_argument('--model', help='CLIP text model: folder or hub name')
-    parser.add_argument('--encoder', choices=['clip', 'words'], default='clip',
+    parser.add_argument('--encoder', dest='kind', choices=['clip', 'words'],
+                        default='clip',
                         help='words: the built-in one that needs no weights')
     parser.add_argument(
         '--dim', type=int, default=512, help='width of --encoder words')
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
     from yolo_world_rep.utils.files import write_together
     texts = load_class_texts(args.text)
     check_vocabulary(texts, args.text)
-    encoder = make_encoder(args.encoder, args.model, args.device,
+    encoder = make_encoder(args.kind, args.model, args.device,
                            args.batch_size, args.dim)
     vectors = embed_vocabulary(
         encoder, texts, args.prompt_format, args.synonyms, progress=True)

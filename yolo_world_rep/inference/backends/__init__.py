@@ -3,7 +3,7 @@ import logging
 import os
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from ...utils.log import log
 from ..processor import saturation_warning
@@ -33,11 +33,6 @@ BACKENDS = {
 }
 
 
-def _backend_of(kind: str) -> Callable[..., Backend]:
-    module, _, name = BACKENDS[kind].partition(':')
-    return getattr(import_module(module), name)
-
-
 def open_backend(model: Any,
                  checkpoint: Any = None,
                  *,
@@ -48,7 +43,7 @@ def open_backend(model: Any,
                  cfg_options: Optional[dict] = None) -> Backend:
     """Load a detector into the runtime that its file is for.
 
-    A file in INT8 that this processor may compute wrongly is opened with a
+    An INT8 file that this processor may compute wrongly is opened with a
     warning, see :mod:`~..processor`.
 
     Args:
@@ -59,10 +54,9 @@ def open_backend(model: Any,
         checkpoint (str | Path, optional): Of a config, and only then.
         device (str): ``'cpu'``, ``'cuda'`` or another of the runtime's.
             Defaults to ``'cpu'``.
-        threads (int, optional): To compute with. Defaults to None for the
-            runtime's choice.
-        precision (str, optional): To compute in, of OpenVINO alone.
-            Defaults to None for float32, or what the file holds.
+        threads (int, optional): To compute with, None for its choice.
+        precision (str, optional): To compute in, of OpenVINO alone; None for
+            float32, or what the file holds.
         throughput (bool): Whether OpenVINO runs several batches at a time;
             :attr:`Backend.concurrency` says how many. Defaults to False.
         cfg_options (dict, optional): Settings to override in a config.
@@ -76,23 +70,24 @@ def open_backend(model: Any,
     """
     is_config = not isinstance(model, (str, os.PathLike))
     suffix = '.py' if is_config else Path(str(model)).suffix.lower()
-    kind = SUFFIXES.get(suffix)
-    if kind is None:
+    if suffix not in SUFFIXES:
         raise ValueError(f'model {model}: expected a file that ends in '
                          f'{", ".join(SUFFIXES)}.')
     if threads is not None and threads < 1:
         raise ValueError(f'threads {threads}: expected 1 or more.')
     settings: dict = dict(device=device, threads=threads, precision=precision)
-    if suffix in CHECKPOINTS and checkpoint is None:
+    kind = SUFFIXES[suffix]
+    if suffix in CHECKPOINTS:
+        if checkpoint is not None:
+            raise ValueError(
+                f'model {model} and `checkpoint` {checkpoint}: the model is a '
+                f'checkpoint itself. Leave the other out, or give a config '
+                f'as the model.')
         model, checkpoint = None, model
-    elif kind == 'pytorch' and suffix in CHECKPOINTS:
-        raise ValueError(
-            f'model {model} and `checkpoint` {checkpoint}: the model is a '
-            f'checkpoint itself. Leave the other out, or give a config as '
-            f'the model.')
+    module, _, name = BACKENDS[kind].partition(':')
+    opened = getattr(import_module(module), name)
     if kind == 'pytorch':
-        return _backend_of(kind)(
-            model, checkpoint, cfg_options=cfg_options, **settings)
+        return opened(model, checkpoint, cfg_options=cfg_options, **settings)
     for name, value in (('checkpoint', checkpoint),
                         ('cfg_options', cfg_options)):
         if value:
@@ -101,7 +96,7 @@ def open_backend(model: Any,
                 f'weights and settings in it. Leave it out.')
     if kind == 'openvino':
         settings.update(throughput=throughput)
-    backend = _backend_of(kind)(model, **settings)
+    backend = opened(model, **settings)
     warning = saturation_warning(backend.spec, backend.path)
     if warning and device.lower() in ('cpu', 'auto'):
         log(warning, logging.WARNING)

@@ -1,6 +1,7 @@
 """What all runtimes have in common."""
 import os
 from abc import ABC, abstractmethod
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Optional, Sequence, Tuple, Type
 
@@ -13,14 +14,11 @@ from ..spec_checks import check_outputs, shapes_of
 
 Outputs = Tuple[np.ndarray, ...]
 # Other names of the precisions; the values are those of OpenVINO.
-PRECISIONS = dict(
-    f32='f32', fp32='f32', bf16='bf16', f16='f16', fp16='f16')
+PRECISIONS = dict(f32='f32', fp32='f32', bf16='bf16', f16='f16', fp16='f16')
 
 
 class Backend(ABC):
-    """A detector in a runtime: a function of one tensor.
-
-    Threads may call :meth:`run` at the same time.
+    """A detector in a runtime: a function of one tensor, for several threads.
 
     Args:
         spec (Spec): What it takes and gives.
@@ -45,9 +43,7 @@ class Backend(ABC):
     def require_process(self) -> None:
         """Refuse a forked process, which has none of a runtime's threads.
 
-        Raises:
-            ValueError: If this process is not the one that opened it; a run
-                would wait for ever.
+        A run would wait for ever there; it raises ``ValueError`` instead.
         """
         if os.getpid() != self._process:
             raise ValueError(
@@ -64,16 +60,15 @@ class Backend(ABC):
         """Outputs of a batch.
 
         Args:
-            images (np.ndarray): (B, 3, H, W), float32, as ``spec`` says.
-                Where the model takes a fixed number there may be fewer.
+            images (np.ndarray): (B, 3, H, W), float32, as ``spec`` says; there
+                may be fewer than the fixed number of a model.
 
         Returns:
             tuple[np.ndarray]: In the order of the contract, B rows each.
 
         Raises:
-            ValueError: If the shape or the type is not the model's, the
-                process is a forked one, the runtime fails, or the model
-                gives something else than its metadata says.
+            ValueError: If shape or type are not the model's, the process is a
+                forked one, the runtime fails, or the metadata is wrong.
         """
         self.require_process()
         self._check(images)
@@ -90,20 +85,19 @@ class Backend(ABC):
                 f'{images.shape}: {first_line(error)}') from error
         with about_file(self.path):
             check_outputs(outputs, shapes_of(
-                self.spec.contract, images.shape[2:], self.spec.strides,
-                len(images), self.spec.num_classes, self.spec.mask_channels))
+                self.spec, images.shape[2:], len(images)))
         return tuple(output[:count] for output in outputs)
 
     def _check(self, images: np.ndarray) -> None:
-        spec = self.spec
-        problem = ''
+        spec, problem = self.spec, ''
         if images.ndim != 4 or images.shape[1] != 3 or not len(images):
             problem = 'expected (B, 3, H, W)'
         elif images.dtype != np.float32:
             problem = f'of type {images.dtype}; expected float32'
         elif spec.batch is not None and len(images) > spec.batch:
             problem = (f'the model takes {spec.batch} image(s) at a time; '
-                       f'export it with --batch dynamic for any number')
+                       f'for any number export it with yolo-world-rep '
+                       f'export --batch dynamic')
         elif not spec.dynamic and images.shape[2:] != spec.image_size:
             problem = f'the model takes height and width {spec.image_size}'
         elif spec.dynamic and any(
@@ -134,26 +128,24 @@ def first_line(error: Exception) -> str:
     return f'{line[:300].rstrip(".")}.'
 
 
+def import_runtime(name: str, files: str, extra: str) -> Any:
+    """The module of a runtime; ``ImportError`` says which extra has it."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(f'Running {files} needs {name} ({error}): pip '
+                          f'install "yolo_world_rep[{extra}]".') from error
+
+
 def read_spec(text: Optional[str], path: Any, outputs: int) -> Spec:
-    """The specification of an exported file.
-
-    Args:
-        text (str, optional): Its metadata of ours.
-        path (str | Path): Its name.
-        outputs (int): How many outputs it has.
-
-    Raises:
-        ValueError: If it has none, or one of another number of outputs.
-    """
+    """The specification in an exported file's metadata, for its outputs."""
     if not text:
         raise ValueError(
             f'{path} has no metadata {METADATA_KEY!r}, so that how images '
             f'are prepared and which classes there are is unknown. Export '
             f'the model with yolo-world-rep export.')
     spec = Spec.from_json(text, str(path))
-    wanted = len(
-        shapes_of(spec.contract, spec.image_size, spec.strides, 1,
-                  spec.num_classes, spec.mask_channels))
+    wanted = len(shapes_of(spec, spec.image_size, 1))
     if outputs != wanted:
         raise ValueError(
             f'{path} has {outputs} output(s); expected {wanted} of its '
@@ -162,11 +154,7 @@ def read_spec(text: Optional[str], path: Any, outputs: int) -> Spec:
 
 
 def plain_precision(name: str, precision: Optional[str]) -> None:
-    """Refuse what only OpenVINO can choose.
-
-    Raises:
-        ValueError: If a precision other than float32 is asked for.
-    """
+    """Refuse a precision other than float32, which only OpenVINO has."""
     if precision is not None and PRECISIONS.get(precision) != 'f32':
         raise ValueError(
             f'precision {precision!r}: {name} computes in what the file '
@@ -174,11 +162,7 @@ def plain_precision(name: str, precision: Optional[str]) -> None:
 
 
 def require_file(path: Any) -> Path:
-    """The path of a file that exists.
-
-    Raises:
-        ValueError: If it does not.
-    """
+    """The path of a model's file, which must exist."""
     path = require_regular(path)
     if not path.is_file():
         raise ValueError(f'model {path}: no such file.')

@@ -6,23 +6,18 @@ import numpy as np
 from ..external_weights import check_weights_inside
 from ..seal import check_seal
 from ..spec import METADATA_KEY
-from .base import Backend, plain_precision, read_spec, require_file
+from .base import (
+    Backend,
+    import_runtime,
+    plain_precision,
+    read_spec,
+    require_file,
+)
 
 PROVIDERS = dict(cpu='CPUExecutionProvider', cuda='CUDAExecutionProvider')
 
 
-def _runtime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ImportError(
-            f'Running .onnx files needs onnxruntime ({error}): pip install '
-            f'"yolo_world_rep[onnx]".') from error
-    return onnxruntime
-
-
 def _provider(runtime: Any, device: str) -> Any:
-    """Of a device such as 'cpu', 'cuda' or 'cuda:1'."""
     kind, _, index = device.partition(':')
     available = runtime.get_available_providers()
     name = PROVIDERS.get(kind)
@@ -35,31 +30,17 @@ def _provider(runtime: Any, device: str) -> Any:
 
 
 class ONNXBackend(Backend):
-    """An ``.onnx`` file.
+    """An ``.onnx`` file, on ``'cpu'`` or ``'cuda'``."""
 
-    Args:
-        path (str | Path): The file.
-        device (str): ``'cpu'`` or ``'cuda'``. Defaults to ``'cpu'``.
-        threads (int, optional): Of an operator. Defaults to None for the
-            runtime's choice.
-        precision (str, optional): None or ``'f32'``.
-
-    Raises:
-        ValueError: If the file is not one of yolo-world-rep export, or
-            anything asked for cannot be had.
-        ImportError: If onnxruntime is not installed.
-    """
     name = 'ONNX Runtime'
     runtime_errors = (Exception, )
 
-    def __init__(self,
-                 path: Any,
-                 device: str = 'cpu',
+    def __init__(self, path: Any, device: str = 'cpu',
                  threads: Optional[int] = None,
                  precision: Optional[str] = None) -> None:
         path = require_file(path)
         plain_precision(self.name, precision)
-        runtime = _runtime()
+        runtime = import_runtime('onnxruntime', '.onnx files', 'onnx')
         check_seal([path])
         check_weights_inside(path)
         options = runtime.SessionOptions()
@@ -71,23 +52,20 @@ class ONNXBackend(Backend):
         # and draw.
         options.add_session_config_entry('session.intra_op.allow_spinning',
                                          '0')
-        provider = _provider(runtime, device)
+        providers = [_provider(runtime, device)]
         try:
             self.session = runtime.InferenceSession(
-                str(path), options, providers=[provider])
+                str(path), options, providers=providers)
         except Exception as error:  # its errors have no class in common
-            raise ValueError(
-                f'{path} cannot be read by ONNX Runtime '
-                f'{runtime.__version__}: {error}') from error
+            raise ValueError(f'{path} cannot be read by ONNX Runtime '
+                             f'{runtime.__version__}: {error}') from error
         try:
             metadata = self.session.get_modelmeta().custom_metadata_map
         except UnicodeDecodeError as error:
             raise ValueError(f'{path}: its metadata is no text ({error}). '
                              f'Export the model again.') from error
-        super().__init__(
-            read_spec(
-                metadata.get(METADATA_KEY), path,
-                len(self.session.get_outputs())), path)
+        super().__init__(read_spec(metadata.get(METADATA_KEY), path,
+                                   len(self.session.get_outputs())), path)
         inputs = self.session.get_inputs()
         if len(inputs) != 1:
             raise ValueError(f'{path} has {len(inputs)} inputs; expected one '

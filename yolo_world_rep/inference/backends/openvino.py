@@ -13,6 +13,7 @@ from .base import (
     PRECISIONS,
     Backend,
     first_line,
+    import_runtime,
     read_spec,
     require_file,
 )
@@ -22,13 +23,7 @@ CAPABILITIES = dict(bf16='BF16', f16='FP16')
 
 
 def _runtime() -> Any:
-    try:
-        import openvino
-    except ImportError as error:
-        raise ImportError(
-            f'Running OpenVINO\'s .xml files needs openvino ({error}): pip '
-            f'install "yolo_world_rep[openvino]".') from error
-    return openvino
+    return import_runtime('openvino', "OpenVINO's .xml files", 'openvino')
 
 
 @lru_cache(None)
@@ -45,14 +40,7 @@ def _core() -> Any:
 def require_precision(device: str, precision: str) -> str:
     """OpenVINO's name of a precision that a device can compute in.
 
-    OpenVINO itself would compute in another one, and say nothing.
-
-    Args:
-        device (str): Of OpenVINO; ``'AUTO'`` has what one of them has.
-        precision (str): One of :data:`~.base.PRECISIONS`.
-
-    Raises:
-        ValueError: If there is no such precision, or not on the device.
+    OpenVINO itself would silently compute in another one.
     """
     if precision not in PRECISIONS:
         raise ValueError(f'precision {precision!r}; expected '
@@ -67,37 +55,22 @@ def require_precision(device: str, precision: str) -> str:
 
 
 class OpenVINOBackend(Backend):
-    """An ``.xml`` file with its ``.bin`` beside it.
+    """An ``.xml`` file with its ``.bin`` beside it, on any device of OpenVINO.
 
-    Args:
-        path (str | Path): The ``.xml``.
-        device (str): ``'cpu'``, or any of OpenVINO's own (``'gpu'``,
-            ``'npu'``, ``'auto'``). Defaults to ``'cpu'``.
-        threads (int, optional): On a CPU. Defaults to None for all cores.
-        precision (str, optional): ``'f32'``, ``'bf16'`` or ``'f16'`` to
-            compute in. OpenVINO would take the fastest of the CPU, which
-            may be bf16; here it is asked for. Defaults to None for
-            ``'f32'``.
-        throughput (bool): Whether several runs share the cores, which takes
-            longer for each and less for all. Defaults to False.
-
-    Raises:
-        ValueError: If the file is not one of yolo-world-rep export, or
-            anything asked for cannot be had.
-        ImportError: If openvino is not installed.
+    It computes in ``'f32'``, ``'bf16'`` or ``'f16'``, as it is told: OpenVINO
+    would take the fastest of the CPU, which may be bf16. With ``throughput``
+    several runs share the cores: each takes longer, all of them less.
     """
+
     name = 'OpenVINO'
     runtime_errors = (Exception, )
 
-    def __init__(self,
-                 path: Any,
-                 device: str = 'cpu',
+    def __init__(self, path: Any, device: str = 'cpu',
                  threads: Optional[int] = None,
-                 precision: Optional[str] = None,
-                 throughput: bool = False) -> None:
+                 precision: Optional[str] = None, throughput: bool = False
+                 ) -> None:
         path = require_file(path)
-        openvino = _runtime()
-        core = _core()
+        version, core = _runtime().__version__, _core()
         device = device.upper()
         if device != 'AUTO' and device not in core.available_devices:
             raise ValueError(
@@ -112,9 +85,8 @@ class OpenVINOBackend(Backend):
                 if model.has_rt_info(METADATA_KEY):
                     text = model.get_rt_info(METADATA_KEY).astype(str)
             except Exception as error:
-                raise ValueError(
-                    f'{path} cannot be read by OpenVINO '
-                    f'{openvino.__version__}: {first_line(error)}') from error
+                raise ValueError(f'{path} cannot be read by OpenVINO '
+                                 f'{version}: {first_line(error)}') from error
         super().__init__(read_spec(text, path, len(model.outputs)), path)
         config: Dict[str, Any] = dict(
             PERFORMANCE_HINT='THROUGHPUT' if throughput else 'LATENCY',
@@ -124,9 +96,8 @@ class OpenVINOBackend(Backend):
         try:
             self.compiled = core.compile_model(model, device, config)
         except Exception as error:
-            raise ValueError(
-                f'{path} cannot be run by OpenVINO '
-                f'{openvino.__version__}: {first_line(error)}') from error
+            raise ValueError(f'{path} cannot be run by OpenVINO {version}: '
+                             f'{first_line(error)}') from error
         if throughput:
             self.concurrency = self.compiled.get_property(
                 'OPTIMAL_NUMBER_OF_INFER_REQUESTS')
@@ -145,10 +116,8 @@ class OpenVINOBackend(Backend):
             request = self.compiled.create_infer_request()
         request.infer([np.ascontiguousarray(images)], share_inputs=True)
         # The next run of this request writes over its tensors.
-        outputs = [
-            np.array(request.get_output_tensor(index).data)
-            for index in range(len(self.compiled.outputs))
-        ]
+        outputs = [np.array(request.get_output_tensor(index).data)
+                   for index in range(len(self.compiled.outputs))]
         self._requests.put(request)
         return outputs
 

@@ -8,60 +8,30 @@ import torch
 from yolo_world_rep.checkpoint_file import check_torchscript
 
 from ..spec import METADATA_FILE
-from .base import (
-    Backend,
-    first_line,
-    plain_precision,
-    read_spec,
-    require_file,
-)
+from .base import Backend, first_line, plain_precision, read_spec, require_file
 
 
 def to_device(device: str, threads: Optional[int] = None) -> torch.device:
-    """A device of torch that is there.
-
-    Args:
-        device (str): Such as ``'cpu'`` or ``'cuda:0'``.
-        threads (int, optional): To compute with on a CPU, in the whole
-            process.
-
-    Raises:
-        ValueError: If it is not.
-    """
+    """A device of torch that is there; ``threads`` are of the process."""
     try:
         found = torch.device(device)
         torch.zeros(1, device=found)
     except Exception as error:  # of several kinds, by the device
         reason = str(error).splitlines()[0]
-        raise ValueError(
-            f'device {device!r}: torch has no such device here ({reason}).'
-        ) from error
+        raise ValueError(f'device {device!r}: torch has no such device here '
+                         f'({reason}).') from error
     if threads is not None:
         torch.set_num_threads(threads)
     return found
 
 
 class TorchScriptBackend(Backend):
-    """A ``.torchscript`` or ``.pt`` file.
+    """A ``.torchscript`` or ``.pt`` file, on a device of torch."""
 
-    Args:
-        path (str | Path): The file.
-        device (str): Of torch, ``'cpu'`` or ``'cuda:0'``.
-            Defaults to ``'cpu'``.
-        threads (int, optional): Of torch, in the whole process.
-            Defaults to None for torch's choice.
-        precision (str, optional): None or ``'f32'``.
-
-    Raises:
-        ValueError: If the file is not one of yolo-world-rep export, or
-            anything asked for cannot be had.
-    """
     name = 'TorchScript'
     runtime_errors = (Exception, )
 
-    def __init__(self,
-                 path: Any,
-                 device: str = 'cpu',
+    def __init__(self, path: Any, device: str = 'cpu',
                  threads: Optional[int] = None,
                  precision: Optional[str] = None) -> None:
         path = require_file(path)
