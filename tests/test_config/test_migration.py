@@ -197,3 +197,10 @@ def test_a_missing_base_names_the_command_too(original):
         config_from_file(original)
     for path in config_root().rglob('*.py'):
         assert unmended(path) is None
+
+
+def test_a_config_without_a_model(tmp_path):
+    """As a full disk leaves it in the folder of a training."""
+    (tmp_path / 'empty.py').touch()
+    with pytest.raises(ValueError, match=r'empty.py has no model=dict\(...\)'):
+        config_from_file(tmp_path / 'empty.py')

@@ -106,12 +106,20 @@ def unmended(path: PathLike) -> Optional[str]:
 
 
 def config_from_file(path: PathLike) -> Config:
-    """Read a config; one of the original is refused with the remedy."""
+    """Read a config of a detector.
+
+    One of the original is refused with the remedy, and one without a model,
+    as a full disk leaves it behind.
+    """
     reason = unmended(require_regular(path))
     if reason:
         raise ValueError(f'{reason}. Write the copy that runs here: '
                          f'yolo-world-rep migrate-config {path} --out NEW.py')
-    return Config.fromfile(path)
+    cfg = Config.fromfile(path)
+    if not isinstance(cfg.get('model'), Mapping):
+        raise ValueError(f'{path} has no model=dict(...); expected the config '
+                         f'of a detector.')
+    return cfg
 
 
 def _new_base(base: str, folder: Path, out: Path) -> str:

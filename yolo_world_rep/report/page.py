@@ -10,6 +10,7 @@ from typing import List, NamedTuple, Optional, Tuple
 
 from mmengine.config import Config
 
+from yolo_world_rep.config.migration import config_from_file
 from yolo_world_rep.config.variables import resolve_variables
 from yolo_world_rep.utils.cli import printable
 from yolo_world_rep.utils.files import PathLike, workshop
@@ -45,7 +46,7 @@ def find_sources(work_dir: PathLike, before: Optional[PathLike] = None,
     if not configs:
         raise ValueError(f'{work_dir} holds no config: expected the work dir '
                          f'of a training.')
-    cfg = Config.fromfile(str(configs[-1]))
+    cfg = config_from_file(configs[-1])
     if after is None:
         best = sorted(work_dir.glob('best_*.pth'), key=os.path.getmtime)
         last = work_dir / 'last_checkpoint'
@@ -85,7 +86,7 @@ def write_report(work_dir: PathLike, before: Optional[PathLike] = None,
         ValueError: If there is nothing to report on.
     """
     sources = find_sources(work_dir, before, after)
-    cfg, _ = resolve_variables(Config.fromfile(str(sources.config)))
+    cfg, _ = resolve_variables(config_from_file(sources.config))
     history = read_history(work_dir)
     tuned = evaluate(cfg, sources.after, device)
     folded, why = _before(cfg, sources, device)
