@@ -103,9 +103,8 @@ def int8_options(args: argparse.Namespace) -> dict:
 def show(report: 'Report', names: Mapping[str, str]) -> None:
     """Print a comparison."""
     from rich.table import Table
-    table = Table(title=f'{report.runtime} ({report.precision}) against '
-                  f'PyTorch, {report.images} images')
-    table.add_column('what')
+    table = Table('what', title=f'{report.runtime} ({report.precision}) '
+                  f'against PyTorch, {report.images} images')
     for name in ('largest difference', 'allowed'):
         table.add_column(name, justify='right')
     for entry in report.differences:

@@ -74,17 +74,14 @@ def multipliers(words: Sequence[str]) -> Dict[str, float]:
 def show_data(data: 'OwnData', names: Mapping[str, str]) -> None:
     """Print numbers and findings."""
     from rich.table import Table
-    table = Table(title=str(data.root))
-    for column in ('', 'images', 'boxes', 'with masks', 'images in'):
-        table.add_column(column)
+    table = Table('', 'images', 'boxes', 'with masks', 'images in',
+                  title=str(data.root))
     for split in SPLITS:
         each = getattr(data, split)
         table.add_row(split, str(len(each.images)), str(len(each.boxes)),
                       f'{each.share_with_masks:.0%}', str(each.images_dir))
     console().print(table)
-    table = Table(title='boxes of each class')
-    for column in ('label', 'class', *SPLITS):
-        table.add_column(column)
+    table = Table('label', 'class', *SPLITS, title='boxes of each class')
     val = data.val.boxes_of_class
     rows = list(enumerate(data.train.boxes_of_class.items()))
     for label, (name, boxes) in rows[:CLASSES_SHOWN]:

@@ -33,9 +33,8 @@ def run(args: argparse.Namespace) -> None:
         results = evaluate_retention(args.config, points, args.text_embed,
                                      args.work_dir,
                                      cfg_options(args.cfg_options))
-    table = Table(title='AP with the held-out classes added')
-    for column in ('checkpoint', 'tuned classes', 'held-out classes'):
-        table.add_column(column)
+    table = Table('checkpoint', 'tuned classes', 'held-out classes',
+                  title='AP with the held-out classes added')
     for each in results:
         table.add_row(each.name, f'{each.tuned:.3f}', f'{each.held_out:.3f}')
     console().print(table)
