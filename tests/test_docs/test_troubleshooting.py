@@ -1,50 +1,26 @@
 """The messages on the page for users still stand in the source."""
-import ast
 import re
 from functools import cache
-from typing import Iterator, Optional, Tuple
+from typing import Tuple
 
 import pytest
 from docs_blocks import REPOSITORY
+from source_texts import names_of_commands, texts_in
+
+from yolo_world_rep_cli.ending import as_options
 
 PAGE = REPOSITORY / 'docs' / 'troubleshooting.md'
-FIELD = '…'
-
-
-def text_of(node: ast.AST) -> Optional[str]:
-    """A string expression as one text, fields as '…'."""
-    if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else None
-    if isinstance(node, ast.JoinedStr):
-        return ''.join(FIELD if isinstance(part, ast.FormattedValue) else
-                       part.value for part in node.values)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        sides = [text_of(side) for side in (node.left, node.right)]
-        if sides != [None, None]:
-            return ''.join(FIELD if side is None else side for side in sides)
-    return None
-
-
-def texts_in(source: str) -> Iterator[str]:
-    """All string expressions of a module."""
-    for node in ast.walk(ast.parse(source)):
-        text = text_of(node)
-        if text is not None:
-            yield re.sub(r'\s+', ' ', re.sub(f'{FIELD}+', FIELD, text))
-
-
-def as_printed(message: str) -> str:
-    """A message with options for its `parameters`, as commands print it."""
-    return re.sub('`([a-z_]+)(?:=True)?`',
-                  lambda found: f'--{found[1].replace("_", "-")}', message)
 
 
 @cache
 def messages() -> Tuple[str, ...]:
-    return tuple(
-        as_printed(text) for folder in ('yolo_world_rep', 'yolo_world_rep_cli')
-        for path in sorted((REPOSITORY / folder).rglob('*.py'))
-        for text in texts_in(path.read_text(encoding='utf-8')))
+    """As each command prints them."""
+    texts = [text for folder in ('yolo_world_rep', 'yolo_world_rep_cli')
+             for path in sorted((REPOSITORY / folder).rglob('*.py'))
+             for text in texts_in(path.read_text(encoding='utf-8'))]
+    commands = names_of_commands().values()
+    return tuple({as_options(text, names) for text in texts
+                  for names in commands})
 
 
 def quoted() -> Tuple[str, ...]:
