@@ -10,8 +10,8 @@ from .parsing import add_cfg_options, cfg_options
 if TYPE_CHECKING:
     from yolo_world_rep.inference import Predictor
 
-MODEL_HELP = ('folded checkpoint (.pth, .safetensors), exported file (.onnx, '
-              '.xml, .torchscript, .pt), or config (.py, with --checkpoint)')
+MODEL_HELP = ('checkpoint (.pth, .safetensors), exported file (.onnx, .xml, '
+              '.torchscript, .pt), or config (.py, with --checkpoint)')
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +32,31 @@ def add_size_arguments(parser: argparse.ArgumentParser) -> None:
     add_cfg_options(parser)
 
 
+def add_words(parser: argparse.ArgumentParser) -> None:
+    """What a text-conditioned checkpoint shall detect."""
+    parser.add_argument(
+        '--words', nargs='+', metavar='NAME',
+        help='classes of a text-conditioned checkpoint, or a file of them')
+    parser.add_argument(
+        '--encoder',
+        help='what embeds the words: folder or hub name of a CLIP text model, '
+        'or "words" (default: the CLIP of the public models)')
+
+
+def words_of(args: argparse.Namespace) -> Any:
+    """Those of :func:`add_words`: names, or the file that has them."""
+    from pathlib import Path
+    if args.words and len(args.words) == 1 and Path(
+            args.words[0]).suffix in ('.txt', '.json'):
+        return args.words[0]
+    return args.words
+
+
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which model runs, and how."""
     parser.add_argument('model', help=MODEL_HELP)
     parser.add_argument('--checkpoint', help='weights of a config')
+    add_words(parser)
     add_backend_arguments(parser)
     parser.add_argument(
         '--batch', dest='batch_size', metavar='BATCH', type=int,
@@ -75,7 +96,8 @@ def open_predictor(args: argparse.Namespace, **settings: Any) -> 'Predictor':
         precision=args.precision, batch_size=args.batch_size,
         workers=args.workers,
         image_size=args.img_size and tuple(args.img_size),
-        cfg_options=cfg_options(args.cfg_options), **settings)
+        cfg_options=cfg_options(args.cfg_options), words=words_of(args),
+        encoder=args.encoder, **settings)
 
 
 def describe(predictor: 'Predictor') -> str:

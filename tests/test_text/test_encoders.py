@@ -9,6 +9,7 @@ from yolo_world_rep.text import (
     WordEncoder,
     check_vocabulary,
     embed_vocabulary,
+    embed_words,
     encoders,
     load_class_texts,
     make_encoder,
@@ -116,3 +117,29 @@ def test_vocabulary_files(tmp_path, name, content, expected):
     path = tmp_path / name
     path.write_text(content)
     assert load_class_texts(path) == expected
+
+
+def test_words_for_a_model(tmp_path, clip_folder):
+    """The names, and the same with the padding of public models behind."""
+    texts, padded = embed_words(['cat', 'red car'], 64, 'words')
+    assert texts.names == ('cat', 'red car')
+    assert padded.names == ('cat', 'red car', ' ')
+    assert np.array_equal(padded.vectors[:2], texts.vectors)
+    assert np.array_equal(texts.vectors,
+                          WordEncoder(64).encode(['cat', 'red car']))
+    (tmp_path / 'a.txt').write_text('cat\nred car\n')
+    by_clip, _ = embed_words(['cat'], 64, str(clip_folder))
+    assert by_clip.vectors.shape == (1, 64)
+    with pytest.raises(ValueError, match='are 64 wide. Name the `encoder`'):
+        embed_words(['cat'], 32, str(clip_folder))
+    again, _ = embed_words(tmp_path / 'a.txt', 64, 'words')
+    assert again.sha256 == texts.sha256 != padded.sha256
+
+
+@pytest.mark.parametrize(('words', 'width', 'message'), [
+    (['cat'], 33, '33 wide, as no CLIP of the public models'),
+    (['cat', 'cat'], 512, "'cat' names two classes"),
+    (['cat', ' '], 512, 'has an empty text'), ([], 512, 'are no words')])
+def test_words_that_no_model_takes(words, width, message):
+    with pytest.raises(ValueError, match=message):
+        embed_words(words, width)

@@ -9,9 +9,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from builders import build_detector, randomize
 from tiny_deploy import NAMES as CLASSES
-from tiny_deploy import write_files
+from tiny_deploy import SMALL, write_files
 from tiny_exports import SIZE, save_brightness
+
+from yolo_world_rep.reparam import convert_checkpoint
+from yolo_world_rep.text import embed_words
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'predict.py'
 
@@ -152,8 +156,45 @@ def test_a_checkpoint_alone(predict, images, tmp_path):
     assert names <= set(CLASSES)
 
 
-def test_a_text_conditioned_checkpoint_alone(predict, images, tmp_path):
-    path = write_files(tmp_path, 'text').checkpoint
-    code, _, err = predict(images, model=path.name)
+def test_a_text_conditioned_checkpoint_and_words(predict, images, tmp_path):
+    """From a checkpoint and words to detections, in one command."""
+    model = randomize(build_detector('text', **SMALL))
+    state = {name: tensor for name, tensor in model.state_dict().items()
+             if name != 'embeddings'}
+    torch.save(dict(state_dict=state, meta={}), tmp_path / 'text.pth')
+    (tmp_path / 'names.txt').write_text('cat\ntraffic light\n')
+    found = {}
+    for name, words in (('names', ['cat', 'traffic light']),
+                        ('file', [tmp_path / 'names.txt'])):
+        code, out, err = predict(
+            images, '--img-size', *SIZE, '--json', tmp_path / name,
+            '--encoder', 'words', '--words', *words, model='text.pth')
+        assert code == 0, err
+        assert '2 classes' in out
+        found[name] = json.loads((tmp_path / name).read_text())
+    assert found['names'] == found['file']
+    assert {row['category_name'] for row in found['file']} <= {
+        'cat', 'traffic light'}
+
+    # The same as by a file of embeddings and a folded checkpoint.
+    texts, padded = embed_words(['cat', 'traffic light'], 32, 'words')
+    convert_checkpoint(tmp_path / 'text.pth', texts, tmp_path, 'rep_conv',
+                       neck_text_embed=padded)
+    predict(images, '--img-size', *SIZE, '--json', tmp_path / 'folded',
+            model='text_rep_conv.pth')
+    assert json.loads((tmp_path / 'folded').read_text()) == found['file']
+
+    code, _, err = predict(images, model='text.pth')
     assert code == 2
-    assert 'text-conditioned: fold' in err
+    assert 'text-conditioned: name what to detect by --words' in err
+    code, _, err = predict(images, '--words', 'cat', model='text.pth')
+    assert code == 2
+    assert 'texts that are 32 wide' in err
+    assert '--encoder' in err
+    code, _, err = predict(images, '--words', 'cat',
+                           model='text_rep_conv.pth')
+    assert code == 2
+    assert 'has its classes already' in err
+    code, _, err = predict(images, '--words', 'cat')
+    assert code == 2
+    assert 'brightness.torchscript has its classes already' in err

@@ -14,6 +14,7 @@ from yolo_world_rep.inference.backends.base import (
 )
 from yolo_world_rep.inference.backends.torchscript import to_device
 from yolo_world_rep.reparam import load_checkpoint
+from yolo_world_rep.reparam.conversion import with_texts
 from yolo_world_rep.text import load_class_texts
 
 from .class_names import test_dataset
@@ -59,14 +60,17 @@ class PyTorchBackend(Backend):
     def __init__(
             self, config: Any, checkpoint: Any, device: str = 'cpu',
             threads: Optional[int] = None, precision: Optional[str] = None,
-            cfg_options: Optional[dict] = None) -> None:
+            cfg_options: Optional[dict] = None, words: Any = None,
+            encoder: Optional[str] = None) -> None:
         if config is not None and not isinstance(config, Config):
             require_file(config)
         if checkpoint is None:
             name = getattr(config, 'filename', config)
             raise ValueError(f'{name} is a config: give its `checkpoint` too.')
         if config is None:
-            checkpoint = load_checkpoint(require_file(checkpoint))
+            checkpoint = with_texts(
+                load_checkpoint(require_file(checkpoint)), words, encoder,
+                device)
             config = config_of_checkpoint(checkpoint)
         plain_precision(self.name, precision)
         self.device = to_device(device, threads)

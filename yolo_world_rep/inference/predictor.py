@@ -63,6 +63,9 @@ class Predictor:
         classes (Sequence[str], optional): Names of the classes to report,
             None for all.
         cfg_options (dict, optional): Settings to override in a config.
+        words (str | Path | Sequence[str], optional): What a text-conditioned
+            checkpoint shall detect.
+        encoder (str, optional): What embeds these words.
 
     Raises:
         ValueError: If the model cannot be loaded or an argument does not
@@ -81,13 +84,16 @@ class Predictor:
                  score_threshold: Optional[float] = None,
                  image_size: Optional[Tuple[int, int]] = None,
                  classes: Optional[Sequence[str]] = None,
-                 cfg_options: Optional[dict] = None) -> None:
+                 cfg_options: Optional[dict] = None,
+                 words: Any = None,
+                 encoder: Optional[str] = None) -> None:
         if isinstance(model, Backend):
             self.backend = model
         else:
             self.backend = open_backend(
                 model, checkpoint, device=device, threads=threads,
-                precision=precision, throughput=True, cfg_options=cfg_options)
+                precision=precision, throughput=True, cfg_options=cfg_options,
+                words=words, encoder=encoder)
         self.spec = spec = self.backend.spec
         for name, value in (('batch', batch_size), ('workers', workers)):
             if value is not None and value < 1:

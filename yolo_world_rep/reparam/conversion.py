@@ -1,14 +1,15 @@
 """From a text-conditioned checkpoint file to a folded one, checked."""
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
 
 from yolo_world_rep.text import (
     TextEmbeddings,
+    embed_words,
     load_class_names,
     load_embeddings,
 )
@@ -72,15 +73,23 @@ def texts_of_checkpoint(source: Checkpoint) -> TextEmbeddings:
     return TextEmbeddings(vectors, names, sha256, OWN_TEXTS)
 
 
-def load_neck_texts(text_embed: PathLike, embeddings: TextEmbeddings,
-                    neck_text_embed: Optional[PathLike],
+def as_embeddings(
+        texts: Union[PathLike, TextEmbeddings]) -> TextEmbeddings:
+    """Embeddings as they are, or read from their file."""
+    return texts if isinstance(texts, TextEmbeddings) else load_embeddings(
+        texts)
+
+
+def load_neck_texts(text_embed: Union[PathLike, TextEmbeddings],
+                    embeddings: TextEmbeddings,
+                    neck_text_embed: Union[PathLike, TextEmbeddings, None],
                     pad: bool) -> TextEmbeddings:
     """The neck's vocabulary: the head's, another one, or the head's padded."""
     if neck_text_embed is not None:
-        return load_embeddings(neck_text_embed)
+        return as_embeddings(neck_text_embed)
     if not pad:
         return embeddings
-    if text_embed == OWN_TEXTS:
+    if isinstance(text_embed, TextEmbeddings) or text_embed == OWN_TEXTS:
         raise ValueError(
             '`pad` needs an embeddings file: it takes the padding prompt '
             'from the FILE_padded.npy beside it. Give the neck its texts '
@@ -126,11 +135,12 @@ def notes_on(embeddings: TextEmbeddings, names: Optional[Names],
 
 
 def convert_checkpoint(model: PathLike,
-                       text_embed: PathLike,
+                       text_embed: Union[PathLike, TextEmbeddings],
                        out_dir: PathLike,
                        neck_form: str = 'rep_linear',
                        texts: Optional[PathLike] = None,
-                       neck_text_embed: Optional[PathLike] = None,
+                       neck_text_embed: Union[PathLike, TextEmbeddings,
+                                              None] = None,
                        pad: bool = False,
                        overwrite: bool = False,
                        trust: bool = False) -> Conversion:
@@ -138,8 +148,9 @@ def convert_checkpoint(model: PathLike,
 
     Args:
         model (str | Path): Checkpoint of a text-conditioned YOLO-World.
-        text_embed (str | Path): ``.npy`` of N×D text embeddings, or
-            'checkpoint' for the texts that prompt tuning left in it.
+        text_embed (str | Path | TextEmbeddings): N×D text embeddings, or
+            their ``.npy``, or 'checkpoint' for the texts that prompt tuning
+            left in it.
         out_dir (str | Path): Folder of the result, which is named after the
             checkpoint and the form.
         neck_form (str): As of
@@ -147,7 +158,7 @@ def convert_checkpoint(model: PathLike,
             'rep_linear'.
         texts (str | Path, optional): JSON of class texts, for the names.
             Defaults to None for the names that come with the embeddings.
-        neck_text_embed (str | Path, optional): ``.npy`` of another
+        neck_text_embed (str | Path | TextEmbeddings, optional): Another
             vocabulary for the neck. Defaults to None.
         pad (bool): Whether the neck gets the padding prompt as well, from
             the file that ``embed --pad`` wrote beside ``text_embed``.
@@ -164,17 +175,53 @@ def convert_checkpoint(model: PathLike,
     path = require_new(
         Path(out_dir) / f'{model.stem}{SUFFIXES[neck_form]}.pth', overwrite,
         '`out_dir`')
-    if text_embed == OWN_TEXTS:
+    if isinstance(text_embed, str) and text_embed == OWN_TEXTS:
         source = load_checkpoint(model, trust)
         embeddings = texts_of_checkpoint(source)
     else:
-        embeddings = load_embeddings(text_embed)
+        embeddings = as_embeddings(text_embed)
         source = load_checkpoint(model, trust)
     neck_texts = load_neck_texts(text_embed, embeddings, neck_text_embed, pad)
     names = class_names_of(embeddings, texts)
+    kind = 'padded' if pad else 'own' if neck_text_embed else 'same'
+    folded, checks = fold(source, embeddings, neck_texts, neck_form, names,
+                          kind)
+    save_checkpoint(path, folded.state_dict, folded.meta, overwrite)
+    return Conversion(path, checks, folded.meta,
+                      notes_on(embeddings, names, source.description))
+
+
+def fold(source: Checkpoint,
+         embeddings: TextEmbeddings,
+         neck_texts: Optional[TextEmbeddings] = None,
+         neck_form: str = 'rep_conv',
+         names: Optional[Names] = None,
+         neck_vocabulary: str = 'same') -> Tuple[Checkpoint, List[LayerCheck]]:
+    """Fold texts into a checkpoint that was read, and check the result.
+
+    Args:
+        source (Checkpoint): Of a text-conditioned YOLO-World.
+        embeddings (TextEmbeddings): Texts of the head, (N, D).
+        neck_texts (TextEmbeddings, optional): Of the neck. Defaults to None
+            for those of the head.
+        neck_form (str): As of
+            :func:`~.state_dict.reparameterize_state_dict`.
+        names (Sequence[str], optional): Of the classes. Defaults to None for
+            those of the embeddings.
+        neck_vocabulary (str): 'same', 'padded' or 'own', for the meta.
+
+    Returns:
+        tuple[Checkpoint, list[LayerCheck]]: The folded one, and the error of
+        each layer.
+
+    Raises:
+        ValueError: If the texts do not fit the checkpoint.
+    """
+    neck_texts = neck_texts or embeddings
+    names = names or embeddings.names
     vectors, neck_vectors = (
         torch.from_numpy(each.vectors) for each in (embeddings, neck_texts))
-    with about_file(model):
+    with about_file(source.path):
         layout = inspect_layout(source.state_dict)
     with about_file(embeddings.path):
         check_text(layout, vectors)
@@ -186,12 +233,44 @@ def convert_checkpoint(model: PathLike,
     checks = check_layers(layout, source.state_dict, converted, vectors,
                           neck_vectors)
     require_exact(checks)
-    kind = 'padded' if pad else 'own' if neck_text_embed else 'same'
     meta = conversion_meta(source, layout, embeddings, neck_texts, names,
-                           neck_form, kind)
-    save_checkpoint(path, converted, meta, overwrite)
-    return Conversion(path, checks, meta,
-                      notes_on(embeddings, names, source.description))
+                           neck_form, neck_vocabulary)
+    return replace(source, state_dict=converted, meta=meta), checks
+
+
+def with_texts(loaded: Checkpoint, words: Any = None,
+               encoder: Optional[str] = None,
+               device: str = 'auto') -> Checkpoint:
+    """A checkpoint with texts folded into it, in memory.
+
+    Args:
+        loaded (Checkpoint): Folded already, or text-conditioned.
+        words (str | Path | Sequence[str], optional): The classes of a
+            text-conditioned one, see :func:`~.text.embed_words`. Defaults to
+            None for the prompts that are in it.
+        encoder (str, optional): What embeds the words.
+        device (str): Of the encoder.
+
+    Raises:
+        ValueError: If it has classes already and words are given, or none.
+    """
+    found = loaded.description
+    if not found.text_conditioned:
+        if words:
+            raise ValueError(
+                f'{loaded.path} is {found.kind} and has its classes already. '
+                f'Leave out `words`; `classes` chooses among its classes.')
+        return loaded
+    if words:
+        texts, padded = embed_words(words, found.text_width or 0, encoder,
+                                    device)
+        return fold(loaded, texts, padded, neck_vocabulary='padded')[0]
+    if found.prompts is None:
+        raise ValueError(
+            f'{loaded.path} is text-conditioned: name what to detect by '
+            f'`words`, or fold the names once with yolo-world-rep '
+            f'reparameterize.')
+    return fold(loaded, texts_of_checkpoint(loaded))[0]
 
 
 def origin_of(embeddings: TextEmbeddings) -> Dict[str, Any]:

@@ -9,6 +9,7 @@ from .encoders import (
     CLIPEncoder,
     check_vocabulary,
     embed_vocabulary,
+    embed_words,
     make_encoder,
 )
 from .names import class_names, load_class_names
@@ -17,5 +18,5 @@ from .words import WordEncoder
 
 __all__ = ['PADDING', 'CLIPEncoder', 'TextEmbeddings', 'WordEncoder',
            'check_vocabulary', 'class_names', 'embed_vocabulary',
-           'load_class_names', 'load_class_texts', 'load_embeddings',
-           'make_encoder', 'save_embeddings']
+           'embed_words', 'load_class_names', 'load_class_texts',
+           'load_embeddings', 'make_encoder', 'save_embeddings']

@@ -1,11 +1,15 @@
 """From a vocabulary to unit vectors: encoders, prompts, synonyms."""
+import hashlib
 import logging
 import os
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.logging import print_log
 
+from ..utils.files import PathLike
+from .embeddings import TextEmbeddings
+from .vocabulary import load_class_texts
 from .words import WordEncoder
 
 # What CLIP's text models read of a text, start and end tokens included.
@@ -13,6 +17,9 @@ CLIP_LENGTH = 77
 # The text that public YOLO-World models pad their vocabularies with.
 PADDING = ' '
 SYNONYMS = ('first', 'mean')
+# The CLIP that the public models were trained with, by the width of its texts.
+CLIP_OF_WIDTH = {512: 'openai/clip-vit-base-patch32',
+                 768: 'openai/clip-vit-large-patch14-336'}
 
 
 class CLIPEncoder:
@@ -184,6 +191,59 @@ def _unit_mean(vectors: np.ndarray, name: str) -> np.ndarray:
         raise ValueError(f'The prompts of {name!r} cancel each other out; '
                          f'use fewer synonyms or templates.')
     return mean / norm
+
+
+def embed_words(words: Union[PathLike, Sequence[str]], width: int,
+                encoder: Optional[str] = None, device: str = 'auto',
+                ) -> Tuple[TextEmbeddings, TextEmbeddings]:
+    """Embed class names for a model that takes texts of some width.
+
+    Args:
+        words (str | Path | Sequence[str]): The names of N classes, or a file
+            of them as of :func:`~.vocabulary.load_class_texts`.
+        width (int): D of the model.
+        encoder (str, optional): Folder or hub name of a CLIP text model, or
+            'words' for :class:`WordEncoder`. Defaults to None for the CLIP
+            that public models of this width were trained with.
+        device (str): Of CLIP. Defaults to 'auto'.
+
+    Returns:
+        tuple[TextEmbeddings, TextEmbeddings]: The names (N, D), and the same
+        with the padding behind them (N + 1, D), as the neck of public models
+        wants them.
+
+    Raises:
+        ImportError: If transformers is not installed.
+        ValueError: If a name is empty or occurs twice, or the encoder cannot
+            be used, or makes texts of another width.
+    """
+    texts = load_class_texts(words) if isinstance(
+        words, (str, os.PathLike)) else [[word] for word in words]
+    source = str(words) if isinstance(words, (str, os.PathLike)) else 'words'
+    if not texts:
+        raise ValueError('There are no words; name one class or more.')
+    check_vocabulary(texts, source)
+    if encoder is None and width not in CLIP_OF_WIDTH:
+        raise ValueError(
+            f'The model takes texts that are {width} wide, as no CLIP of the '
+            f'public models makes them ({", ".join(map(str, CLIP_OF_WIDTH))} '
+            f'wide). Name the `encoder` that it was trained with.')
+    chosen = make_encoder('words', dim=width) if encoder == 'words' else (
+        CLIPEncoder(encoder or CLIP_OF_WIDTH[width], device))
+    if chosen.dim != width:
+        raise ValueError(
+            f'The model takes texts that are {width} wide, and those of '
+            f'encoder={encoder!r} are {chosen.dim} wide. Name the `encoder` '
+            f'that the model was trained with.')
+    names = tuple(each[0] for each in texts)
+    vectors = embed_vocabulary(chosen, texts)
+    rows = np.concatenate([vectors, chosen.encode([PADDING])])
+
+    def made(names: Tuple[str, ...], rows: np.ndarray) -> TextEmbeddings:
+        sha256 = hashlib.sha256(rows.tobytes()).hexdigest()
+        return TextEmbeddings(rows, names, sha256, chosen.name)
+
+    return made(names, vectors), made((*names, PADDING), rows)
 
 
 def make_encoder(kind: str, model: Optional[str] = None, device: str = 'auto',

@@ -40,14 +40,16 @@ def open_backend(model: Any,
                  threads: Optional[int] = None,
                  precision: Optional[str] = None,
                  throughput: bool = False,
-                 cfg_options: Optional[dict] = None) -> Backend:
+                 cfg_options: Optional[dict] = None,
+                 words: Any = None,
+                 encoder: Optional[str] = None) -> Backend:
     """Load a detector into the runtime that its file is for.
 
     An INT8 file that this processor may compute wrongly is opened with a
     warning, see :mod:`~..processor`.
 
     Args:
-        model (str | Path | Config): A folded checkpoint (``.pth``,
+        model (str | Path | Config): A checkpoint (``.pth``,
             ``.safetensors``), a file of yolo-world-rep export (``.onnx``,
             ``.xml`` of OpenVINO, ``.torchscript``, ``.pt``), or a config
             (``.py``, or read already).
@@ -60,6 +62,11 @@ def open_backend(model: Any,
         throughput (bool): Whether OpenVINO runs several batches at a time;
             :attr:`Backend.concurrency` says how many. Defaults to False.
         cfg_options (dict, optional): Settings to override in a config.
+        words (str | Path | Sequence[str], optional): The classes of a
+            text-conditioned checkpoint, or a file of them; they are folded
+            into it in memory, see :func:`~.text.embed_words`.
+        encoder (str, optional): What embeds the words, None for the CLIP of
+            the public models.
 
     Returns:
         Backend: To be closed when done; it is a context manager.
@@ -84,6 +91,11 @@ def open_backend(model: Any,
                 f'checkpoint itself. Leave the other out, or give a config '
                 f'as the model.')
         model, checkpoint = None, model
+        settings.update(words=words, encoder=encoder)
+    elif words:
+        raise ValueError(
+            f'`words`: {model} has its classes already. Leave it out, or give '
+            f'a text-conditioned checkpoint as the model.')
     module, _, name = BACKENDS[kind].partition(':')
     opened = getattr(import_module(module), name)
     if kind == 'pytorch':
