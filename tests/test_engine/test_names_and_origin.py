@@ -61,14 +61,15 @@ def test_origin_is_carried_on_with_the_present_classes():
 
 
 def test_they_are_added_to_old_configs_and_not_twice():
-    cfg = adapt.with_names_and_origin(read_config())
+    cfg = read_config()
+    adapt.keep_names_and_origin(cfg)
     assert 'checkpoint_guard' in cfg.default_hooks
     for key, kind in (('class_names', 'ClassNamesHook'),
                       ('folded_meta', 'FoldedMetaHook')):
         assert cfg.default_hooks[key] == dict(type=kind)
     cfg.custom_hooks = [cfg.default_hooks.pop('folded_meta')]
-    assert 'folded_meta' not in adapt.with_names_and_origin(
-        cfg).default_hooks
+    adapt.keep_names_and_origin(cfg)
+    assert 'folded_meta' not in cfg.default_hooks
 
 
 def test_classes_are_changed_after_a_training_without_the_guard(tmp_path):

@@ -32,8 +32,8 @@ def _prepared(cfg: Config, config_path: str, work_dir: Optional[str],
               cfg_options: Optional[dict], launcher: str,
               cuda: bool) -> Config:
     """What training and testing share."""
-    cfg = copy.deepcopy(cfg)
     if cfg_options:
+        cfg = copy.deepcopy(cfg)
         cfg.merge_from_dict(cfg_options)
     cfg, notes = resolve_variables(cfg)
     for note in notes:
@@ -41,11 +41,11 @@ def _prepared(cfg: Config, config_path: str, work_dir: Optional[str],
     check_config(cfg)
     cfg.launcher = launcher
     cfg.work_dir = work_dir_of(cfg, config_path, work_dir)
-    cfg = adapt.with_checked_images(cfg)
-    cfg = adapt.with_hook(cfg, 'checkpoint_guard', type='CheckpointGuardHook')
-    cfg = adapt.with_names_and_origin(cfg)
+    adapt.use_checked_images(cfg)
+    adapt.add_hook(cfg, 'checkpoint_guard', type='CheckpointGuardHook')
+    adapt.keep_names_and_origin(cfg)
     if launcher != 'none' and not cuda:
-        cfg = adapt.on_cpus(cfg, launcher)
+        adapt.run_on_cpus(cfg, launcher)
     return cfg
 
 
@@ -82,17 +82,14 @@ def config_for_training(
     """
     cuda = torch.cuda.is_available() if cuda is None else cuda
     cfg = _prepared(cfg, config_path, work_dir, cfg_options, launcher, cuda)
-    cfg = adapt.with_safe_checkpoints(cfg)
+    adapt.use_safe_checkpoints(cfg)
     if launcher != 'none':
-        cfg = adapt.with_hook(
-            cfg, 'sync_statistics', type='SyncStatisticsHook')
-    if amp:
-        cfg = adapt.with_amp(cfg, cuda)
-    adapt.check_amp(cfg, cuda)
+        adapt.add_hook(cfg, 'sync_statistics', type='SyncStatisticsHook')
+    adapt.set_precision(cfg, amp, cuda)
     if skip_unreadable:
-        cfg = adapt.with_skipped_images(cfg)
+        adapt.skip_unreadable_images(cfg)
     if resume:
-        cfg = adapt.with_resume(cfg, resume)
+        adapt.resume_from(cfg, resume)
     cfg = adapt.with_class_branch_of_file(cfg, training=True, trust=trust)
     adapt.warn_of_bias_warmup(cfg)
     adapt.tell_of_accumulation(cfg)
@@ -106,32 +103,13 @@ def config_for_test(
         wait_time: float = 2, tta: bool = False, deploy: bool = False,
         cfg_options: Optional[dict] = None, launcher: str = 'none',
         cuda: Optional[bool] = None, trust: bool = False) -> Config:
-    """The config that a test runs.
+    """The config that a test runs; see :func:`config_for_training`.
 
-    Args:
-        cfg (Config): As read from the file; not changed.
-        config_path (str): Its file, which names the default work_dir.
-        checkpoint (str): The weights to test.
-        work_dir (str, optional): Folder of the logs.
-        json_prefix (str, optional): Write detections to
-            ``PREFIX.bbox.json`` instead of evaluating them.
-        show (bool): Whether to show detections in a window.
-        show_dir (str, optional): Folder, in the log folder, of drawings.
-        wait_time (float): Seconds that a window stays.
-        tta (bool): Whether to average over augmentations.
-        deploy (bool): Whether to switch mmyolo's RepVGG blocks to their
-            deployment form.
-        cfg_options (dict, optional): Dotted keys and values to set.
-        launcher (str): As of :func:`config_for_training`.
-        cuda (bool, optional): As of :func:`config_for_training`.
-        trust (bool): As of :func:`config_for_training`.
-
-    Returns:
-        Config: A copy, for :func:`build_runner`.
-
-    Raises:
-        ValueError: If arguments and config contradict each other or the
-            machine.
+    With ``json_prefix`` detections go to ``PREFIX.bbox.json`` and are not
+    evaluated. ``show_dir``, for drawings, is a folder in the log folder;
+    ``wait_time`` is how many seconds a window stays. ``tta`` averages over
+    augmentations; ``deploy`` switches mmyolo's RepVGG blocks to their
+    deployment form.
     """
     cuda = torch.cuda.is_available() if cuda is None else cuda
     cfg = _prepared(cfg, config_path, work_dir, cfg_options, launcher, cuda)
@@ -156,19 +134,18 @@ def config_for_test(
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()),
                             dict(type='SwitchToDeployHook')]
     if json_prefix is not None:
-        cfg.merge_from_dict({
-            'test_evaluator.format_only': True,
-            'test_evaluator.outfile_prefix': json_prefix
-        })
-    return _with_tta(cfg) if tta else cfg
+        cfg.merge_from_dict({'test_evaluator.format_only': True,
+                             'test_evaluator.outfile_prefix': json_prefix})
+    if tta:
+        _average_over_augmentations(cfg)
+    return cfg
 
 
-def _with_tta(cfg: Config) -> Config:
+def _average_over_augmentations(cfg: Config) -> None:
     for name in ('tta_model', 'tta_pipeline'):
         if name not in cfg:
             raise ValueError(f'`tta`: the config has no {name}; inherit '
                              f'mmyolo::_base_/det_p5_tta.py')
-    cfg = copy.deepcopy(cfg)
     cfg.model = dict(**cfg.tta_model, module=cfg.model)
     dataset = cfg.test_dataloader.dataset
     while 'dataset' in dataset:
@@ -177,60 +154,41 @@ def _with_tta(cfg: Config) -> Config:
     if 'batch_shapes_cfg' in dataset:
         dataset.batch_shapes_cfg = None
     dataset.pipeline = cfg.tta_pipeline
-    return cfg
-
-
-def _check_albumentations(cfg: Config, loaders: Any) -> None:
-    """mmdet would end at the first that is built, with a traceback."""
-    if find_spec('albumentations') is not None:
-        return
-    for loader in loaders:
-        for node, _, where in find(
-                cfg._cfg_dict, f'{loader}.**.type'.split('.')):
-            if type_name(node) == 'Albu':
-                raise ImportError(
-                    f'{where.rpartition(".")[0]} is an Albu, and '
-                    f'albumentations is not installed: pip install '
-                    f'albumentations')
 
 
 def check_files(cfg: Config, loaders: Any) -> None:
     """Refuse a config whose annotation files or checkpoint are not there.
 
     The same goes for albumentations, which mmyolo's configs train with.
-
-    Args:
-        cfg (Config): Of :func:`config_for_training` or
-            :func:`config_for_test`.
-        loaders (Sequence[str]): The data loaders that will be built.
+    ``loaders`` are the data loaders that will be built.
 
     Raises:
         ValueError: With all the files that are missing.
         ImportError: If albumentations is, and is needed.
     """
-    _check_albumentations(cfg, loaders)
-    paths = []
-    for loader in loaders:
-        for dataset, key, where in find(
-                cfg._cfg_dict, f'{loader}.**.ann_file'.split('.')):
-            path = osp.join(dataset.get('data_root') or '', dataset[key])
-            paths.append((f'{where}', path))
-    if cfg.get('load_from'):
-        paths.append(('load_from', cfg.load_from))
-    missing = [
-        f'{where}={path!r}' for where, path in paths
-        if isinstance(path, str) and path and '://' not in path
-        and not osp.exists(path)
-    ]
+    # mmdet would end at the first that is built, with a traceback.
+    for loader in loaders if find_spec('albumentations') is None else ():
+        for node, _, where in find(cfg._cfg_dict, [loader, '**', 'type']):
+            if type_name(node) == 'Albu':
+                raise ImportError(
+                    f'{where.rpartition(".")[0]} is an Albu, and '
+                    f'albumentations is not installed: pip install '
+                    f'albumentations')
+    source = cfg.get('load_from')
+    paths = [(where, osp.join(dataset.get('data_root') or '', dataset[key]))
+             for loader in loaders for dataset, key, where in find(
+                 cfg._cfg_dict, [loader, '**', 'ann_file'])]
+    if source:
+        paths.append(('load_from', str(source)))
+    missing = [f'{where}={path!r}' for where, path in paths
+               if path and '://' not in path and not osp.exists(path)]
     if missing:
         raise ValueError(
             f'No such file: {", ".join(missing)}. Set data_root, the '
             f'annotation files and load_from in the config or with '
             f'`cfg_options`.')
     for _, path in paths:
-        if isinstance(path, str):
-            require_regular(path)
-    source = cfg.get('load_from')
+        require_regular(path)
     if source and osp.isfile(source) and is_truncated(source):
         raise ValueError(f'load_from: {truncated_message(source)}')
 
@@ -238,14 +196,8 @@ def check_files(cfg: Config, loaders: Any) -> None:
 def build_runner(cfg: Config, trust: bool = False) -> Runner:
     """Build the runner of a prepared config.
 
-    Args:
-        cfg (Config): Of :func:`config_for_training` or
-            :func:`config_for_test`.
-        trust (bool): Whether mmengine loads checkpoints, and code in them
-            runs. Defaults to False; see :func:`~.loading.read_safely`.
-
-    Raises:
-        ValueError: If a data set's metainfo has keys such as ``CLASSES``.
+    ``trust`` has mmengine load checkpoints itself, so that code in them runs,
+    see :func:`~.loading.read_safely`.
     """
     from mmyolo.registry import RUNNERS
     from mmyolo.utils import is_metainfo_lower
@@ -263,9 +215,6 @@ def build_runner(cfg: Config, trust: bool = False) -> Runner:
 
 def train(runner: Runner) -> None:
     """Train, and say in one line when another process has ended.
-
-    Args:
-        runner (Runner): Of :func:`build_runner`.
 
     Raises:
         ValueError: If the processes cannot reach one of them any more. Why

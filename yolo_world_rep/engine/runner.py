@@ -1,16 +1,15 @@
 """A runner for configs whose variables are not carried on yet."""
-import logging
 from typing import Union
 
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmyolo.registry import RUNNERS
 
 from yolo_world_rep.config.variables import check_config, resolve_variables
 from yolo_world_rep.registry import register
+from yolo_world_rep.utils.log import log
 
-from .adapt import with_names_and_origin
+from .adapt import keep_names_and_origin
 
 
 @register(RUNNERS)
@@ -24,14 +23,7 @@ class VariablesRunner(Runner):
 
     @classmethod
     def from_cfg(cls, cfg: Union[Config, ConfigDict, dict]) -> Runner:
-        """Build the runner.
-
-        Args:
-            cfg (Config | dict): A config; not changed.
-
-        Returns:
-            VariablesRunner: Of a copy where everything follows from the
-            variables.
+        """Build the runner of a copy of a config with everything carried on.
 
         Raises:
             ValueError: If parts of the config contradict each other.
@@ -40,6 +32,7 @@ class VariablesRunner(Runner):
             cfg = Config(cfg)
         cfg, notes = resolve_variables(cfg)
         for note in notes:
-            print_log(f'Config: {note}', 'current', logging.INFO)
+            log(f'Config: {note}')
         check_config(cfg)
-        return super().from_cfg(with_names_and_origin(cfg))
+        keep_names_and_origin(cfg)
+        return super().from_cfg(cfg)
