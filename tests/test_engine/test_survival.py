@@ -135,7 +135,7 @@ def test_full_disk_is_one_line_and_costs_no_checkpoint(data, ended):
     assert 'Traceback' not in text
     assert str(folder / 'epoch_2.pth') in line
     assert 'File too large' in line  # of the limit; ENOSPC reads otherwise
-    assert '--resume' in line
+    assert '`resume`' in line
     assert whole_checkpoints(folder) == ['epoch_1.pth']
     assert hidden(folder) == []
     cfg = run_config(data, folder, resume='auto')

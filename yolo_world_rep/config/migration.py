@@ -235,17 +235,10 @@ def _remarks(cfg: Config, source: ConfigText) -> List[str]:
 
 
 def migrate_config(path: PathLike, out: PathLike) -> Migration:
-    """Write the copy of a config that runs with this package.
+    """Write the copy of a config of the original that runs with this package.
 
-    Args:
-        path (str | Path): A config of the original YOLO-World, or one made
-            from it.
-        out (str | Path): The copy, a ``.py``. It is read before it gets its
-            name.
-
-    Raises:
-        ValueError: If there is a file at ``out``, a base is nowhere, or the
-            config needs what is not here. Nothing is written then.
+    ``out`` is a new ``.py``; it is read before it gets its name. If a base is
+    nowhere, or the config needs what is not here, nothing is written.
     """
     path, out = Path(path), Path(out)
     for place in (path, out):

@@ -94,19 +94,11 @@ def launch_command(out: PathLike, gpus: int) -> str:
 
 def new_config(data: OwnData, checkpoint: PathLike, out: PathLike,
                wishes: Wishes, overwrite: bool = False) -> NewConfig:
-    """Write a config for data and a checkpoint that go together.
+    """Write a config for data and a folded checkpoint that go together.
 
-    Args:
-        data (OwnData): Of :func:`~.own_data.read_own_data`.
-        checkpoint (str | Path): A folded checkpoint.
-        out (str | Path): The config to write, a ``.py``; COCO files of
-            converted data go beside it.
-        wishes (Wishes): The rest.
-        overwrite (bool): Whether an older config is replaced.
-
-    Raises:
-        ValueError: If the data have errors, or data, checkpoint and wishes
-            do not go together. Nothing is written then.
+    ``data`` is of :func:`~.own_data.read_own_data`; if it was converted, its
+    COCO files go beside ``out``, the ``.py`` to write. Nothing is written if
+    the data have errors, or data, checkpoint and wishes do not go together.
     """
     out = Path(out)
     if out.suffix != '.py':

@@ -173,13 +173,6 @@ class YOLOv5GeneralGroundingDataset(YOLOv5MixedGroundingDataset):
 
     As :class:`YOLOv5MixedGroundingDataset`, but an entry of ``annotations``
     has its phrase under ``tokens``, and images need no caption.
-
-    Args:
-        *args: As :class:`YOLOv5MixedGroundingDataset`.
-        **kwargs: As :class:`YOLOv5MixedGroundingDataset`.
-
-    Raises:
-        ValueError: As :class:`YOLOv5MixedGroundingDataset`.
     """
 
     is_detection = 0

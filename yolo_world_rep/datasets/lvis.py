@@ -5,13 +5,13 @@ from typing import List, Mapping, Optional, Sequence, Set
 
 from mmdet.datasets import LVISV1Dataset
 from mmengine.fileio import load
-from mmengine.logging import print_log
 from mmyolo.datasets.yolov5_coco import BatchShapePolicyDataset
 from mmyolo.registry import DATASETS
 
 from ..compat.lvis import mend_lvis
 from ..registry import register
 from ..text import load_class_names
+from ..utils.log import log
 
 SHOWN = 5  # names listed of many
 # Of a hundred classes, so many may bear a name of another category: a text
@@ -118,5 +118,5 @@ class YOLOv5LVISV1Dataset(BatchShapePolicyDataset, LVISV1Dataset):
         warning = compare_with_categories(self.metainfo['classes'],
                                           content['categories'], self.ann_file)
         if warning:
-            print_log(warning, 'current', logging.WARNING)
+            log(warning, logging.WARNING)
         return super().load_data_list()

@@ -1,4 +1,4 @@
-"""Objects365, with mmyolo's batch shapes."""
+"""Objects365, with mmyolo's ``batch_shapes_cfg``."""
 from mmdet.datasets import Objects365V1Dataset, Objects365V2Dataset
 from mmyolo.datasets.yolov5_coco import BatchShapePolicyDataset
 from mmyolo.registry import DATASETS
@@ -8,19 +8,9 @@ from ..registry import register
 
 @register(DATASETS)
 class YOLOv5Objects365V1Dataset(BatchShapePolicyDataset, Objects365V1Dataset):
-    """mmdet's Objects365 v1 under its public name.
-
-    Args:
-        *args: As mmdet's Objects365V1Dataset.
-        **kwargs: As mmdet's Objects365V1Dataset, and ``batch_shapes_cfg``.
-    """
+    """mmdet's Objects365 v1 under its public name."""
 
 
 @register(DATASETS)
 class YOLOv5Objects365V2Dataset(BatchShapePolicyDataset, Objects365V2Dataset):
-    """mmdet's Objects365 v2 under its public name.
-
-    Args:
-        *args: As mmdet's Objects365V2Dataset.
-        **kwargs: As mmdet's Objects365V2Dataset, and ``batch_shapes_cfg``.
-    """
+    """mmdet's Objects365 v2 under its public name."""

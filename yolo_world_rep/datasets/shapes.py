@@ -58,10 +58,9 @@ def all_pairs() -> Tuple[str, ...]:
 
 
 def unseen_pairs() -> Tuple[str, ...]:
-    """The pairs to keep out of training.
+    """The pairs to keep out of training, two for each colour and each shape.
 
-    Two for each colour and two for each shape, so that every word is still
-    seen, in four other pairs.
+    Every word is still seen, in four other pairs.
     """
     return tuple(
         f'{colour} {shape}' for i, colour in enumerate(COLOURS)
@@ -189,21 +188,13 @@ def write_dataset(folder: PathLike, count: int, names: Sequence[str],
                   seed: Sequence[int], classes: Optional[Sequence[str]] = None,
                   size: int = 160,
                   on_image: Callable[[], None] = lambda: None) -> Path:
-    """Write images, their annotations in the format of COCO, and texts.
+    """Write images, their COCO ``annotations.json``, and ``texts.json``.
 
-    Image ``i`` depends on ``names``, ``seed``, ``size`` and ``i`` alone. The
-    folder appears when it is complete, in the place of an older one.
-
-    Args:
-        folder (PathLike): Where the images, ``annotations.json`` and
-            ``texts.json`` (the classes in the form of YOLO-World) go.
-        count (int): Number of images.
-        names (Sequence[str]): Pairs of words that occur in them.
-        seed (Sequence[int]): Seed of the dataset.
-        classes (Sequence[str], optional): The categories, in this order.
-            Defaults to None, which stands for ``names``.
-        size (int): Height and width in pixels. Defaults to 160.
-        on_image (Callable): Called after each image, to show progress.
+    Image ``i`` depends on ``names`` (pairs of words that occur), ``seed``,
+    ``size`` (height and width in pixels) and ``i`` alone. ``classes`` are the
+    categories in their order, ``names`` by default; the texts are these in the
+    form of YOLO-World. ``on_image`` is called after each image. The folder
+    appears when it is complete, in the place of an older one.
 
     Raises:
         ValueError: If ``folder`` holds anything else, or a name is not among
@@ -268,10 +259,6 @@ class ShapesDataset(YOLOv5CocoDataset):
 
     Args:
         data_root (str): The folder.
-        **kwargs: As mmyolo's YOLOv5CocoDataset.
-
-    Raises:
-        ValueError: If the folder has no annotation file of ours.
     """
 
     def __init__(self, data_root: str, **kwargs) -> None:

@@ -10,13 +10,9 @@ from ..registry import register
 class V3DetDataset(Objects365V1Dataset):
     """V3Det in COCO format, labels in the order of its category ids.
 
-    Without classes in ``metainfo`` they are all categories of the file.
-    Images that cannot be read are no business of a list in here:
-    ``yolo-world-rep train --skip-unreadable`` leaves them out.
-
-    Args:
-        *args: As mmdet's CocoDataset.
-        **kwargs: As mmdet's CocoDataset.
+    Without classes in ``metainfo`` they are all categories of the file. Images
+    that cannot be read are left out by ``yolo-world-rep train
+    --skip-unreadable``, not by a list in here.
     """
 
     # No name at all stands for every category of the file.
@@ -32,9 +28,4 @@ class V3DetDataset(Objects365V1Dataset):
 
 @register(DATASETS)
 class YOLOv5V3DetDataset(BatchShapePolicyDataset, V3DetDataset):
-    """:class:`V3DetDataset` with mmyolo's batch shapes.
-
-    Args:
-        *args: As mmdet's CocoDataset.
-        **kwargs: As mmdet's CocoDataset, and ``batch_shapes_cfg``.
-    """
+    """:class:`V3DetDataset` with mmyolo's batch shapes."""

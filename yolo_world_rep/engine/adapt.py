@@ -73,11 +73,7 @@ def use_checked_images(cfg: Config) -> None:
 
 
 def skip_unreadable_images(cfg: Config) -> None:
-    """Have a training leave out images that it cannot read.
-
-    Raises:
-        ValueError: If the config loads its images in another way.
-    """
+    """Have a training leave out images that it cannot read."""
     loading = [transform for place in ('train_dataloader', 'custom_hooks')
                for transform, _, _ in find(
                    cfg._cfg_dict, [place, '**', f'[{CHECKED}]', 'type'])]
@@ -115,13 +111,7 @@ def with_class_branch_of_file(cfg: Config, training: bool,
 
 
 def set_precision(cfg: Config, amp: bool, cuda: bool) -> None:
-    """Train in mixed precision if asked to.
-
-    Without a GPU that is bfloat16, by :class:`CPUAmpOptimWrapper`.
-
-    Raises:
-        ValueError: For an optimizer wrapper or a CPU that cannot.
-    """
+    """Train in mixed precision if asked to: without a GPU in bfloat16."""
     wrapper = cfg.get('optim_wrapper')
     name = type_name(wrapper) or 'OptimWrapper'
     if not amp:
@@ -152,9 +142,6 @@ def resume_from(cfg: Config, resume: str) -> None:
 
     ``'auto'`` is the last whole one in the work_dir; where there is none
     yet, the training starts as without it.
-
-    Raises:
-        ValueError: If the checkpoint does not exist or is truncated.
     """
     if resume == 'auto':
         resume = checkpoint_to_resume(cfg.work_dir)
@@ -180,9 +167,6 @@ def run_on_cpus(cfg: Config, launcher: str) -> None:
 
     mmengine gives its wrapper a device id, and mmyolo converts to a
     synchronized batch norm; neither exists without CUDA.
-
-    Raises:
-        ValueError: If the launcher needs GPUs.
     """
     from mmengine.registry import DefaultScope
     from mmyolo.models.detectors import YOLODetector

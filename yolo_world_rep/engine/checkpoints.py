@@ -24,16 +24,7 @@ class AtomicLocalBackend(LocalBackend):
     """mmengine's local files, each written whole or not at all."""
 
     def put(self, obj: bytes, filepath: Union[str, os.PathLike]) -> None:
-        """Write bytes under another name, then give them theirs.
-
-        Args:
-            obj (bytes): What to write.
-            filepath (str | PathLike): Where; an older file there stays as
-                it is until the new one is complete on the disk.
-
-        Raises:
-            OSError: If the disk is full, for example. Nothing is left.
-        """
+        """Write under another name, wait for the disk, then rename."""
         with atomic_path(filepath) as path, open(path, 'wb') as file:
             file.write(obj)
             file.flush()
@@ -74,20 +65,11 @@ def numbered_checkpoints(folder: str) -> List[str]:
 
 
 def checkpoint_to_resume(folder: str) -> Optional[str]:
-    """The newest checkpoint of a work_dir that is whole.
+    """The newest whole checkpoint of a work_dir; None if there are none.
 
     It is the one that mmengine noted as its last. Where that is missing or
     truncated, a warning says so and the newest whole one of the others is
-    taken.
-
-    Args:
-        folder (str): A work_dir.
-
-    Returns:
-        str, optional: A file, None if there is no checkpoint.
-
-    Raises:
-        ValueError: If there are checkpoints and all are truncated.
+    taken. If all are truncated, a ``ValueError`` is raised.
     """
     candidates = numbered_checkpoints(folder)
     note = osp.join(folder, LAST)
@@ -115,11 +97,7 @@ def checkpoint_to_resume(folder: str) -> Optional[str]:
 
 
 def remove_leftovers(folder: str) -> List[str]:
-    """Remove what a killed process had begun to write in a work_dir.
-
-    Returns:
-        list[str]: The names of the removed files.
-    """
+    """Remove what a killed process had begun to write; the removed names."""
     names = [n for n in os.listdir(folder) if LEFTOVER.fullmatch(n)]
     for name in names:
         os.unlink(osp.join(folder, name))

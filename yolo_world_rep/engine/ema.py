@@ -14,17 +14,8 @@ class ExactExpMomentumEMA(ExpMomentumEMA):
 
     mmdet computes ``(1 - m) * average + m * weight``, which rounds: the
     average of a frozen weight drifts away from it, step by step. The same
-    value as ``average + m * (weight - average)`` stays to the bit.
-
-    Args:
-        model (nn.Module): The model to average.
-        momentum (float): As mmdet's. Defaults to 0.0002.
-        gamma (int): As mmdet's: steps in which the momentum falls from 1.
-            Defaults to 2000.
-        interval (int): Steps between two updates. Defaults to 1.
-        device (torch.device, optional): Where the average is kept.
-        update_buffers (bool): Whether statistics are averaged as well.
-            Defaults to False.
+    value as ``average + m * (weight - average)`` stays to the bit. The
+    arguments are mmdet's.
     """
 
     def avg_func(self, averaged_param: Tensor, source_param: Tensor,

@@ -55,30 +55,14 @@ def config_for_training(
         cfg_options: Optional[dict] = None, launcher: str = 'none',
         cuda: Optional[bool] = None, skip_unreadable: bool = False,
         trust: bool = False) -> Config:
-    """The config that a training runs.
+    """The config that a training runs, for :func:`build_runner`; a copy.
 
-    Args:
-        cfg (Config): As read from the file; not changed.
-        config_path (str): Its file, which names the default work_dir.
-        work_dir (str, optional): Folder of logs and checkpoints.
-        amp (bool): Whether to train in mixed precision.
-        resume (str, optional): Checkpoint to go on from, ``'auto'`` for the
-            last one in the work_dir.
-        cfg_options (dict, optional): Dotted keys and values to set.
-        launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
-        cuda (bool, optional): Whether there is a GPU; asked of torch by
-            default.
-        skip_unreadable (bool): Whether to train without the images that
-            cannot be read, instead of ending at the first.
-        trust (bool): Whether code in a checkpoint may run, as a usual load
-            does. Defaults to False.
-
-    Returns:
-        Config: A copy, for :func:`build_runner`.
-
-    Raises:
-        ValueError: If arguments and config contradict each other or the
-            machine.
+    ``config_path`` is its file, which names the default ``work_dir``;
+    ``resume`` is a checkpoint or ``'auto'`` for the last one in the work_dir;
+    ``cfg_options`` are dotted keys and values; ``launcher`` is ``'none'``,
+    ``'pytorch'``, ``'slurm'`` or ``'mpi'``. ``cuda`` says whether there is a
+    GPU (None asks torch), ``trust`` whether code in a checkpoint may run.
+    A ``ValueError`` says where these contradict the config or the machine.
     """
     cuda = torch.cuda.is_available() if cuda is None else cuda
     cfg = _prepared(cfg, config_path, work_dir, cfg_options, launcher, cuda)
@@ -159,12 +143,8 @@ def _average_over_augmentations(cfg: Config) -> None:
 def check_files(cfg: Config, loaders: Any) -> None:
     """Refuse a config whose annotation files or checkpoint are not there.
 
-    The same goes for albumentations, which mmyolo's configs train with.
-    ``loaders`` are the data loaders that will be built.
-
-    Raises:
-        ValueError: With all the files that are missing.
-        ImportError: If albumentations is, and is needed.
+    The same goes for albumentations, where a pipeline needs it. ``loaders``
+    are the names of the data loaders that will be built.
     """
     # mmdet would end at the first that is built, with a traceback.
     for loader in loaders if find_spec('albumentations') is None else ():

@@ -14,13 +14,14 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 from mmengine.dist import barrier, get_dist_info
-from mmengine.logging import HistoryBuffer, print_log
+from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from yolo_world_rep.checkpoint_file import Name, Ordered, Record, budget_of
 from yolo_world_rep.reparam.checkpoint import read_content
 from yolo_world_rep.reparam.records import check_tensors
+from yolo_world_rep.utils.log import log
 
 TRUST = '`trust=True` reads the file with torch, which runs its code'
 # Of one part of a file, as a tree: it can name one list many times.
@@ -30,16 +31,17 @@ SCALARS, ARRAYS = (
     tuple(f'numpy.{core}.multiarray.{name}' for core in ('core', '_core'))
     for name in ('scalar', '_reconstruct'))
 KINDS = 'biuf'
+# What a training goes on with.
+TRAINING: Dict[str, Dict[str, type]] = dict(
+    meta=dict(epoch=int, iter=int),
+    message_hub=dict(log_scalars=dict, runtime_info=dict, resumed_keys=dict),
+    optimizer=dict(state=dict, param_groups=list))
 # What comes of a part that is not as mmengine saves it.
 UNMADE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
 class Unread:
-    """A part of a checkpoint that cannot be made.
-
-    Args:
-        reason (str): Why not.
-    """
+    """A part of a checkpoint that cannot be made, and why."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -49,8 +51,8 @@ def _dtype(record: Any) -> np.dtype:
     """A number's type in NumPy."""
     if isinstance(record, Record) and record.origin == 'numpy.dtype':
         args, state = record.args, record.state
-        order = state[1] if isinstance(state, tuple) and (
-            len(state) > 1) else '|'
+        order = (state[1] if isinstance(state, tuple) and len(state) > 1
+                 else '|')
         if isinstance(args, tuple) and args and isinstance(args[0], str) and (
                 len(args[0]) < 4 and args[0][:1] in KINDS
                 and args[0][1:] in ('1', '2', '4', '8')
@@ -62,12 +64,8 @@ def _dtype(record: Any) -> np.dtype:
 class Builder:
     """Makes the objects of one part of a checkpoint.
 
-    Args:
-        device (str | torch.device, optional): Of the tensors.
-        budget (int): Bytes that arrays may have together.
-
-    Raises:
-        ValueError: If there is anything that mmengine does not save.
+    Tensors go to ``device``; arrays may have ``budget`` bytes together. What
+    mmengine does not save raises one of :data:`UNMADE`.
     """
 
     def __init__(self, device: Any, budget: int) -> None:
@@ -183,24 +181,16 @@ def _message_hub(hub: Any, path: str) -> None:
             own = isinstance(value, list) and all(
                 type(each) is int for each in value)
         if not own:
-            print_log(f'{path}: its {key} is not in its folder and is left '
-                      f'aside', 'current', logging.WARNING)
+            log(f'{path}: its {key} is not in its folder and is left aside',
+                logging.WARNING)
             del info[key]
 
 
 def content_for_mmengine(path: str, device: Any = None) -> Dict[str, Any]:
     """A checkpoint as mmengine's runner wants it. Nothing in it runs.
 
-    Args:
-        path (str): The file.
-        device (str | torch.device, optional): Where its tensors go.
-
-    Returns:
-        dict: Its parts; :class:`Unread` for each that holds what mmengine
-        does not save.
-
-    Raises:
-        ValueError: If the file is no checkpoint.
+    A part that holds what mmengine does not save becomes an :class:`Unread`.
+    ``device`` is where the tensors go.
     """
     content = read_content(path)
     budget = budget_of(osp.getsize(path))
@@ -210,10 +200,9 @@ def content_for_mmengine(path: str, device: Any = None) -> Dict[str, Any]:
     for key, value in content.items():
         if not isinstance(key, str):
             continue
-        if key == 'state_dict' or (key == 'ema_state_dict'
-                                   and isinstance(value, dict)):
-            if not isinstance(value, dict):
-                raise ValueError(f'{path} has no tensors under state_dict.')
+        if key == 'state_dict' and not isinstance(value, dict):
+            raise ValueError(f'{path} has no tensors under state_dict.')
+        if key in ('state_dict', 'ema_state_dict') and isinstance(value, dict):
             found[key] = _weights(value, path, device)
         elif key == 'meta':
             found[key] = _meta(value, device, budget)
@@ -229,12 +218,7 @@ def content_for_mmengine(path: str, device: Any = None) -> Dict[str, Any]:
 def require_training(checkpoint: Mapping[str, Any], source: str) -> None:
     """Refuse to go on with a checkpoint whose parts are not mmengine's.
 
-    Args:
-        checkpoint (Mapping): What the runner got.
-        source (str): It in words.
-
-    Raises:
-        ValueError: With the part, and what is in it.
+    ``source`` is what the message calls it.
     """
     for key, value in checkpoint.items():
         if isinstance(value, Unread):
@@ -242,37 +226,20 @@ def require_training(checkpoint: Mapping[str, Any], source: str) -> None:
                 f'{source}: its {key} holds what mmengine does not save '
                 f'there ({value.reason}), so that the training cannot go on '
                 f'from it. {TRUST}: only for files that are your own.')
-    parts = {
-        **{f'meta.{name}': (checkpoint.get('meta', {}).get(name), int)
-           for name in ('epoch', 'iter')},
-        **{f'message_hub.{name}': (_part(checkpoint, 'message_hub', name),
-                                   dict)
-           for name in ('log_scalars', 'runtime_info', 'resumed_keys')},
-        'optimizer.state': (_part(checkpoint, 'optimizer', 'state'), dict),
-        'optimizer.param_groups':
-        (_part(checkpoint, 'optimizer', 'param_groups'), list)
-    }
-    for name, (part, kind) in parts.items():
-        if not isinstance(part, kind):
-            raise ValueError(f'{source} has no {name} as mmengine saves it: '
-                             f'the training cannot go on from it.')
-
-
-def _part(checkpoint: Mapping[str, Any], key: str, name: str) -> Any:
-    whole = checkpoint.get(key)
-    return whole.get(name) if isinstance(whole, dict) else None
+    for key, parts in TRAINING.items():
+        whole = checkpoint.get(key)
+        for name, kind in parts.items():
+            part = whole.get(name) if isinstance(whole, dict) else None
+            if not isinstance(part, kind):
+                raise ValueError(f'{source} has no {key}.{name} as mmengine '
+                                 f'saves it: the training cannot go on from '
+                                 f'it.')
 
 
 def load_from_file(filename: str, map_location: Any = None) -> Dict[str, Any]:
     """What mmengine calls to load a checkpoint; see :func:`read_safely`.
 
-    Args:
-        filename (str): A file, or a URL of one, which is fetched to where
-            torch keeps such.
-        map_location (str | torch.device, optional): Of the tensors.
-
-    Raises:
-        ValueError: If it is no checkpoint, or is in a place of another kind.
+    ``filename`` may be a URL, which is fetched to where torch keeps such.
     """
     scheme = filename.partition('://')[0] if '://' in filename else ''
     if scheme in ('http', 'https'):
@@ -305,9 +272,7 @@ THEIRS: Dict[str, Callable[..., Any]] = {}
 def read_safely(trust: bool = False) -> None:
     """Have mmengine load every checkpoint of this process through ours.
 
-    Args:
-        trust (bool): Whether its own loaders are put back, which run the
-            code in a file. Defaults to False.
+    ``trust`` puts its own loaders back, which run the code in a file.
     """
     for prefix, loader in list(CheckpointLoader._schemes.items()):
         if loader is not load_from_file:

@@ -12,16 +12,10 @@ def takes_boxes_from_masks(dataset: Any) -> bool:
 
 
 def count_masks(dataset: Any) -> Tuple[int, int]:
-    """Boxes with and without masks in the first images of a data set.
+    """Boxes with and without masks in the first images, without crowds.
 
-    mmyolo leaves a box without a mask out when it computes boxes from
-    masks, and says nothing.
-
-    Args:
-        dataset: A data set of mmdet's kind.
-
-    Returns:
-        tuple[int, int]: Numbers of boxes, those of crowds left out.
+    mmyolo leaves a box without a mask out when it computes boxes from masks,
+    and says nothing.
     """
     found = [bool(instance.get('mask'))
              for index in range(min(len(dataset), LOOKED_AT))

@@ -12,16 +12,8 @@ from mmengine.config import Config
 def start_processes(cfg: Config, cuda: Optional[bool] = None) -> None:
     """Make the process group where mmengine would ask CUDA for a device.
 
-    Args:
-        cfg (Config): Of :func:`~.launch.config_for_training` or
-            :func:`~.launch.config_for_test`.
-            ``env_cfg.dist_cfg.timeout`` is how many seconds a process waits
-            for the others.
-        cuda (bool, optional): Whether there is a GPU; asked of torch by
-            default.
-
-    Raises:
-        ValueError: If the launcher did not set its environment.
+    ``env_cfg.dist_cfg.timeout`` is how many seconds a process waits for the
+    others. ``cuda`` says whether there is a GPU; None asks torch.
     """
     from torch import distributed
     cuda = torch.cuda.is_available() if cuda is None else cuda

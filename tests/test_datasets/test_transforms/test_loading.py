@@ -54,7 +54,7 @@ def test_a_bad_one_is_named(load, folder, name, reason):
 def test_left_out_and_counted(load, folder, monkeypatch):
     messages = []
     monkeypatch.setattr(loading, '_skipped', set())
-    monkeypatch.setattr(loading, 'print_log',
+    monkeypatch.setattr(loading, 'log',
                         lambda message, *args: messages.append(message))
     transform = load(ignore_empty=True)
     for name, _ in BAD + BAD:

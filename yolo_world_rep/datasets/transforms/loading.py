@@ -8,10 +8,10 @@ import mmcv
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
-from mmengine.logging import print_log
 from mmyolo.registry import TRANSFORMS
 
 from ...registry import register
+from ...utils.log import log
 
 # Files that this process has left out.
 _skipped: Set[str] = set()
@@ -89,8 +89,6 @@ class LoadCheckedImageFromFile(LoadImageFromFile):
                 f'trains without such images.')
         if path not in _skipped:
             _skipped.add(path)
-            print_log(
-                f'Left out image {path}: {reason}. '
+            log(f'Left out image {path}: {reason}. '
                 f'{multiprocessing.current_process().name} has left out '
-                f'{len(_skipped)} file(s) so far.', 'current',
-                logging.WARNING)
+                f'{len(_skipped)} file(s) so far.', logging.WARNING)

@@ -1,10 +1,9 @@
 """A checkpoint is loaded whole, or the run ends before its first step."""
 import logging
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import torch.nn as nn
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.runner import BaseLoop, Runner
 from mmyolo.registry import HOOKS
 
@@ -20,9 +19,9 @@ from yolo_world_rep.text.names import (
     Names,
     annotation_names,
     name_differences,
-    names_of,
     names_of_checkpoint,
 )
+from yolo_world_rep.utils.log import log
 
 from ..loading import require_training
 from ..masks import count_masks, takes_boxes_from_masks
@@ -40,6 +39,15 @@ def _prefixes(name: str, value: Sequence[str]) -> Tuple[str, ...]:
         raise ValueError(f'CheckpointGuardHook: {name}={value!r}: expected a '
                          f'list of names of modules or tensors')
     return tuple(value)
+
+
+def _rows(model: nn.Module) -> Optional[int]:
+    """Classes that a model's head has rows for, None if it does not say."""
+    return getattr(getattr(model, 'bbox_head', None), 'num_classes', None)
+
+
+def _beginnings(names: Iterable[str], depth: int) -> List[str]:
+    return sorted({'.'.join(name.split('.')[:depth]) for name in names})[:3]
 
 
 @register(HOOKS)
@@ -74,9 +82,9 @@ class CheckpointGuardHook(Hook):
                  class_names: str = 'match',
                  from_scratch: bool = False) -> None:
         if class_names not in ('match', 'ignore'):
-            raise ValueError(f'CheckpointGuardHook: class_names='
-                             f'{class_names!r}: expected \'match\' or '
-                             f'\'ignore\'')
+            raise ValueError(
+                f'CheckpointGuardHook: class_names={class_names!r}: expected '
+                f'\'match\' or \'ignore\'')
         self.fresh = _prefixes('fresh', fresh)
         self.unused = _prefixes('unused', unused)
         self.class_names = class_names
@@ -86,17 +94,16 @@ class CheckpointGuardHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Check the data sets against each other and against the head."""
         model = unwrapped(runner.model)
-        count = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)
+        count = _rows(model)
         stale = unresolved_message(runner.cfg)
         problems = [stale] if stale else []
         checked: Dict[Names, List[int]] = {}
-        for loop, dataset in reversed(list(data_sets(runner))):
+        for loop, dataset, names in reversed(list(data_sets(runner))):
             problems += self._check_masks(loop, dataset)
-            names = names_of(getattr(dataset, 'metainfo', None))
             if names is None:
                 continue
             if getattr(model, 'reparameterized', False) and (
-                    count is not None and count != len(names)):
+                    count not in (None, len(names))):
                 problems.append(
                     f'The {loop} data set has {len(names)} class(es) and the '
                     f'head num_classes={count}: set num_classes={len(names)} '
@@ -131,17 +138,14 @@ class CheckpointGuardHook(Hook):
         remedy = ('set mask2bbox, with_mask and use_mask_refine of the '
                   'pipelines to False (use_mask2refine=False in our configs)')
         if bare and not masked:
-            return [
-                f'The pipeline of the {loop} data set takes its boxes from '
-                f'masks, and the {bare} boxes looked at have none: it would '
-                f'train on images without boxes; {remedy}.'
-            ]
+            return [f'The pipeline of the {loop} data set takes its boxes '
+                    f'from masks, and the {bare} boxes looked at have none: '
+                    f'it would train on images without boxes; {remedy}.']
         if bare:
-            print_log(
-                f'{bare} of {bare + masked} boxes looked at in the {loop} '
+            log(f'{bare} of {bare + masked} boxes looked at in the {loop} '
                 f'data set have no mask, and the pipeline, which takes its '
                 f'boxes from masks, leaves them out; to keep them, {remedy}.',
-                'current', logging.WARNING)
+                logging.WARNING)
         return []
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -157,11 +161,10 @@ class CheckpointGuardHook(Hook):
                                         for name in list(checkpoint)
                                         if hasattr(checkpoint[name], 'shape')}
         if resuming:
-            absent = [
-                name for name in ('optimizer', 'message_hub')
-                if name not in checkpoint
-            ] + [f'meta.{name}' for name in ('epoch', 'iter')
-                 if name not in meta]
+            absent = [name for name in ('optimizer', 'message_hub')
+                      if name not in checkpoint]
+            absent += [f'meta.{name}' for name in ('epoch', 'iter')
+                       if name not in meta]
             if absent:
                 raise ValueError(
                     f'{source} has no {", ".join(absent)}: it is not of a '
@@ -215,7 +218,7 @@ class CheckpointGuardHook(Hook):
         state, notes = read_as_ours(
             strip_wrapper(checkpoint['state_dict']), meta)
         for note in notes:
-            print_log(f'{source}: {note}.', 'current', logging.WARNING)
+            log(f'{source}: {note}.', logging.WARNING)
         check_weights(source, state)
         wanted = model.state_dict()
         problems = []
@@ -228,24 +231,19 @@ class CheckpointGuardHook(Hook):
         allowances = getattr(model, 'checkpoint_allowances', dict)()
         may_miss = tuple(allowances.get('missing', ())) + tuple(fresh)
         may_bring = tuple(allowances.get('unexpected', ())) + self.unused
-        dropped = [
-            name for name in state
-            if under(name, fresh) or (name not in wanted
-                                      and under(name, may_bring))
-        ]
+        dropped = [name for name in state if under(name, fresh) or (
+            name not in wanted and under(name, may_bring))]
         whole = state
         state = {name: t for name, t in state.items() if name not in dropped}
         fit = compare(state, {name: tensor for name, tensor in wanted.items()
                               if name in state or not under(name, may_miss)})
         # mmengine and EMAHook load what is left here.
         checkpoint['state_dict'] = state
-        for title, names in (
-            ('Not taken from the checkpoint', dropped),
-            ('Left at their initialization',
-             [n for n in wanted if under(n, fresh)])):
+        left = [name for name in wanted if under(name, fresh)]
+        for title, names in (('Not taken from the checkpoint', dropped),
+                             ('Left at their initialization', left)):
             if names:
-                print_log(f'{title}: {", ".join(groups(names))}', 'current',
-                          logging.INFO)
+                log(f'{title}: {", ".join(groups(names))}')
         if not fit:
             problems.append(f'{source} does not fit the model. '
                             f'{" ".join(describe(fit))}')
@@ -265,16 +263,12 @@ class CheckpointGuardHook(Hook):
             return found
         absent = [*fit.missing, *rows]
         if absent:
-            prefixes = sorted({'.'.join(name.split('.')[:3])
-                               for name in absent})
-            option = OPTION.format(f'fresh={prefixes[:3]!r}')
+            option = OPTION.format(f'fresh={_beginnings(absent, 3)!r}')
             found.append(f'Set load_from to a file that fits or the '
                          f'config to what it holds; to train parts from '
                          f'their initialization, name them: {option}.')
         if fit.unexpected:
-            prefixes = sorted({'.'.join(name.split('.')[:2])
-                               for name in fit.unexpected})
-            option = OPTION.format(f'unused={prefixes[:3]!r}')
+            option = OPTION.format(f'unused={_beginnings(fit.unexpected, 2)}')
             found.append(f'To leave parts of the file out, name them: '
                          f'{option}.')
         return found
@@ -294,15 +288,14 @@ class CheckpointGuardHook(Hook):
             return []
         names = names_of_checkpoint(meta, found.classes)
         problems, remedy = [], ''
-        count = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)
+        count = _rows(model)
         stated = folded.get('num_classes')
         if stated is None and names is not None:
             stated = len(names)
         if None not in (stated, count) and stated != count:
             problems.append(f'{source} has {stated} class(es) and the head '
                             f'num_classes={count}.')
-        for loop, dataset in data_sets(runner):
-            wanted = names_of(getattr(dataset, 'metainfo', None))
+        for loop, _, wanted in data_sets(runner):
             if names is None or wanted is None:
                 continue
             difference = name_differences(names, wanted)
@@ -311,11 +304,10 @@ class CheckpointGuardHook(Hook):
                                 f'other classes: {difference}.')
                 remedy = remedy or mend_of_names(
                     names, wanted, folded, runner._load_from)
-        if not problems:
-            return []
-        return [
-            *problems, remedy or 'Set num_classes and load_from to what '
-            'belongs together.', 'If the classes may differ: ' +
-            OPTION.format('class_names=\'ignore\'') + ' keeps the rows, ' +
-            OPTION.format(f'fresh=[{CLASS_TENSORS!r}]') + ' trains new ones.'
-        ]
+        if problems:
+            keep = OPTION.format('class_names=\'ignore\'')
+            train = OPTION.format(f'fresh=[{CLASS_TENSORS!r}]')
+            problems += [remedy or 'Set num_classes and load_from to what '
+                         'belongs together.', f'If the classes may differ: '
+                         f'{keep} keeps the rows, {train} trains new ones.']
+        return problems

@@ -1,5 +1,5 @@
 """The model knows the names of its classes."""
-from typing import Any, Iterator, Tuple
+from typing import Any, Iterator, Optional, Tuple
 
 import torch.nn as nn
 from mmengine.hooks import Hook
@@ -8,7 +8,7 @@ from mmengine.runner import BaseLoop, Runner
 from mmyolo.registry import HOOKS
 
 from yolo_world_rep.registry import register
-from yolo_world_rep.text.names import names_of
+from yolo_world_rep.text.names import Names, names_of
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -18,12 +18,13 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-def data_sets(runner: Runner) -> Iterator[Tuple[str, Any]]:
-    """(name, data set) of the loops that were built for this run."""
+def data_sets(runner: Runner) -> Iterator[Tuple[str, Any, Optional[Names]]]:
+    """(name, data set, class names) of the loops built for this run."""
     for name in ('train', 'val', 'test'):
         loop = getattr(runner, f'_{name}_loop', None)
         if isinstance(loop, BaseLoop):
-            yield name, loop.dataloader.dataset
+            dataset = loop.dataloader.dataset
+            yield name, dataset, names_of(getattr(dataset, 'metainfo', None))
 
 
 @register(HOOKS)
@@ -39,8 +40,7 @@ class ClassNamesHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Put the names into the model's ``dataset_meta``."""
         model = unwrapped(runner.model)
-        for _, dataset in data_sets(runner):
-            names = names_of(getattr(dataset, 'metainfo', None))
+        for _, _, names in data_sets(runner):
             if names is not None:
                 model.dataset_meta = dict(
                     getattr(model, 'dataset_meta', None) or {}, classes=names)

@@ -33,10 +33,7 @@ def seed_pipeline(dataset: Any, seed: int) -> None:
     """Seed the transforms that draw from generators of their own.
 
     albumentations 2 does so: it ignores numpy's and Python's seeds.
-
-    Args:
-        dataset: A dataset with a ``pipeline``, or a wrapper of some.
-        seed (int): Number to derive the seeds from.
+    ``dataset`` has a ``pipeline``, or wraps data sets that have.
     """
     inner = getattr(dataset, 'datasets', None)
     if inner is None:
@@ -58,12 +55,7 @@ def seed_generators(seed: int) -> None:
 
 
 def seed_worker(worker_id: int, seed: int) -> None:
-    """Seed a worker process of a data loader and its copy of the data set.
-
-    Args:
-        worker_id (int): Number of the worker.
-        seed (int): Seed of the epoch and process.
-    """
+    """Seed a worker process of a data loader and its copy of the data set."""
     seed = mixed_seed(seed, worker_id)
     seed_generators(seed)
     info = get_worker_info()

@@ -11,11 +11,7 @@ from yolo_world_rep.registry import register
 
 
 def check_cpu_bfloat16() -> None:
-    """Take the gradient of a convolution as mixed precision would.
-
-    Raises:
-        ValueError: If torch cannot do that on this CPU.
-    """
+    """Take a gradient in bfloat16; ``ValueError`` if this torch cannot."""
     try:
         layer = nn.Conv2d(1, 1, 1)
         with torch.autocast('cpu', torch.bfloat16):

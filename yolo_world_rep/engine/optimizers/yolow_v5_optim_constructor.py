@@ -16,23 +16,11 @@ def scaled_weight_decay(weight_decay: float, batch_size_per_gpu: int,
                         world_size: int, base_total_batch_size: int) -> float:
     """Weight decay for the batch that one update really sees.
 
-    A total batch below the base is taken as accumulated up to the multiple
-    nearest to the base, so the value changes only by the rounding; a greater
-    one scales linearly. This is mmyolo's rule.
-
-    Args:
-        weight_decay (float): Value at ``base_total_batch_size``.
-        batch_size_per_gpu (int): Images a process sees in one step.
-        world_size (int): Number of processes, times that of the batches of
-            an update where gradients are accumulated.
-        base_total_batch_size (int): Images a step at which ``weight_decay``
-            was chosen.
-
-    Returns:
-        float: The scaled weight decay.
-
-    Raises:
-        ValueError: If a batch size is not positive.
+    ``weight_decay`` is that at a total batch of ``base_total_batch_size``
+    images. A total batch below the base is taken as accumulated up to the
+    multiple nearest to the base, so the value changes only by the rounding; a
+    greater one scales linearly. This is mmyolo's rule. ``world_size`` is
+    multiplied by the batches of an update where gradients are accumulated.
     """
     for name, value in (('batch_size_per_gpu', batch_size_per_gpu),
                         ('base_total_batch_size', base_total_batch_size)):
@@ -45,16 +33,10 @@ def scaled_weight_decay(weight_decay: float, batch_size_per_gpu: int,
 
 
 def multiplier_of(name: str, multipliers: Mapping[str, float]) -> float:
-    """The learning-rate multiplier of a parameter.
+    """The learning-rate multiplier of a parameter; 1 where none applies.
 
-    Args:
-        name (str): As in the state dict.
-        multipliers (Mapping[str, float]): By names of modules or
-            parameters, in which ``*`` stands for anything. Of several that
-            apply, the longest does.
-
-    Returns:
-        float: 1 where none applies.
+    ``multipliers`` are by names of modules or parameters, with ``*`` for
+    anything. Of several that apply, the longest does.
     """
     fitting = [
         pattern for pattern in multipliers
