@@ -3,7 +3,14 @@ import argparse
 import logging
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Iterator,
+    Optional,
+    Tuple,
+)
 
 from .parsing import add_cfg_options, cfg_options
 
@@ -50,6 +57,18 @@ def words_of(args: argparse.Namespace) -> Any:
             args.words[0]).suffix in ('.txt', '.json'):
         return args.words[0]
     return args.words
+
+
+def config_and_checkpoint(
+        args: argparse.Namespace) -> Tuple[Optional[str], str]:
+    """Those of ``MODEL [CHECKPOINT]``; of a checkpoint alone, no config."""
+    is_config = args.model.endswith('.py')
+    if is_config and args.checkpoint is None:
+        raise ValueError(f'{args.model} is a config: give its CHECKPOINT too.')
+    if not is_config and args.checkpoint is not None:
+        raise ValueError(f'{args.model} and {args.checkpoint}: expected one '
+                         f'checkpoint, or a config (.py) and its checkpoint.')
+    return (args.model, args.checkpoint) if is_config else (None, args.model)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tiny_deploy import write_files
+import torch
+from builders import build_detector, randomize
+from tiny_deploy import SMALL, write_files
+
+from yolo_world_rep.inference import Predictor
+from yolo_world_rep_cli.main import main
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'export.py'
 
@@ -78,3 +83,29 @@ def test_arguments_that_do_not_go_together(run, args, message):
     code, _, err = run(*args)
     assert code == 2
     assert message in err
+
+
+def test_a_checkpoint_and_words(tmp_path, monkeypatch, capfd):
+    """From a text-conditioned checkpoint to a file, without a config."""
+    monkeypatch.chdir(tmp_path)
+    model = randomize(build_detector('text', **SMALL))
+    state = {name: tensor for name, tensor in model.state_dict().items()
+             if name != 'embeddings'}
+    torch.save(dict(state_dict=state, meta={}), 'text.pth')
+
+    def export(*words):
+        with pytest.raises(SystemExit) as end:
+            main(['export', *words, '--raw', '--img-size', '64', '96',
+                  '--out', 'out'])
+        return (end.value.code, *capfd.readouterr())
+
+    words = ['--encoder', 'words', '--words', 'cat', 'dog']
+    code, out, err = export('text.pth', *words)
+    assert code == 0, err
+    assert 'wrote out/text_raw.onnx' in out
+    assert '2 classes, 64x96' in out
+    with Predictor('out/text_raw.onnx') as predictor:
+        assert predictor.names == ('cat', 'dog')
+    assert export('text.pth')[0] == 2
+    assert 'is a config: give its CHECKPOINT' in export('c.py')[2]
+    assert 'expected one checkpoint' in export('text.pth', 'text.pth')[2]

@@ -8,12 +8,16 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
+from yolo_world_rep.detector.config_of_checkpoint import (
+    config_of_checkpoint,
+)
 from yolo_world_rep.detector.fusion import fuse, require_foldable
 from yolo_world_rep.detector.loading import load_detector, read_config
 from yolo_world_rep.detector.spec_of_config import spec_of_config
 from yolo_world_rep.inference.sources import read_image
 from yolo_world_rep.inference.spec import CONTRACTS, Spec
-from yolo_world_rep.reparam import Checkpoint
+from yolo_world_rep.reparam import Checkpoint, load_checkpoint
+from yolo_world_rep.reparam.conversion import with_texts
 from yolo_world_rep.text import load_class_names
 from yolo_world_rep.utils.files import PathLike, require_new, workshop
 from yolo_world_rep.version import __version__
@@ -96,13 +100,21 @@ def provenance(cfg: Config, loaded: Checkpoint, format: str) -> Dict[str, Any]:
 
 
 def load_folded(
-        config: Union[Config, PathLike], checkpoint: PathLike,
-        texts: Optional[PathLike] = None, cfg_options: Optional[dict] = None
+        config: Union[Config, PathLike, None], checkpoint: PathLike,
+        texts: Optional[PathLike] = None, cfg_options: Optional[dict] = None,
+        words: Any = None, encoder: Optional[str] = None
 ) -> Tuple[Config, nn.Module, Checkpoint]:
     """A detector that can be fused, with its class names.
 
     Those of the file ``texts`` take the place of the checkpoint's.
     """
+    source: Union[PathLike, Checkpoint] = checkpoint
+    if config is None:
+        source = with_texts(load_checkpoint(checkpoint), words, encoder)
+        config = config_of_checkpoint(source)
+    elif words:
+        raise ValueError('`words` are for a checkpoint without a config; '
+                         'leave one of both out.')
     cfg = read_config(config, cfg_options)
     model = cfg.get('model') or {}
     if not model.get('reparameterized', False):
@@ -113,7 +125,7 @@ def load_folded(
             f'with yolo-world-rep reparameterize --conv-neck, and give '
             f'the rep config and the file that it writes.')
     detector: Any  # its attributes are mmyolo's
-    detector, loaded = load_detector(cfg, checkpoint)
+    detector, loaded = load_detector(cfg, source)
     require_foldable(detector)
     if texts is not None:
         names = load_class_names(texts)
@@ -134,7 +146,7 @@ def name_of_file(checkpoint: PathLike, format: str,
 
 
 def export_model(
-        config: Union[Config, PathLike], checkpoint: PathLike,
+        config: Union[Config, PathLike, None], checkpoint: PathLike,
         out_dir: PathLike = 'work_dirs/export', format: str = 'onnx', *,
         image_size: Optional[Sequence[int]] = None, dynamic: bool = False,
         batch: Optional[int] = 1, contract: str = 'decoded',
@@ -142,14 +154,16 @@ def export_model(
         texts: Optional[PathLike] = None,
         images: Sequence[Union[PathLike, np.ndarray]] = (),
         precision: Optional[str] = None, overwrite: bool = False,
-        cfg_options: Optional[dict] = None) -> Exported:
+        cfg_options: Optional[dict] = None, words: Any = None,
+        encoder: Optional[str] = None) -> Exported:
     """Export the deploy form of a folded detector, and check the file.
 
     The file and the model in PyTorch, which is not fused, run on the same
     images; where they differ by more than rounding, no file is left.
 
     Args:
-        config (Config | str | Path): The detector's config.
+        config (Config | str | Path, optional): The detector's config, None
+            for what follows from the checkpoint.
         checkpoint (str | Path): Its checkpoint.
         out_dir (str | Path): Folder of the result, which is named after the
             checkpoint. Defaults to 'work_dirs/export'.
@@ -176,6 +190,10 @@ def export_model(
         overwrite (bool): Whether an older result is replaced.
             Defaults to False.
         cfg_options (dict, optional): Dotted keys of the config and values.
+        words (str | Path | Sequence[str], optional): The classes of a
+            text-conditioned checkpoint without a config.
+        encoder (str, optional): What embeds them, see
+            :func:`~yolo_world_rep.text.embed_words`.
 
     Returns:
         Exported: The path, the metadata and what the check found.
@@ -196,7 +214,8 @@ def export_model(
         overwrite, '`out_dir`')
     pictures = [image if isinstance(image, np.ndarray) else read_image(image)
                 for image in images] or built_in_images()
-    cfg, detector, loaded = load_folded(config, checkpoint, texts, cfg_options)
+    cfg, detector, loaded = load_folded(
+        config, checkpoint, texts, cfg_options, words, encoder)
     spec = sized(spec_of_config(cfg, detector), image_size).with_(
         dynamic=dynamic, batch=batch, contract=contract, precision=weights,
         provenance=provenance(cfg, loaded, format))

@@ -3,6 +3,7 @@ import argparse
 from typing import TYPE_CHECKING, Mapping, Optional
 
 from ..ending import LINES, as_options, console, say, say_notes
+from ..models import add_words, config_and_checkpoint, words_of
 from ..parsing import add_cfg_options, cfg_options, positive
 
 if TYPE_CHECKING:
@@ -29,8 +30,11 @@ def batch_size(value: str) -> Optional[int]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('config', help='config of the folded model')
-    parser.add_argument('checkpoint', help='its checkpoint (.pth)')
+    parser.add_argument(
+        'model', help='checkpoint (.pth, .safetensors), or a config (.py)')
+    parser.add_argument(
+        'checkpoint', nargs='?', help='of a config, and only then')
+    add_words(parser)
     parser.add_argument('--format', choices=FORMATS, default='onnx')
     parser.add_argument(
         '--out', dest='out_dir', default='work_dirs/export', metavar='DIR')
@@ -147,8 +151,9 @@ def run(args: argparse.Namespace) -> None:
         image_size=args.img_size, dynamic=args.dynamic, batch=args.batch,
         contract=args.contract or 'decoded', half=args.half, opset=args.opset,
         texts=args.texts, images=images, overwrite=args.overwrite,
-        cfg_options=cfg_options(args.cfg_options))
-    where = (args.config, args.checkpoint, args.out_dir, args.format)
+        cfg_options=cfg_options(args.cfg_options), words=words_of(args),
+        encoder=args.encoder)
+    where = (*config_and_checkpoint(args), args.out_dir, args.format)
     if not args.int8:
         print_exported(
             export_model(*where, precision=args.precision, **options),
