@@ -78,8 +78,9 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         metavar='COMMAND', required=True, parser_class=Parser)
     for command in COMMANDS.values():
-        each = commands.add_parser(command.name, help=command.summary,
-                                   description=_description(command))
+        each = commands.add_parser(
+            command.name, aliases=command.aliases, help=command.summary,
+            description=_description(command))
         # Where it is not given here it may have been given before.
         add_debug(each, default=argparse.SUPPRESS)
         _fill(each, command)
@@ -91,10 +92,12 @@ def _check_name(words: Sequence[str]) -> Optional[str]:
     if not words:
         return f'no command; {PROG} --help lists them'
     name = next((word for word in words if not word.startswith('-')), None)
-    if name is None or name in COMMANDS:
-        return None
     names = {word: command.name for command in COMMANDS.values()
-             for word in (command.tool, command.name) if word}
+             for word in (command.tool, command.name, *command.aliases)
+             if word}
+    if name is None or name in COMMANDS or any(
+            name in command.aliases for command in COMMANDS.values()):
+        return None
     stem = name[:-len('.py')] if name.endswith('.py') else name
     near = difflib.get_close_matches(stem, names, 1)
     hint = (f'did you mean {names[near[0]]!r}?'

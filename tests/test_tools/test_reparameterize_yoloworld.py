@@ -1,10 +1,13 @@
 """The converter as a command."""
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from yolo_world_rep_cli.main import main
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'reparameterize_yoloworld.py'
 
@@ -66,3 +69,26 @@ def test_converting_the_result_says_how_to_go_on(convert, tmp_path):
     assert status == 2
     assert 'reparameterized already' in err
     assert 'Fine-tune it' in err
+
+
+def test_words_are_embedded_padded_and_folded(golden_dir, tmp_path, capsys):
+    """In one command; the result lies beside the checkpoint."""
+    shutil.copy(golden_dir / 'v2_bn.pth', tmp_path / 'm.pth')
+
+    def fold(*words):
+        with pytest.raises(SystemExit) as end:
+            main(['fold', str(tmp_path / 'm.pth'), *words])
+        return (end.value.code, *capsys.readouterr())
+
+    words = ('--encoder', 'words', '--words', 'cat', 'traffic light')
+    status, out, err = fold(*words)
+    assert (status, err) == (0, '')
+    assert str(tmp_path / 'm_rep_conv.pth') in out
+    about = torch.load(tmp_path / 'm_rep_conv.pth',
+                       weights_only=True)['meta']['yolo_world_rep']
+    assert about['classes'] == ('cat', 'traffic light')
+    assert (about['num_classes'], about['num_guide']) == (2, 3)
+    assert about['neck_vocabulary'] == 'padded'
+    assert 'leave --pad and' in fold(*words, '--overwrite', '--pad')[2]
+    assert fold('--text-embed', 'a.npy', *words)[0] == 2
+    assert fold()[0] == 2

@@ -4,7 +4,7 @@ A module's docstring is its description, ``add_arguments`` fills its parser
 and ``run`` does it. Whatever takes time to import is imported in there.
 """
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Tuple
 
 
 class Command(NamedTuple):
@@ -12,6 +12,7 @@ class Command(NamedTuple):
     name: str
     tool: str  # the stem of its file in ``tools``, empty for none
     summary: str  # half a line
+    aliases: Tuple[str, ...] = ()
 
     @property
     def module(self) -> Any:
@@ -25,7 +26,7 @@ COMMANDS = {
         Command('embed', 'generate_text_prompts',
                 'embed the names of classes'),
         Command('reparameterize', 'reparameterize_yoloworld',
-                'fold embeddings into a YOLO-World checkpoint'),
+                'fold class names into a checkpoint (also: fold)', ('fold', )),
         Command('edit', 'edit_vocabulary',
                 'keep, add and replace classes of a folded checkpoint'),
         Command('inspect', 'inspect_checkpoint', 'say what a checkpoint is'),

@@ -1,8 +1,9 @@
-"""Fold text embeddings into a YOLO-World checkpoint."""
+"""Fold class names, or their embeddings, into a YOLO-World checkpoint."""
 import argparse
 from typing import TYPE_CHECKING, Mapping
 
 from ..ending import console, say, say_notes
+from ..models import words_of
 from ..parsing import add_trust
 
 if TYPE_CHECKING:
@@ -10,14 +11,26 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        'model', nargs='?', metavar='MODEL',
+        help='text-conditioned checkpoint (.pth)')
+    source.add_argument('--model', dest='model_option', help=argparse.SUPPRESS)
     parser.add_argument(
-        '--model', required=True, help='text-conditioned checkpoint (.pth)')
-    parser.add_argument(
-        '--out-dir', required=True, help='folder for the converted file')
-    parser.add_argument(
-        '--text-embed', required=True,
+        '--out-dir', help='folder of the result (default: that of MODEL)')
+    texts = parser.add_mutually_exclusive_group(required=True)
+    texts.add_argument(
+        '--text-embed',
         help='N×D text embeddings (.npy), or "checkpoint" for the texts '
         'that prompt tuning left in it')
+    texts.add_argument(
+        '--words', nargs='+', metavar='NAME',
+        help='names of the classes, or a file of them; the neck gets the '
+        'padding as well, and is of convolutions')
+    parser.add_argument(
+        '--encoder',
+        help='what embeds the words: folder or hub name of a CLIP text model, '
+        'or "words" (default: the CLIP of the public models)')
     neck = parser.add_mutually_exclusive_group()
     neck.add_argument(
         '--neck-text-embed', help='another vocabulary for the neck (.npy)')
@@ -56,10 +69,24 @@ def show(conversion: 'Conversion', names: Mapping[str, str]) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from yolo_world_rep.reparam import convert_checkpoint
+    from pathlib import Path
+
+    from yolo_world_rep.reparam import convert_checkpoint, load_checkpoint
+    model = args.model or args.model_option
+    texts, neck_texts, form = (args.text_embed, args.neck_text_embed,
+                               args.neck_form or 'rep_linear')
+    if args.words:
+        from yolo_world_rep.text import embed_words
+        if args.pad or neck_texts:
+            raise ValueError('--words brings the padding for the neck: leave '
+                             '--pad and --neck-text-embed out.')
+        width = load_checkpoint(model, args.trust).description.text_width
+        texts, neck_texts = embed_words(words_of(args), width or 0,
+                                        args.encoder)
+        form = args.neck_form or 'rep_conv'
     show(
         convert_checkpoint(
-            args.model, args.text_embed, args.out_dir,
-            neck_form=args.neck_form or 'rep_linear', texts=args.texts,
-            neck_text_embed=args.neck_text_embed, pad=args.pad,
-            overwrite=args.overwrite, trust=args.trust), args.names)
+            model, texts, args.out_dir or Path(model).parent, neck_form=form,
+            texts=args.texts, neck_text_embed=neck_texts,
+            pad=args.pad or bool(args.words), overwrite=args.overwrite,
+            trust=args.trust), args.names)
