@@ -20,7 +20,7 @@ _LINE = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*?'
 
 
 class Progress(NamedTuple):
-    """Where a training is, counted from 1, and its loss over last steps."""
+    """Where a training is, counted from 1, and its mean loss of late."""
     epoch: int
     step: int
     steps: int

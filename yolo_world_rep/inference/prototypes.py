@@ -43,8 +43,8 @@ def encoded_masks(coefficients_KM: np.ndarray, prototypes_Mhw: np.ndarray,
                   threshold: float) -> np.ndarray:
     """Run lengths (K, ) of the masks of an image's detections.
 
-    Boxes are in pixels of the input, ``stride`` of which are one of a
-    prototype; nothing of a mask is outside its box.
+    Boxes are in pixels of the input, of which a prototype's pixel has
+    ``stride``; a mask lies inside its box.
     """
     _, rows, columns = prototypes_Mhw.shape
     height, width = rows * stride, columns * stride

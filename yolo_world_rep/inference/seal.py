@@ -38,7 +38,8 @@ def pending(path: Path) -> Path:
 def find_weights(path: Path) -> Path:
     """The ``.bin`` of the same export as an ``.xml``.
 
-    It is beside it or, where an export was killed between two renames, waits.
+    It lies beside it or, if an export was killed between two renames, still
+    has its waiting name.
     """
     beside = path.with_suffix('.bin')
     try:

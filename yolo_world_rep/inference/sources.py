@@ -212,7 +212,7 @@ def frames(path: Path) -> Iterator[Item]:
 
 
 def count_images(files: Iterable[Path]) -> Optional[int]:
-    """How many images there will be, None where a video does not tell."""
+    """How many images there will be, None if a video does not say."""
     total = 0
     for path in files:
         if not is_video(path):

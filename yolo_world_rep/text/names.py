@@ -71,7 +71,7 @@ def annotation_names(dataset: Any) -> Optional[Names]:
 
 
 def name_differences(found: Sequence[str], wanted: Sequence[str]) -> str:
-    """Where two lists of class names part, in words; '' where they agree."""
+    """How two lists of class names differ, in words; '' if they do not."""
     if tuple(found) == tuple(wanted):
         return ''
     parts = []

@@ -36,7 +36,7 @@ def require_regular(path: PathLike) -> Path:
 
 def require_new(path: PathLike, overwrite: bool = False, place: str = '`out`',
                 meanwhile: bool = False) -> Path:
-    """The path of a result, where there is none yet unless it is overwritten.
+    """The path of a result; ``ValueError`` if it exists and stays.
 
     ``place`` is what the message says to change, ``meanwhile`` that there was
     no such file when the work began.
