@@ -24,7 +24,7 @@ from mmyolo.registry import MODELS
 from PIL import Image
 
 from yolo_world_rep.engine import resolve_variables
-from yolo_world_rep_cli.commands import COMMANDS
+from yolo_world_rep_cli.commands import COMMANDS, NAMES
 from yolo_world_rep_cli.main import main
 from yolo_world_rep_cli.parsing import Parser
 
@@ -146,7 +146,9 @@ class Reader:
         for before, word in zip(['', *words], words):
             if before not in OUTPUTS:
                 self.world.put(word.split('=')[-1], self.root)
-        for path in IMPLIED.get(name, ()):
+        # What embeds words unless another is named.
+        clip = ('openai/clip-vit-base-patch32', ) if '--words' in words else ()
+        for path in (*IMPLIED.get(name, ()), *clip):
             self.world.put(path, self.root)
 
     def call(self, function, argv: List[str], piped: Optional[str],
@@ -280,14 +282,14 @@ def small_config() -> Config:
 def command_of(words: List[str]) -> Optional[str]:
     """The command of this package that words begin with, if one."""
     if words[0] == 'yolo-world-rep':
-        return words[1] if words[1] in COMMANDS else None
+        return NAMES.get(words[1])
     tool = words[1] if words[0] == 'python' else words[0]
     return TOOLS.get(Path(tool).stem) if tool.startswith('tools/') else None
 
 
 def settings(name: str, words: List[str]) -> List[str]:
     """What is appended so that a command is soon done."""
-    of_config = any(word.endswith('.py') for word in words[2:])
+    of_config = any(word.endswith(('.py', '.pth')) for word in words[2:])
     if name in OF_CONFIGS:
         # mmengine would find a visualizer of the same name again.
         return ['--cfg-options', *SMALL, f'visualizer.name=docs{next(NEW)}']

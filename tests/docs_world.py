@@ -97,6 +97,7 @@ class World:
             'checkpoints/yolo_world_v2_s_rep_conv.pth': folded,
             'epoch_80.pth': folded,
             'best.pth': folded,
+            'yolo_world_v2_s.pth': self.text,
             's.pth': folded,
             'checkpoints/pets_rep_conv.pth': pets,
             'folded.pth': pets,

@@ -7,7 +7,7 @@ import sys
 from typing import Dict, NoReturn, Optional, Sequence
 
 from . import ending
-from .commands import COMMANDS, Command
+from .commands import COMMANDS, NAMES, Command
 from .ending import say
 from .parsing import Parser, add_debug
 
@@ -92,12 +92,10 @@ def _check_name(words: Sequence[str]) -> Optional[str]:
     if not words:
         return f'no command; {PROG} --help lists them'
     name = next((word for word in words if not word.startswith('-')), None)
-    names = {word: command.name for command in COMMANDS.values()
-             for word in (command.tool, command.name, *command.aliases)
-             if word}
-    if name is None or name in COMMANDS or any(
-            name in command.aliases for command in COMMANDS.values()):
+    if name is None or name in NAMES:
         return None
+    names = {**NAMES, **{command.tool: command.name
+                         for command in COMMANDS.values() if command.tool}}
     stem = name[:-len('.py')] if name.endswith('.py') else name
     near = difflib.get_close_matches(stem, names, 1)
     hint = (f'did you mean {names[near[0]]!r}?'

@@ -50,3 +50,6 @@ COMMANDS = {
         Command('bench', '', 'latency of several models, side by side'),
         Command('demo', 'demo', 'the whole story on generated images'),
         Command('completion', '', 'completion for bash or zsh'))}
+#: What each may be called to what it is.
+NAMES = {name: command.name for command in COMMANDS.values()
+         for name in (command.name, *command.aliases)}
