@@ -23,8 +23,8 @@ SHORTEST = 1e-12
 class Costs(NamedTuple):
     """Multiply-adds at one position of a feature map.
 
-    Those of the factors one after the other, those of their product, None
-    if there is but one factor, and the factors and their widths in words.
+    ``apart`` of the factors one after the other, ``merged`` of their product
+    (None for a single factor); ``what`` names the factors and their widths.
     """
     apart: int
     merged: Optional[int]
@@ -33,7 +33,7 @@ class Costs(NamedTuple):
 
 def conv1x1(weight_NC: Tensor, bias_N: Optional[Tensor],
             like: Tensor) -> nn.Conv2d:
-    """A 1×1 convolution of given weights, with another tensor's type."""
+    """A 1×1 convolution of given weights, of the type of ``like``."""
     num, channels = weight_NC.shape
     conv = nn.Conv2d(channels, num, 1, bias=bias_N is not None, device='meta')
     conv.weight = nn.Parameter(weight_NC[:, :, None, None].to(like))
@@ -144,7 +144,7 @@ class GridMaxPool(nn.Module):
 
 
 class DeployCSPLayer(nn.Module):
-    """A CSP layer whose first convolution is two instead of one to split."""
+    """A CSP layer with two first convolutions in place of one and a split."""
 
     def __init__(self, layer: CSPLayerWithTwoConv) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class DeployCSPLayer(nn.Module):
 
 
 def _some_outputs(module: ConvModule, outputs: slice) -> ConvModule:
-    """A copy of a convolution without groups, with some of its outputs."""
+    """A copy of an ungrouped convolution with some of its outputs."""
     module = copy.deepcopy(module)
     conv = module.conv
     conv.weight = nn.Parameter(conv.weight[outputs].clone())

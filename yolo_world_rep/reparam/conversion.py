@@ -27,7 +27,7 @@ from .state_dict import fold_texts, text_layers, tuned_prompts
 
 SUFFIXES = dict(
     rep_conv='_rep_conv', rep_linear='_rep_linear', text='_rep_head')
-# In the place of an embeddings file: the texts that are in the checkpoint.
+# In place of an embeddings file: the texts that are in the checkpoint.
 OWN_TEXTS = 'checkpoint'
 # Norms further from 1 than this are reported.
 NORM_TOLERANCE = 1e-2
@@ -66,7 +66,7 @@ def class_names_of(embeddings: TextEmbeddings,
 def texts_of_checkpoint(source: Checkpoint) -> TextEmbeddings:
     """The texts that prompt tuning left in a checkpoint, with their names."""
     vectors = tuned_prompts(source.state_dict).float().numpy()
-    # What folding noted is of the rows that were folded before.
+    # What folding noted is about the rows that were folded before.
     stated = dict(dataset_meta=source.meta.get('dataset_meta'))
     names = names_of_checkpoint(stated, len(vectors))
     sha256 = hashlib.sha256(vectors.tobytes()).hexdigest()
@@ -136,13 +136,11 @@ def notes_on(embeddings: TextEmbeddings, names: Optional[Names],
 
 def convert_checkpoint(model: PathLike,
                        text_embed: Union[PathLike, TextEmbeddings],
-                       out_dir: PathLike,
-                       neck_form: str = 'rep_linear',
+                       out_dir: PathLike, neck_form: str = 'rep_linear',
                        texts: Optional[PathLike] = None,
                        neck_text_embed: Union[PathLike, TextEmbeddings,
                                               None] = None,
-                       pad: bool = False,
-                       overwrite: bool = False,
+                       pad: bool = False, overwrite: bool = False,
                        trust: bool = False) -> Conversion:
     """Fold texts into a checkpoint file, check it, and write the result.
 

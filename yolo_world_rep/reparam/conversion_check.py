@@ -19,7 +19,7 @@ from .state_dict import (
     strip_wrapper,
 )
 
-# Folding is exact but for float64's rounding.
+# Folding is exact up to rounding in float64.
 EXACT = 1e-10
 # What rounding the folded weights to the checkpoint's type may cost, of
 # the range of the outputs.
@@ -87,7 +87,7 @@ def _scale(layer: GuidedLayer, state_dict: StateDict) -> Tensor:
 
 def _folded_gate(embed: Tensor, layer: GuidedLayer,
                  folded: StateDict) -> Tensor:
-    """The gate of a converted layer, by convolutions as it is stored."""
+    """The gate of a converted layer by convolutions, in its stored form."""
     matrix = folded.get(f'{layer.name}.guide_weight')
     beta = folded[f'{layer.name}.bias'].double()
     gates = []
@@ -211,7 +211,7 @@ def check_layers(layout: Layout, source: StateDict, converted: StateDict,
 
 
 def require_exact(checks: Iterable[LayerCheck]) -> None:
-    """Raise ValueError, with names and errors, if a layer is off too far."""
+    """Raise ValueError, with names and errors, if a layer is too far off."""
     failed = [check for check in checks if not check.passed]
     if failed:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What a state dict is: the one answer, told by its names and shapes."""
+"""What a state dict is, told by its names and shapes."""
 import re
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Tuple
@@ -15,11 +15,11 @@ FOLDED_LAYER = re.compile(
     r'cls_contrasts\.\d+\.conv\.weight)$')
 
 STEM = 'backbone.image_model.stem.conv.weight'
-# Channels of the stem, which widen_factor decides alone.
+# Channels of the stem, which depend on widen_factor alone.
 SIZES = {16: 'n', 32: 's', 48: 'm', 64: 'l', 80: 'x', 96: 'xl'}
 HEAD_ROWS = '.cls_contrasts.0.conv.weight'
 CLASS_BRANCH = '.cls_preds.0.0.conv.weight'
-# The vocabulary a batch of the public models was trained with.
+# Texts per batch in the training of the public models.
 PRETRAIN_CLASSES = 80
 
 # What is said of a folded checkpoint, by the form of its neck.
@@ -117,7 +117,7 @@ class Description:
 
 def _shape(state_dict: StateDict, ending: str,
            least: int) -> Optional[Tuple[int, ...]]:
-    """Of the first tensor of at least so many axes whose name ends so."""
+    """Shape of the first tensor of this ending with at least so many axes."""
     return next((tuple(tensor.shape) for key, tensor in state_dict.items()
                  if key.endswith(ending) and tensor.dim() >= least), None)
 

@@ -169,8 +169,8 @@ def compose_linear(weight_DC: Tensor, bias_D: Tensor, weight_ND: Tensor,
                    bias_N: Tensor) -> Tuple[Tensor, Tensor]:
     """Two linear maps, the second after the first, as one: (N, C) and (N, ).
 
-    The first is such as a class branch's last convolution with the batch norm
-    behind it, the second such as the folded texts.
+    The first may be a class branch's last convolution with its batch norm, the
+    second the folded texts.
     """
     return weight_ND @ weight_DC, weight_ND @ bias_D + bias_N
 

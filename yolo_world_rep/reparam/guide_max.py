@@ -95,7 +95,7 @@ def _pieces(embed_BMdS: Tensor,
             embed_BMdS.is_cuda) else (PRODUCT_BUDGET, MAX_PIECE)
         size = budget // max(1, batch * heads * positions)
         size = min(max(size, MIN_PIECE), largest)
-    # A graph shall not hold a split into one.
+    # A graph should not hold a split into one piece.
     pieces = [guide_MNd] if guide_MNd.shape[-2] <= size else (
         guide_MNd.split(size, dim=-2))
     for number, piece_MNd in enumerate(pieces):

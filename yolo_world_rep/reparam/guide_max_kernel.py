@@ -29,7 +29,7 @@ def kernel(embed, guide, peak, winner, heads, positions, guides, width,
             other=0.)
         product = tl.dot(embed_SD, guide_DN, input_precision=PRECISION)
         inside = n[None, :] < guides
-        # A maximum of Triton passes NaN by.
+        # Triton's maximum ignores NaN.
         nans += tl.sum(((product != product) & inside).to(tl.int32), axis=1)
         product = tl.where(
             inside & (product == product), product, float('-inf'))

@@ -23,9 +23,9 @@ from yolo_world_rep.utils.log import log
 ENABLE = 'YOLO_WORLD_REP_TRITON'
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
 ROUNDS = 10
-# Of the products' range: one sums in another order than the other.
+# Relative to the products' range: the two ways sum in different orders.
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
-# Positions and guides of a tile; Triton multiplies no less than 16.
+# Positions and guides of a tile; Triton multiplies at least 16.
 TILE = 64
 MIN_WIDTH = 16
 
@@ -50,14 +50,14 @@ def _is_asked_for() -> bool:
 
 
 def operands(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
-    """Both in the type in which autocast, where it is on, multiplies them.
+    """Both in the type that autocast, where it is on, would multiply them in.
 
-    Where the kernel is not asked for they stay as they are.
+    Unchanged where the kernel is not asked for.
     """
     if not (_is_asked_for() and embed_BMdS.is_cuda
             and torch.is_autocast_enabled()):
         return embed_BMdS, guide_MNd
-    # torch 2.4 brought the one, and warns of the other.
+    # torch 2.4 added the first and deprecated the second.
     dtype = torch.get_autocast_dtype('cuda') if hasattr(
         torch, 'get_autocast_dtype') else torch.get_autocast_gpu_dtype()
     return embed_BMdS.to(dtype), guide_MNd.to(dtype)
@@ -129,8 +129,8 @@ def _uses_tf32() -> bool:
     try:
         return settings.fp32_precision == 'tf32'
     except (AttributeError, AssertionError):
-        # Before torch 2.9, whose settings assert that they know a name; the
-        # other may refuse to answer since then.
+        # Before torch 2.9, whose settings assert that they know a name. From
+        # then on, the other may refuse to answer.
         return settings.allow_tf32
 
 
@@ -161,7 +161,7 @@ def winners(embed_BMdS: Tensor, guide_MNd: Tensor) -> Tuple[Tensor, Tensor]:
             f'{ENABLE}=1 needs Triton ({error}), which comes with torch for '
             f'CUDA: pip install triton, or unset {ENABLE}.') from error
     batch, heads, width, positions = embed_BMdS.shape
-    # One set for all images has no step between them.
+    # One set for all images has stride 0 between them.
     steps = guide_MNd.stride() if guide_MNd.dim() == 4 else (
         0, *guide_MNd.stride())
     peak_BMS = embed_BMdS.new_empty(batch, heads, positions)

@@ -76,7 +76,7 @@ def inspect_layout(state_dict: StateDict) -> Layout:
     for name in found.contrasts:
         for part in ('logit_scale', 'bias'):
             require_scalar(state_dict, f'{name}.{part}')
-        # What feeds the head puts out as many channels as a text has.
+        # The layer before the head has as many outputs as a text channels.
         feeder = name.replace('cls_contrasts', 'cls_preds') + '.2.bias'
         widths[name] = len(require_floats(state_dict, feeder, None))
     if not found.contrasts or found.head is None:

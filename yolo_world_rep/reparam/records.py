@@ -55,7 +55,7 @@ def plain(value: Any, budget: int) -> Any:
 
 def check_tensors(path: Path, tensors: Mapping[str, Any],
                   expected: str = 'a checkpoint with a state_dict') -> None:
-    """Refuse what is no plain tensor, or larger than the file can hold.
+    """Refuse entries that are not plain tensors, or too large for their file.
 
     One tensor can be there under many names, and copies would fill the memory.
     """

@@ -4,7 +4,7 @@ from typing import Mapping, Optional
 import torch
 from torch import Tensor
 
-# Tensors of a state dict that count, and are no weights.
+# Tensors of a state dict that are counters, not weights.
 COUNTS = ('num_batches_tracked', 'position_ids', 'relative_position_index',
           'steps')
 VARIANCE = 'running_var'
@@ -79,5 +79,5 @@ def require_finite(key: str, tensor: Tensor) -> None:
 
 
 def at_least_single(dtype: torch.dtype) -> torch.dtype:
-    """The type that results of weights of a type are kept in."""
+    """The type in which values computed from such weights are kept."""
     return torch.promote_types(dtype, torch.float32)

@@ -30,13 +30,13 @@ DROPPED = ('clip_model.', )
 
 NORM_EPS = 1e-3
 
-# Of the public sizes: stem's channels, blocks of the first stage, channels
+# Public sizes by channels of the stem, blocks of the first stage and channels
 # of the last.
 SIZES = {(32, 1, 512): 's', (48, 2, 576): 'm', (64, 3, 512): 'l',
          (80, 3, 640): 'x'}
 EXPECTED = 'Expected a yolov8[smlx]-worldv2.pt.'
-# Names of tensors in a layer, whether there must be any, and what follows if
-# that does not hold.
+# Names of a layer's tensors, whether there must be any, and the error if that
+# does not hold.
 PROBLEMS = (
     ('conv.weight', True,
      'No tensor is named model.0.conv.weight or the like: this is no detector '

@@ -70,8 +70,7 @@ def find_model(content: Mapping[str, Any],
     return state_dict, checked
 
 
-def convert_ultralytics(model: PathLike,
-                        out: PathLike,
+def convert_ultralytics(model: PathLike, out: PathLike,
                         overwrite: bool = False) -> Translation:
     """Write Ultralytics' YOLO-World-v2 as a text-conditioned checkpoint.
 

@@ -19,7 +19,7 @@ Texts = Sequence[Sequence[str]]
 
 
 def check_texts(texts: Texts) -> Tuple[List[str], int]:
-    """The B·N texts of a batch of N texts an image, and N."""
+    """All texts of a batch with N texts per image, and N."""
     counts = {len(of_image) for of_image in texts}
     if len(counts) != 1 or counts == {0}:
         raise ValueError(
@@ -50,11 +50,8 @@ class HuggingCLIPLanguageBackbone(BaseModule):
         ImportError: If transformers is not installed.
     """
 
-    def __init__(self,
-                 model_name: str,
-                 frozen_modules: Sequence[str] = (),
-                 dropout: float = 0.0,
-                 training_use_cache: bool = False,
+    def __init__(self, model_name: str, frozen_modules: Sequence[str] = (),
+                 dropout: float = 0.0, training_use_cache: bool = False,
                  add_mask: bool = False,
                  init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -113,8 +110,8 @@ class HuggingCLIPLanguageBackbone(BaseModule):
 class PseudoLanguageBackbone(BaseModule):
     """Text embeddings looked up in a file instead of computed.
 
-    A text of several synonyms, ``'aerosol can/spray can'``, that the file
-    does not have as it stands is looked up by the first of them.
+    A text of several synonyms, ``'aerosol can/spray can'``, is looked up by
+    the first one if the file lacks it as a whole.
 
     Args:
         model_name (str): Accepted since public configs name it, without
@@ -129,9 +126,7 @@ class PseudoLanguageBackbone(BaseModule):
         ValueError: If a file holds something else.
     """
 
-    def __init__(self,
-                 model_name: str = '',
-                 text_embed_path: str = '',
+    def __init__(self, model_name: str = '', text_embed_path: str = '',
                  test_embed_path: Optional[str] = None,
                  init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg=init_cfg)

@@ -1,4 +1,4 @@
-"""An image backbone with a text encoder at its side."""
+"""An image backbone with an optional text encoder."""
 from typing import Optional, Tuple
 
 import torch.nn as nn
@@ -15,7 +15,7 @@ from .language import Texts
 
 @register(MODELS)
 class MultiModalYOLOBackbone(BaseModule):
-    """YOLO backbone for images, and if wanted an encoder for texts.
+    """YOLO backbone for images, with an optional text encoder.
 
     Args:
         image_model (dict): The image backbone.
@@ -31,10 +31,8 @@ class MultiModalYOLOBackbone(BaseModule):
             ``frozen_stages`` is past the last stage.
     """
 
-    def __init__(self,
-                 image_model: ConfigType,
-                 text_model: OptConfigType = None,
-                 frozen_stages: int = -1,
+    def __init__(self, image_model: ConfigType,
+                 text_model: OptConfigType = None, frozen_stages: int = -1,
                  with_text_model: bool = True,
                  init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg=init_cfg)

@@ -1,4 +1,4 @@
-"""Contrastive heads: two normalizations of the image, two places of text.
+"""Contrastive heads: two image normalizations, with texts given or folded.
 
 =========  =====================  =======================
            text as an input       text folded into a conv
@@ -62,7 +62,7 @@ class _FoldedContrast(BaseModule):
         self.conv.bias.data.fill_(value)
 
     def fusion_costs(self, last: nn.Conv2d) -> Costs:
-        """Of the texts and the class branch's last convolution."""
+        """Of the class branch's last convolution and the texts."""
         channels, width = last.in_channels, last.out_channels
         num_texts = self.conv.out_channels
         return Costs(channels * width + width * num_texts,
@@ -120,7 +120,7 @@ class BNContrastiveHead(_BNFeature, _TextContrast):
                  use_einsum: bool = True) -> None:
         super().__init__(init_cfg=init_cfg)
         self._build_norm(embed_dims, norm_cfg)
-        # Batch norm leaves z of length √D, so that the scale starts low.
+        # Batch norm leaves z of length √D, so the scale starts low.
         self._build_contrast(-1.0)
 
 

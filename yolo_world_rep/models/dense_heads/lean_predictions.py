@@ -16,13 +16,13 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-# Logits looked at together.
+# Logits compared at a time.
 PIECE = 2**22
 # Candidates an image keeps before all but the best nms_pre are dropped. Below
 # it, equal scores come in the order that mmyolo gives them.
 MANY = 2**22
-# torch computes on a CPU so many elements by vectors, and a rest shorter than
-# that one by one, which may round the last bit another way.
+# On a CPU, torch computes this many elements as vectors and a shorter rest one
+# by one, which may round the last bit differently.
 VECTOR = 64
 
 
@@ -59,7 +59,7 @@ def select_candidates(
 class _Candidates:
     """Candidates in the order of their anchors and classes.
 
-    Scores above ``floor`` count, and ``limit`` are wanted in the end.
+    Scores above ``floor`` count; the best ``limit`` are wanted in the end.
     """
 
     def __init__(self, floor: float, limit: int) -> None:
@@ -93,8 +93,8 @@ class _Candidates:
     def best(self) -> Tuple[Tensor, Tensor, Tensor]:
         """Scores, classes and anchors, best first."""
         scores, labels, anchors = self._joined()
-        # Where none was dropped the call that mmyolo makes, so that ties come
-        # out alike; else the first of equal ones again.
+        # If none was dropped, mmyolo's own call, so that ties come out alike;
+        # otherwise the first of equal scores again.
         scores, order = scores.sort(descending=True, stable=self.dropped)
         order = order[:self.limit]
         return scores[:self.limit], labels[order], anchors[order]
@@ -158,8 +158,8 @@ class LeanPredictionsMixin:
     """For a YOLOv8Head: detections without copies of all scores.
 
     They are mmyolo's to the bit and in the same order, with two exceptions.
-    On a CPU, torch may round the last few scores of mmyolo's tensor another
-    way, see ``VECTOR``. And where more than ``MANY`` scores pass the
+    On a CPU, torch may round the last few scores of mmyolo's tensor
+    differently, see ``VECTOR``. And where more than ``MANY`` scores pass the
     threshold, of those equal to the last of the best ``nms_pre`` the first
     are kept; mmyolo leaves open which.
 

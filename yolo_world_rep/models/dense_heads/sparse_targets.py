@@ -28,7 +28,7 @@ PIECE = 128
 
 
 class Positives(NamedTuple):
-    """The P anchors that are to find a box.
+    """The P anchors that are assigned to a box.
 
     Image, anchor (counted through all levels) and number of the box in its
     image, (P, ) each, and that box in pixels, (P, 4).

@@ -1,4 +1,4 @@
-"""mmyolo's task-aligned assigner: numbers of boxes, and sparse targets."""
+"""mmyolo's task-aligned assigner with box indices and sparse targets."""
 from typing import Any, Tuple
 
 import torch
@@ -11,7 +11,7 @@ from yolo_world_rep.registry import register
 
 @register(TASK_UTILS)
 class YOLOWorldSegAssigner(BatchTaskAlignedAssigner):
-    """mmyolo's assigner, which also tells the box of each anchor.
+    """mmyolo's assigner, which also returns each anchor's box index.
 
     Public segmentation configs name it. The result has ``assigned_gt_idxs``
     (B, A) besides mmyolo's. The arguments are mmyolo's.
@@ -41,7 +41,7 @@ class SparseTaskAlignedAssigner(YOLOWorldSegAssigner):
     In place of the scores of all classes it takes those of the boxes'
     classes, (B, A, G), with ``[b, :, g]`` for the class of box g. Its
     ``assigned_scores`` are (B, A, 1), of the class in ``assigned_labels``,
-    and ``assigned_gt_idxs`` (B, A) tells the box.
+    and ``assigned_gt_idxs`` (B, A) are the boxes' indices.
     The arguments are mmyolo's.
     """
 
@@ -68,7 +68,7 @@ class SparseTaskAlignedAssigner(YOLOWorldSegAssigner):
         # mmyolo's one-hot of each candidate is topk times as large.
         count = torch.zeros_like(metrics).scatter_add_(
             -1, candidates, torch.ones_like(candidates, dtype=metrics.dtype))
-        # All of a padding's candidates are the first anchor: none is meant.
+        # All candidates of a padding are the first anchor: it gets none.
         best = (count == 1).to(count.dtype)
         return best * inside * pad_bbox_flag, metrics, overlaps
 
@@ -86,7 +86,7 @@ class SparseTaskAlignedAssigner(YOLOWorldSegAssigner):
 
 
 def _is_inside(points_A2: Tensor, boxes_BG4: Tensor) -> Tensor:
-    """Whether points are inside of boxes by more than 1e-9, (B, G, A)."""
+    """Whether points are inside boxes by more than 1e-9, (B, G, A)."""
     x_A, y_A = points_A2.unbind(-1)
     left, top, right, bottom = boxes_BG4[..., None].unbind(-2)
     eps = 1e-9

@@ -180,8 +180,8 @@ class _Masks:
         Prototypes are (B, K, h, w), ``size`` is the images' (height, width),
         and ``image_of_box`` numbers the image of each box of the batch.
         """
-        # Zero, and with a gradient for every parameter, which a distributed
-        # wrapper waits for.
+        # Zero, with a gradient for every parameter: a distributed wrapper
+        # waits for each of them.
         total = (coeffs_BAK.sum() + protos.sum()) * 0
         if not len(image_of_box):
             return total
@@ -227,7 +227,7 @@ class _Masks:
         for image, meta in enumerate(batch_img_metas):
             one = slice(image, image + 1)
             if not rescale:
-                # Its masks have an axis too many then. The way back to an
+                # Its masks would have an axis too many. Scaling back to an
                 # image that is the input changes nothing.
                 meta = dict(meta, ori_shape=meta['batch_input_shape'])
                 meta.pop('pad_param', None)

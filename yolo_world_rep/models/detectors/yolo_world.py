@@ -208,14 +208,9 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
             embeddings are not num_prompts×prompt_dim.
     """
 
-    def __init__(self,
-                 *args,
-                 prompt_dim: int = 512,
-                 num_prompts: int = 80,
-                 embedding_path: str = '',
-                 reparameterized: bool = False,
-                 freeze_prompt: bool = False,
-                 use_mlp_adapter: bool = False,
+    def __init__(self, *args, prompt_dim: int = 512, num_prompts: int = 80,
+                 embedding_path: str = '', reparameterized: bool = False,
+                 freeze_prompt: bool = False, use_mlp_adapter: bool = False,
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.reparameterized = reparameterized

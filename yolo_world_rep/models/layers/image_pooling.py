@@ -142,6 +142,6 @@ class RepImagePoolingAttentionModule(_ImagePoolingAttention):
         return self.query_weight
 
     def fuse(self, merge: bool = False) -> nn.Module:
-        """The form for deployment, of slices that every runtime has."""
+        """The form for deployment, with a pooling that every runtime has."""
         self.pool = GridMaxPool(self.pool.output_size)
         return self

@@ -1,4 +1,4 @@
-"""Max-sigmoid attention: one body, three sources of its guide, or no gate."""
+"""Max-sigmoid attention: one body with three sources of the guide, or none."""
 from typing import Any, Optional
 
 import torch
@@ -143,7 +143,7 @@ class _FoldedAttn(_MaxSigmoidAttn):
                            f'embedding {channels}→{embed} and {guides}')
 
     def fuse(self, merge: bool) -> fused.DeployAttn:
-        """The form for deployment, batch norms being in their convolutions.
+        """The form for deployment, after batch norms went into convolutions.
 
         ``merge`` puts the embedding into the guides.
         """
@@ -210,7 +210,7 @@ class UngatedAttnBlock(BaseModule):
     The arguments are those of the other blocks, the gate's without effect.
     """
 
-    #: Whether x·σ(x) follows, which is the layer's to say.
+    #: Whether x·σ(x) follows, which the layer decides.
     with_act = False
 
     def __init__(self, in_channels: int, out_channels: int,

@@ -103,7 +103,7 @@ class YOLOWorldPAFPN(YOLOv8PAFPN):
 
     def _build_block(self, in_channels: int, level: int,
                      block_cfg: ConfigType, guide_channels: int) -> nn.Module:
-        """The CSP layer that puts out ``level``."""
+        """The CSP layer that outputs ``level``."""
         block_cfg = copy.deepcopy(block_cfg)
         block_cfg.update(
             in_channels=make_divisible(in_channels, self.widen_factor),
@@ -133,7 +133,7 @@ class YOLOWorldPAFPN(YOLOv8PAFPN):
 
     def enhance_text(self, txt_feats: Optional[Tensor],
                      img_feats: Sequence[Tensor]) -> Optional[Tensor]:
-        """The guide of the bottom-up half; here that of the other half."""
+        """The guide of the bottom-up half; here that of the top-down half."""
         return txt_feats
 
     def forward(self, img_feats: Sequence[Tensor],
@@ -223,7 +223,7 @@ class RepYOLOWorldDualPAFPN(YOLOWorldDualPAFPN):
     """
 
     enhancer = 'RepImagePoolingAttentionModule'
-    # The only texts are its own.
+    # Its only texts are its own.
     takes_text = False
 
     def __init__(self,
