@@ -92,3 +92,20 @@ def test_words_are_embedded_padded_and_folded(golden_dir, tmp_path, capsys):
     assert 'leave --pad and' in fold(*words, '--overwrite', '--pad')[2]
     assert fold('--text-embed', 'a.npy', *words)[0] == 2
     assert fold()[0] == 2
+
+
+def test_models_of_ultralytics_get_no_padding(golden_dir, tmp_path):
+    state = torch.load(golden_dir / 'v2_bn.pth',
+                       weights_only=True)['state_dict']
+    source = dict(layout='ultralytics')
+    torch.save(dict(state_dict=state, meta=dict(
+        yolo_world_rep=dict(format='text', source=source))),
+        tmp_path / 'm.pth')
+    with pytest.raises(SystemExit) as end:
+        main(['fold', str(tmp_path / 'm.pth'), '--encoder', 'words',
+              '--words', 'cat', 'dog'])
+    assert end.value.code == 0
+    about = torch.load(tmp_path / 'm_rep_conv.pth',
+                       weights_only=True)['meta']['yolo_world_rep']
+    assert (about['num_classes'], about['num_guide']) == (2, 2)
+    assert about['neck_vocabulary'] == 'same'

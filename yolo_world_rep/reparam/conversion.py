@@ -22,7 +22,7 @@ from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .conversion_check import LayerCheck, check_layers, require_exact
 from .description import Description
 from .layers import Layout, check_text, inspect_layout
-from .meta import meta_of
+from .meta import folding_meta, meta_of
 from .state_dict import fold_texts, text_layers, tuned_prompts
 
 SUFFIXES = dict(
@@ -236,6 +236,20 @@ def fold(source: Checkpoint,
     return replace(source, state_dict=converted, meta=meta), checks
 
 
+def texts_for(source: Checkpoint, words: Any, encoder: Optional[str] = None,
+              device: str = 'auto') -> Tuple[TextEmbeddings, TextEmbeddings]:
+    """Texts of head and neck for a checkpoint, see :func:`embed_words`.
+
+    The neck gets the padding that public models were trained with; models
+    of Ultralytics were trained without.
+    """
+    about = folding_meta(source.path, source.meta)
+    padded = (about.get('source') or {}).get('layout') != 'ultralytics'
+    texts, neck_texts = embed_words(
+        words, source.description.text_width or 0, encoder, device)
+    return texts, neck_texts if padded else texts
+
+
 def with_texts(loaded: Checkpoint, words: Any = None,
                encoder: Optional[str] = None,
                device: str = 'auto') -> Checkpoint:
@@ -260,9 +274,9 @@ def with_texts(loaded: Checkpoint, words: Any = None,
                 f'Leave out `words`; `classes` chooses among its classes.')
         return loaded
     if words:
-        texts, padded = embed_words(words, found.text_width or 0, encoder,
-                                    device)
-        return fold(loaded, texts, padded, neck_vocabulary='padded')[0]
+        texts, neck_texts = texts_for(loaded, words, encoder, device)
+        kind = 'same' if neck_texts is texts else 'padded'
+        return fold(loaded, texts, neck_texts, neck_vocabulary=kind)[0]
     if found.prompts is None:
         raise ValueError(
             f'{loaded.path} is text-conditioned: name what to detect by '

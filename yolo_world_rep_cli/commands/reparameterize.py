@@ -73,20 +73,20 @@ def run(args: argparse.Namespace) -> None:
 
     from yolo_world_rep.reparam import convert_checkpoint, load_checkpoint
     model = args.model or args.model_option
-    texts, neck_texts, form = (args.text_embed, args.neck_text_embed,
-                               args.neck_form or 'rep_linear')
+    texts, neck_texts, pad = (
+        args.text_embed, args.neck_text_embed, args.pad)
     if args.words:
-        from yolo_world_rep.text import embed_words
-        if args.pad or neck_texts:
+        from yolo_world_rep.reparam.conversion import texts_for
+        if pad or neck_texts:
             raise ValueError('--words brings the padding for the neck: leave '
                              '--pad and --neck-text-embed out.')
-        width = load_checkpoint(model, args.trust).description.text_width
-        texts, neck_texts = embed_words(words_of(args), width or 0,
-                                        args.encoder)
-        form = args.neck_form or 'rep_conv'
+        texts, neck_texts = texts_for(
+            load_checkpoint(model, args.trust), words_of(args), args.encoder)
+        pad = neck_texts is not texts
+        neck_texts = neck_texts if pad else None
+    form = args.neck_form or ('rep_conv' if args.words else 'rep_linear')
     show(
         convert_checkpoint(
             model, texts, args.out_dir or Path(model).parent, neck_form=form,
-            texts=args.texts, neck_text_embed=neck_texts,
-            pad=args.pad or bool(args.words), overwrite=args.overwrite,
-            trust=args.trust), args.names)
+            texts=args.texts, neck_text_embed=neck_texts, pad=pad,
+            overwrite=args.overwrite, trust=args.trust), args.names)
