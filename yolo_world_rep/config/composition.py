@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from yolo_world_rep.reparam.folded_model import FoldedModel
-from yolo_world_rep.utils.configs import base_reference, config_root
-from yolo_world_rep.utils.files import PathLike
-
+from ..reparam.folded_model import FoldedModel
+from ..utils.configs import base_reference, config_root
+from ..utils.files import PathLike
 from .own_data import OwnData
 from .recipes import lr_mults, recipe
 from .schedule import Schedule

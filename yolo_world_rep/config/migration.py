@@ -17,15 +17,9 @@ from mmengine.config import Config
 from mmengine.dataset import COLLATE_FUNCTIONS
 from mmengine.registry import Registry
 
-from yolo_world_rep.models.refused import refusal
-from yolo_world_rep.utils.configs import base_reference, config_root
-from yolo_world_rep.utils.files import (
-    PathLike,
-    about_file,
-    atomic_path,
-    require_regular,
-)
-
+from ..models.refused import refusal
+from ..utils.configs import base_reference, config_root
+from ..utils.files import PathLike, about_file, atomic_path, require_regular
 from .bindings import LOADERS
 from .source import ConfigText
 from .variables import check_config, refused_types, type_name

@@ -8,12 +8,11 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmyolo.registry import MODELS
 
-from yolo_world_rep.reparam import load_checkpoint
-from yolo_world_rep.reparam.fit import compare, describe
-from yolo_world_rep.reparam.folded_model import FoldedModel, folded_model
-from yolo_world_rep.text.names import name_differences
-from yolo_world_rep.utils.files import PathLike, atomic_path, require_new
-
+from ..reparam import load_checkpoint
+from ..reparam.fit import compare, describe
+from ..reparam.folded_model import FoldedModel, folded_model
+from ..text.names import name_differences
+from ..utils.files import PathLike, atomic_path, require_new
 from .composition import Wishes, compose
 from .own_data import OwnData
 from .recipes import recipe

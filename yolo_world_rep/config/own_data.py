@@ -5,15 +5,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from yolo_world_rep.datasets.annotation_checks import by_level, check, compare
-from yolo_world_rep.datasets.annotations import (
+from ..datasets.annotation_checks import by_level, check, compare
+from ..datasets.annotations import (
     Annotations,
     Finding,
     from_content,
     read_coco,
 )
-from yolo_world_rep.datasets.conversion import convert, format_of
-from yolo_world_rep.utils.files import PathLike, write_together
+from ..datasets.conversion import convert, format_of
+from ..utils.files import PathLike, write_together
 
 SPLITS = ('train', 'val')
 # Where images usually lie, below the root or beside the annotations.

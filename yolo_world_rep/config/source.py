@@ -5,7 +5,7 @@ import re
 from codecs import BOM_UTF8
 from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
 
-from yolo_world_rep.utils.files import PathLike, require_regular
+from ..utils.files import PathLike, require_regular
 
 
 class ConfigText:

@@ -23,8 +23,7 @@ from typing import (
 
 from mmengine.config import Config
 
-from yolo_world_rep.models.refused import REFUSED, refusal
-
+from ..models.refused import REFUSED, refusal
 from .bindings import BINDINGS, LOADERS
 
 RECORD = 'derived_with'
@@ -183,9 +182,8 @@ def check_config(cfg: Config) -> None:
                 f'train_cfg.max_epochs={max_epochs} disagree: the learning '
                 f'rate would not end where it should, or turn negative. Set '
                 f'both to the same number (max_epochs in our configs).')
-    for container, key, path in find(
-            tree, ['custom_hooks', '*', '[PipelineSwitchHook]',
-                   'switch_epoch']):
+    switch = 'custom_hooks.*.[PipelineSwitchHook].switch_epoch'
+    for container, key, path in find(tree, switch.split('.')):
         if max_epochs and container[key] > max_epochs:
             problems.append(
                 f'{path}={container[key]} is past '

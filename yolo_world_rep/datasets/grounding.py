@@ -15,9 +15,8 @@ from mmengine.utils import is_abs
 from mmyolo.datasets.yolov5_coco import BatchShapePolicyDataset
 from mmyolo.registry import DATASETS
 
-from yolo_world_rep.utils.log import log
-
 from ..registry import register
+from ..utils.log import log
 
 
 def caption_phrase(caption: str, spans: Any) -> str:

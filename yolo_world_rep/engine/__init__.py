@@ -1,7 +1,6 @@
 """Training and testing: hooks, optimizer constructor, launching."""
-from yolo_world_rep.config.variables import check_config, resolve_variables
-from yolo_world_rep.moved import moved_names
-
+from ..config.variables import check_config, resolve_variables
+from ..moved import moved_names
 from .ema import ExactExpMomentumEMA
 from .hooks import (
     CheckpointGuardHook,

@@ -9,23 +9,14 @@ from typing import Any
 from mmengine.config import Config
 from torch import Tensor
 
-from yolo_world_rep.config.variables import find, type_name
-from yolo_world_rep.detector.class_branch import (
-    contrast_head,
-    with_class_branch,
-)
-from yolo_world_rep.reparam.checkpoint import read_content
-from yolo_world_rep.reparam.description import CLASS_BRANCH, description_of
-from yolo_world_rep.reparam.fit import under
-from yolo_world_rep.utils.files import require_regular
-from yolo_world_rep.utils.log import log
-
-from .checkpoints import (
-    checkpoint_to_resume,
-    is_truncated,
-    numbered_checkpoints,
-    truncated_message,
-)
+from ..config.variables import find, type_name
+from ..detector.class_branch import contrast_head, with_class_branch
+from ..reparam.checkpoint import read_content
+from ..reparam.description import CLASS_BRANCH, description_of
+from ..reparam.fit import under
+from ..utils.files import require_regular
+from ..utils.log import log
+from . import checkpoints
 from .optimizers.cpu_amp_optim_wrapper import check_cpu_bfloat16
 
 # Takes the place of mmcv's LoadImageFromFile.
@@ -144,7 +135,7 @@ def resume_from(cfg: Config, resume: str) -> None:
     yet, the training starts as without it.
     """
     if resume == 'auto':
-        resume = checkpoint_to_resume(cfg.work_dir)
+        resume = checkpoints.checkpoint_to_resume(cfg.work_dir)
         if resume is None:
             log(f'Nothing to resume in {cfg.work_dir}: starting from '
                 f'load_from={cfg.get("load_from")!r}')
@@ -152,12 +143,13 @@ def resume_from(cfg: Config, resume: str) -> None:
         log(f'Going on from {resume}')
     if not osp.exists(require_regular(resume)):
         raise ValueError(f'`resume` {resume}: no such checkpoint')
-    if is_truncated(resume):
-        beside = numbered_checkpoints(osp.dirname(resume) or '.')
-        whole = [path for path in beside if not is_truncated(path)]
+    if checkpoints.is_truncated(resume):
+        beside = checkpoints.numbered_checkpoints(osp.dirname(resume) or '.')
+        whole = [path for path in beside if not checkpoints.is_truncated(path)]
         remedy = (f'the newest whole one beside it is {whole[0]}'
                   if whole else 'there is no whole one beside it')
-        raise ValueError(f'`resume`: {truncated_message(resume)}; {remedy}')
+        raise ValueError(
+            f'`resume`: {checkpoints.truncated_message(resume)}; {remedy}')
     cfg.resume = True
     cfg.load_from = resume
 

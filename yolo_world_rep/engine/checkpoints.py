@@ -8,8 +8,8 @@ from typing import List, Optional, Union
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from yolo_world_rep.utils.files import atomic_path
-from yolo_world_rep.utils.log import log
+from ..utils.files import atomic_path
+from ..utils.log import log
 
 LAST = 'last_checkpoint'  # mmengine's file with the name of the newest
 NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')

@@ -5,7 +5,7 @@ from mmdet.models.layers import ExpMomentumEMA
 from mmyolo.registry import MODELS
 from torch import Tensor
 
-from yolo_world_rep.registry import register
+from ..registry import register
 
 
 @register(MODELS)

@@ -8,14 +8,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from yolo_world_rep.config.variables import (
-    check_config,
-    find,
-    resolve_variables,
-    type_name,
-)
-from yolo_world_rep.utils.files import require_regular
-
+from ..config.variables import check_config, find, resolve_variables, type_name
+from ..utils.files import require_regular
 from . import adapt
 from .checkpoints import is_truncated, truncated_message
 from .loading import read_safely
@@ -194,12 +188,7 @@ def build_runner(cfg: Config, trust: bool = False) -> Runner:
 
 
 def train(runner: Runner) -> None:
-    """Train, and say in one line when another process has ended.
-
-    Raises:
-        ValueError: If the processes cannot reach one of them any more. Why
-            it ended is in its own output.
-    """
+    """Train; a ``ValueError`` says in one line that another process ended."""
     from torch import distributed
     try:
         runner.train()

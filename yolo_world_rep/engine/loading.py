@@ -18,10 +18,10 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
-from yolo_world_rep.checkpoint_file import Name, Ordered, Record, budget_of
-from yolo_world_rep.reparam.checkpoint import read_content
-from yolo_world_rep.reparam.records import check_tensors
-from yolo_world_rep.utils.log import log
+from ..checkpoint_file import Name, Ordered, Record, budget_of
+from ..reparam.checkpoint import read_content
+from ..reparam.records import check_tensors
+from ..utils.log import log
 
 TRUST = '`trust=True` reads the file with torch, which runs its code'
 # Of one part of a file, as a tree: it can name one list many times.

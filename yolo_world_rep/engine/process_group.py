@@ -31,10 +31,9 @@ def start_processes(cfg: Config, cuda: Optional[bool] = None) -> None:
         raise ValueError(f'`launcher` {cfg.launcher}: {", ".join(missing)} '
                          f'not in the environment; start with {how}')
     settings = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
+    seconds = settings.get('timeout')
     # torch 2.1 takes no None for its own default.
-    timeout = {
-        'timeout': timedelta(seconds=settings['timeout'])
-    } if settings.get('timeout') else {}
+    timeout = dict(timeout=timedelta(seconds=seconds)) if seconds else {}
     distributed.init_process_group('gloo', **timeout)
 
 

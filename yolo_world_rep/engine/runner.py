@@ -5,10 +5,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from mmyolo.registry import RUNNERS
 
-from yolo_world_rep.config.variables import check_config, resolve_variables
-from yolo_world_rep.registry import register
-from yolo_world_rep.utils.log import log
-
+from ..config.variables import check_config, resolve_variables
+from ..registry import register
+from ..utils.log import log
 from .adapt import keep_names_and_origin
 
 

@@ -1,6 +1,5 @@
 """Transforms of images that carry texts."""
-from yolo_world_rep.moved import moved_names
-
+from ...moved import moved_names
 from .loading import LoadCheckedImageFromFile, UnreadableImageError
 from .mix_texts import (
                         MultiModalMosaic,

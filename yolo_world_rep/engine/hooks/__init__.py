@@ -1,6 +1,5 @@
 """Hooks that a config can name."""
-from yolo_world_rep.moved import moved_names
-
+from ...moved import moved_names
 from .checkpoint_guard_hook import CheckpointGuardHook
 from .class_names_hook import ClassNamesHook
 from .epoch_seed_hook import EpochSeedHook

@@ -7,22 +7,21 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 from mmyolo.registry import HOOKS
 
-from yolo_world_rep.config.variables import unresolved_message
-from yolo_world_rep.detector.remedies import mend_of_names, remedies
-from yolo_world_rep.registry import register
-from yolo_world_rep.reparam import META_KEY, description_of
-from yolo_world_rep.reparam.fit import Fit, compare, describe, groups, under
-from yolo_world_rep.reparam.original_checkpoints import read_as_ours
-from yolo_world_rep.reparam.state_dict import strip_wrapper
-from yolo_world_rep.reparam.tensor_checks import check_weights
-from yolo_world_rep.text.names import (
+from ...config.variables import unresolved_message
+from ...detector.remedies import mend_of_names, remedies
+from ...registry import register
+from ...reparam import META_KEY, description_of
+from ...reparam.fit import Fit, compare, describe, groups, under
+from ...reparam.original_checkpoints import read_as_ours
+from ...reparam.state_dict import strip_wrapper
+from ...reparam.tensor_checks import check_weights
+from ...text.names import (
     Names,
     annotation_names,
     name_differences,
     names_of_checkpoint,
 )
-from yolo_world_rep.utils.log import log
-
+from ...utils.log import log
 from ..loading import require_training
 from ..masks import count_masks, takes_boxes_from_masks
 from .class_names_hook import data_sets, unwrapped

@@ -7,8 +7,8 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from mmyolo.registry import HOOKS
 
-from yolo_world_rep.registry import register
-from yolo_world_rep.text.names import Names, names_of
+from ...registry import register
+from ...text.names import Names, names_of
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

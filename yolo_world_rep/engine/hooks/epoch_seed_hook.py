@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from mmyolo.registry import HOOKS
 from torch.utils.data import get_worker_info
 
-from yolo_world_rep.registry import register
+from ...registry import register
 
 
 def mixed_seed(*parts: int) -> int:

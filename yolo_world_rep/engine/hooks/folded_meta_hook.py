@@ -6,10 +6,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmyolo.registry import HOOKS
 
-from yolo_world_rep.registry import register
-from yolo_world_rep.reparam import META_KEY
-from yolo_world_rep.text.names import names_of
-
+from ...registry import register
+from ...reparam import META_KEY
+from ...text.names import names_of
 from .class_names_hook import unwrapped
 
 

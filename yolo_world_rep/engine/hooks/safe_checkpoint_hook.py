@@ -9,10 +9,9 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from mmyolo.registry import HOOKS
 
-from yolo_world_rep.registry import register
-from yolo_world_rep.utils.files import atomic_path
-from yolo_world_rep.utils.log import log
-
+from ...registry import register
+from ...utils.files import atomic_path
+from ...utils.log import log
 from ..checkpoints import ATOMIC, LAST, remove_leftovers
 
 

@@ -7,7 +7,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from mmyolo.registry import HOOKS
 
-from yolo_world_rep.registry import register
+from ...registry import register
 
 
 @register(HOOKS)

@@ -7,7 +7,7 @@ import torch.nn as nn
 from mmengine.optim import OptimWrapper
 from mmyolo.registry import OPTIM_WRAPPERS
 
-from yolo_world_rep.registry import register
+from ...registry import register
 
 
 def check_cpu_bfloat16() -> None:

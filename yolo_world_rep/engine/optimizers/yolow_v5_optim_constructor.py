@@ -8,8 +8,8 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmyolo.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from yolo_world_rep.registry import register
-from yolo_world_rep.utils.log import log
+from ...registry import register
+from ...utils.log import log
 
 
 def scaled_weight_decay(weight_decay: float, batch_size_per_gpu: int,
@@ -101,11 +101,9 @@ class YOLOWv5OptimizerConstructor(DefaultOptimWrapperConstructor):
         if prefix or not self.lr_mults:
             return
         names = {id(each): name for name, each in module.named_parameters()}
-        idle = [
-            pattern for pattern in self.lr_mults if not any(
-                multiplier_of(name, {pattern: 0}) == 0
-                for name in names.values())
-        ]
+        idle = [pattern for pattern in self.lr_mults
+                if not any(multiplier_of(name, {pattern: 0}) == 0
+                           for name in names.values())]
         if idle:
             raise ValueError(
                 f'lr_mults: {idle} are names of nothing in the model; '
