@@ -1,6 +1,7 @@
 """Registration in mmyolo's registries."""
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import mmdet.registry
 import mmengine.registry
@@ -18,7 +19,7 @@ from mmyolo.registry import (
 
 from yolo_world_rep.engine import check_config
 from yolo_world_rep.models.refused import REFUSED
-from yolo_world_rep.registry import register
+from yolo_world_rep.registry import _add_locations, register
 
 NAMES = {
     MODELS: [
@@ -60,12 +61,12 @@ def test_a_config_can_name(registry, name):
 
 @pytest.mark.parametrize('imports', [
     'yolo_world_rep, mmyolo.registry',
-    'mmyolo.registry, mmyolo.models, yolo_world_rep',
+    'mmyolo.registry, yolo_world_rep',
     'yolo_world_rep, mmyolo.utils',
     'yolo_world_rep.detector.fusion',
 ])
 def test_in_any_order_of_imports(imports):
-    """Lookups find ours, and those of before hide nothing."""
+    """Lookups find ours, whatever was imported or looked up before."""
     names = [
         ('HOOKS', 'YOLOv5ParamSchedulerHook'), ('MODELS', 'YOLOv8Head'),
         ('DATASETS', 'YOLOv5LVISV1Dataset'), ('HOOKS', 'TrainingReportHook'),
@@ -75,11 +76,21 @@ def test_in_any_order_of_imports(imports):
     lookups = [f'assert mmyolo.registry.{key}.get({name!r}), {name!r}'
                for key, name in names]
     code = '\n'.join([
-        f'import {imports}', 'import mmyolo.registry', *lookups[:2],
-        'import yolo_world_rep', *lookups[2:]])
+        f'import {imports}', 'import mmyolo.registry', *lookups])
     done = subprocess.run(
         [sys.executable, '-c', code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_was_looked_up_before_hides_nothing(monkeypatch):
+    """As where a compiled mmcv let mmyolo's models be imported without us."""
+    registry = Registry('thing', scope='mmyolo', locations=['json'])
+    assert registry.get('nothing') is None
+    monkeypatch.setattr('yolo_world_rep.registry.ROOMS', ['no_such_room'])
+    _add_locations(SimpleNamespace(THINGS=registry, OTHERS=MODELS.parent))
+    with pytest.raises(ImportError, match='no_such_room'):
+        registry.get('nothing')
+    assert 'no_such_room' not in MODELS.parent._locations
 
 
 def test_a_name_taken_by_another_package():

@@ -1,11 +1,16 @@
 """A folded checkpoint needs no config."""
+import warnings
+
 import pytest
 import torch
 from builders import build_detector, randomize
+from hypothesis import given
+from hypothesis import strategies as st
 from mmengine.config import Config
 from tiny_deploy import NAMES, SIZE, SMALL, model_cfg, pipeline
 
 from yolo_world_rep.detector.config_of_checkpoint import (
+    _of_training,
     config_of_checkpoint,
     trained_with,
 )
@@ -78,6 +83,10 @@ def test_what_a_training_wrote_is_taken_from_it(tmp_path):
     'test_dataloader = __import__("os").system("touch marker")',
     'test_dataloader = dict(dataset=dict(pipeline=[dict(type="A")]))',
     'model = dict(test_cfg=dict(nms=open("marker", "w")))',
+    'test_dataloader = dict(dataset=dict(pipeline=[dict(type="LetterResize", '
+    'scale=(320000, 320000))]))',
+    'model = dict(test_cfg=dict(score_thr=float("nan")))',
+    'model = dict(test_cfg=dict(nms_pre=-1))',
     'model = dict(test_cfg=3, data_preprocessor=dict(mean=[1], std=[]))',
     'model = ' + '(' * 5000, 'model = ' + '-' * 100000 + '1',
     'x' * (1 << 21), 'model'])
@@ -86,6 +95,8 @@ def test_nothing_of_a_config_in_a_file_is_run(tmp_path, monkeypatch, text):
     path, _ = saved(tmp_path, cfg=text)
     cfg = config_of_checkpoint(load_checkpoint(path))
     assert cfg.model.test_cfg.nms.iou_threshold == 0.7
+    assert cfg.model.test_cfg.nms_pre == 30000
+    assert cfg.test_dataloader.dataset.pipeline[2].scale == (640, 640)
     assert not (tmp_path / 'marker').exists()
 
 
@@ -94,6 +105,20 @@ def test_plain_values_alone():
                                'e = f(1)\ng = {"h": -1.5}'))
     assert values == dict(a=dict(b=[1, (2, dict(c='d'))]), g=dict(h=-1.5))
     assert trained_with({}) == trained_with(dict(cfg=3)) == {}
+
+
+WORDS = st.sampled_from([
+    'model', 'test_dataloader', ' = ', 'dict(', ')', '[', ']', '(', ',', '\n',
+    'pipeline=', 'dataset=', 'test_cfg=', 'nms=', 'scale=', '640', '-',
+    '1e999', '"LetterResize"', 'type=', '"\\d"', 'lambda: ', '*', '{', '}',
+    ':', 'x'])
+
+
+@given(st.text() | st.lists(WORDS, max_size=60).map(''.join))
+def test_any_text_may_stand_there(text):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert isinstance(_of_training(dict(cfg=text)), dict)
 
 
 def test_a_text_conditioned_one_is_refused(tmp_path):

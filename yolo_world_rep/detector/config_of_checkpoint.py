@@ -7,14 +7,16 @@ are plain values that :mod:`.spec_of_config` understands; nothing of that
 config is run. A checkpoint that no training wrote has those of our configs.
 """
 import ast
+import warnings
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from mmengine.config import Config
 
 from yolo_world_rep.config.composition import base_config, model_settings
 from yolo_world_rep.config.variables import resolve_variables
+from yolo_world_rep.inference.spec_checks import CHECKS
 from yolo_world_rep.reparam import Checkpoint
 from yolo_world_rep.reparam.folded_model import folded_model
 from yolo_world_rep.utils.configs import config_root
@@ -87,7 +89,9 @@ def trained_with(meta: Mapping[str, Any]) -> Dict[str, Any]:
     if not isinstance(text, str) or len(text) > LONGEST:
         return {}
     values = {}
-    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+    with suppress(SyntaxError, ValueError, RecursionError,
+                  MemoryError), warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # what Python thinks of the text
         for node in ast.parse(text).body:
             if isinstance(node, ast.Assign) and isinstance(
                     node.targets[0], ast.Name):
@@ -96,9 +100,13 @@ def trained_with(meta: Mapping[str, Any]) -> Dict[str, Any]:
     return values
 
 
-def _numbers(values: Any, count: int) -> bool:
-    return isinstance(values, (list, tuple)) and len(values) == count and all(
-        type(value) in (int, float) for value in values)
+def _sound(read: Callable[[Any], Mapping[str, Any]], value: Any) -> bool:
+    """Whether a part of a config is understood and its values are possible."""
+    try:
+        return all(CHECKS[name][0](each)
+                   for name, each in read(value).items())
+    except (ValueError, TypeError, OverflowError):
+        return False
 
 
 def _of_training(meta: Mapping[str, Any]) -> Dict[str, Any]:
@@ -111,24 +119,20 @@ def _of_training(meta: Mapping[str, Any]) -> Dict[str, Any]:
             dataset.get('dataset'), dict) and not dataset.get('pipeline'):
         dataset = dataset['dataset']
     pipeline = dataset.get('pipeline') if isinstance(dataset, dict) else None
-    if isinstance(pipeline, list):
-        with suppress(ValueError, TypeError):
-            letterbox_of_pipeline(pipeline)
-            settings['test_dataloader'] = dict(
-                dataset=dict(pipeline=[
-                    step for step in pipeline if 'LoadText' not in
-                    str(step.get('type'))]))
+    if isinstance(pipeline, list) and _sound(letterbox_of_pipeline, pipeline):
+        settings['test_dataloader'] = dict(dataset=dict(pipeline=[
+            step for step in pipeline
+            if 'LoadText' not in str(step.get('type'))]))
     model = values.get('model')
     if isinstance(model, dict):
         thresholds = model.get('test_cfg')
-        if isinstance(thresholds, dict):
-            with suppress(ValueError, TypeError, KeyError):
-                post_processing_of(thresholds)
-                settings['model']['test_cfg'] = thresholds
+        if isinstance(thresholds, dict) and _sound(
+                post_processing_of, thresholds):
+            settings['model']['test_cfg'] = thresholds
         before = model.get('data_preprocessor')
         if isinstance(before, dict) and isinstance(
                 before.get('bgr_to_rgb'), bool) and all(
-                _numbers(before.get(key), 3) for key in ('mean', 'std')):
+                CHECKS[name][0](before.get(name)) for name in ('mean', 'std')):
             settings['model']['data_preprocessor'] = {
                 key: before[key] for key in ('mean', 'std', 'bgr_to_rgb')}
     return settings
