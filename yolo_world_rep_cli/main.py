@@ -6,15 +6,14 @@ import os
 import sys
 from typing import Dict, NoReturn, Optional, Sequence
 
-from . import ending
-from .commands import COMMANDS, NAMES, Command
-from .ending import say
-from .parsing import Parser, add_debug
+# A worker that was spawned imports this first, as __mp_main__, and so has the
+# stand-in for mmcv's operators before it gets a data set of mmyolo.
+from yolo_world_rep.utils import cli
+from yolo_world_rep.utils.cli import say
+from yolo_world_rep.version import __version__
 
-if __name__ == '__mp_main__':
-    # A worker that was spawned, as all are on Windows, gets the data set of
-    # mmyolo, whose import needs our stand-in for mmcv's operators first.
-    import yolo_world_rep  # noqa: F401
+from .commands import COMMANDS, NAMES, Command
+from .parsing import Parser, add_debug
 
 PROG = 'yolo-world-rep'
 DESCRIPTION = 'Fold class names into YOLO-World; train, export and run it.'
@@ -32,16 +31,6 @@ class _TopParser(Parser):
             '', DESCRIPTION, '', *lines, '',
             '--debug shows the traceback of an error, --version the version'
         ]) + '\n'
-
-
-def version() -> str:
-    """The version of the package, without importing it."""
-    import runpy
-    spec = importlib.util.find_spec('yolo_world_rep')
-    assert spec is not None
-    assert spec.submodule_search_locations
-    folder = spec.submodule_search_locations[0]
-    return runpy.run_path(os.path.join(folder, 'version.py'))['__version__']
 
 
 def _names(parser: argparse.ArgumentParser) -> Dict[str, str]:
@@ -74,7 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _TopParser(prog=PROG, description=DESCRIPTION)
     add_debug(parser)
     parser.add_argument(
-        '--version', action='version', version=f'yolo_world_rep {version()}')
+        '--version', action='version', version=f'yolo_world_rep {__version__}')
     commands = parser.add_subparsers(
         metavar='COMMAND', required=True, parser_class=Parser)
     for command in COMMANDS.values():
@@ -110,7 +99,7 @@ def _execute(args: argparse.Namespace) -> NoReturn:
     # Spawned workers import what this names, however the command was called.
     sys.modules['__main__'].__spec__ = importlib.util.find_spec(
         'yolo_world_rep_cli.main')
-    ending.run(lambda: args.run(args), args.debug, args.names)
+    cli.run(lambda: args.run(args), args.debug, args.names)
 
 
 def main(words: Optional[Sequence[str]] = None) -> NoReturn:

@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Any, List, NoReturn, Optional
 
-from .ending import say
+from yolo_world_rep.utils.cli import say
 
 
 class Parser(argparse.ArgumentParser):

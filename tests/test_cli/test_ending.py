@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from yolo_world_rep_cli import ending
+from yolo_world_rep.utils import cli
 
 
 def raiser(error):
@@ -27,7 +27,7 @@ def raiser(error):
 ])
 def test_status(main, status, err, capsys):
     with pytest.raises(SystemExit) as end:
-        ending.run(main)
+        cli.run(main)
     assert end.value.code == status
     assert capsys.readouterr().err == err
 
@@ -36,7 +36,7 @@ def test_parameters_are_said_as_options(capsys):
     """The library names what a Python user passes."""
     main = raiser(ValueError('m.pth exists; pass `overwrite=True`, `other`'))
     with pytest.raises(SystemExit):
-        ending.run(main, options=dict(overwrite='--overwrite'))
+        cli.run(main, options=dict(overwrite='--overwrite'))
     assert capsys.readouterr().err == (
         'error: m.pth exists; pass --overwrite, `other`\n')
 
@@ -51,7 +51,7 @@ def test_parameters_are_said_as_options(capsys):
 def test_values_of_parameters_are_said_as_options(said, expected):
     options = {'half': '--half', 'neck_form=\'text\'': '--head-only',
                'format': '--format', 'alpha': '--alpha'}
-    assert ending.as_options(said, options) == expected
+    assert cli.as_options(said, options) == expected
 
 
 def test_logs_and_notes_say_options(monkeypatch, capsys, caplog):
@@ -60,23 +60,23 @@ def test_logs_and_notes_say_options(monkeypatch, capsys, caplog):
 
     def main():
         logging.getLogger('of_a_command').warning('give `%s`', 'images')
-        ending.say_notes(['give `images`, `others`'], options)
+        cli.say_notes(['give `images`, `others`'], options)
 
     with pytest.raises(SystemExit):
-        ending.run(main, options=options)
+        cli.run(main, options=options)
     assert caplog.messages == ['give --images']
     assert capsys.readouterr().out == 'note: give --images, `others`\n'
 
 
 def test_a_bug_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
-        ending.run(raiser(ZeroDivisionError()))
+        cli.run(raiser(ZeroDivisionError()))
 
 
 def test_a_reader_that_has_enough_ends_it_silently():
     """As in ``yolo-world-rep inspect file.pth | head -1``."""
-    code = ('from yolo_world_rep_cli import ending\n'
-            'ending.run(lambda: [print("line") for _ in range(100000)])')
+    code = ('from yolo_world_rep.utils import cli\n'
+            'cli.run(lambda: [print("line") for _ in range(100000)])')
     process = subprocess.Popen([sys.executable, '-c', code],
                                stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE)
@@ -91,14 +91,14 @@ def test_a_command_that_is_ended_leaves_nothing(tmp_path):
         'import sys, time\n'
         'from pathlib import Path\n'
         'from yolo_world_rep.utils.files import atomic_path, workshop\n'
-        'from yolo_world_rep_cli import ending\n'
+        'from yolo_world_rep.utils import cli\n'
         'def main():\n'
         '    out = Path(sys.argv[1]) / "out" / "m.xml"\n'
         '    with workshop(out) as folder, atomic_path(out) as path:\n'
         '        path.write_text("half")\n'
         '        print(len(list(out.parent.iterdir())), flush=True)\n'
         '        time.sleep(600)\n'
-        'ending.run(main)')
+        'cli.run(main)')
     # mmengine sets it in a process that trains, as torchrun does.
     alone = {key: value for key, value in os.environ.items()
              if key != 'LOCAL_RANK'}

@@ -12,8 +12,7 @@ from yolo_world_rep.deploy import calibration, formats, onnx_file
 from yolo_world_rep_cli.commands import COMMANDS, demo, export, new_config
 from yolo_world_rep_cli.main import main, make_parser, run_tool
 
-HEAVY = ('torch', 'numpy', 'rich', 'mmengine', 'mmyolo', 'yolo_world_rep',
-         'shtab', 'cv2')
+HEAVY = ('torch', 'numpy', 'rich', 'mmengine', 'mmyolo', 'shtab', 'cv2')
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from docs_blocks import REPOSITORY
 from source_texts import messages_in, names_of_commands
 
+from yolo_world_rep.utils.cli import as_options
 from yolo_world_rep_cli.commands import COMMANDS
-from yolo_world_rep_cli.ending import as_options
 
 LIBRARY = REPOSITORY / 'yolo_world_rep'
 # A command to run, to the end of its clause.

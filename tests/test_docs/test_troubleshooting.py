@@ -7,7 +7,7 @@ import pytest
 from docs_blocks import REPOSITORY
 from source_texts import names_of_commands, texts_in
 
-from yolo_world_rep_cli.ending import as_options
+from yolo_world_rep.utils.cli import as_options
 
 PAGE = REPOSITORY / 'docs' / 'troubleshooting.md'
 

@@ -96,5 +96,5 @@ def test_what_needs_torch_says_so(python, folder):
     done = run(python, folder, '-m', 'yolo_world_rep_cli', 'inspect', 'm.pth')
     assert done.returncode == 2
     assert done.stderr == (
-        "error: No module named 'torch'; it comes with this package where "
-        'that is installed without --no-deps\n')
+        "error: No module named 'torch'; it is a requirement of this "
+        'package, which was installed here without its requirements\n')

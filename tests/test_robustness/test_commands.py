@@ -205,7 +205,7 @@ def test_class_names_in_the_table_of_a_data_set(sound, tmp_path):
 
 
 def test_a_message_has_an_end():
-    from yolo_world_rep_cli.ending import LONGEST, one_line
+    from yolo_world_rep.utils.cli import LONGEST, one_line
     message = one_line(ValueError('x' * 10**6 + '\x1b[2J'))
     assert len(message) < LONGEST + 9
     assert '\\u001b[2J' in one_line(ValueError('\x1b[2J\x07'))

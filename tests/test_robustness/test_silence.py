@@ -24,7 +24,7 @@ from yolo_world_rep.reparam import (
 )
 from yolo_world_rep.reparam.tensor_checks import check_weights
 from yolo_world_rep.text import save_embeddings
-from yolo_world_rep_cli import ending
+from yolo_world_rep.utils import cli
 from yolo_world_rep_cli.main import main
 
 STATE = text_conditioned()
@@ -295,7 +295,7 @@ def test_tables_and_logs_escape(capsys):
     before = logging.getLogRecordFactory()
     try:
         with pytest.raises(SystemExit):
-            ending.run(lambda: logger.warning('of %s', NASTY))
+            cli.run(lambda: logger.warning('of %s', NASTY))
     finally:
         logging.setLogRecordFactory(before)
     assert stream.getvalue() == f'of {SHOWN}\n'.replace(r'\n', '\n')
@@ -304,6 +304,6 @@ def test_tables_and_logs_escape(capsys):
 def test_json_stays_json():
     names = [NASTY, '\U000e0001', '"\\']
     text = json.dumps(names, ensure_ascii=False, indent=1)
-    shown = ending.printable(text, ending.LINES)
+    shown = cli.printable(text, ending.LINES)
     assert json.loads(shown) == names
     assert all(c.isprintable() or c == '\n' for c in shown)

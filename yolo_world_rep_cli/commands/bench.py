@@ -6,8 +6,9 @@ give --checkpoint once for each, in their order.
 import argparse
 from typing import TYPE_CHECKING, List
 
+from yolo_world_rep.utils.cli import LINES, console, say
+
 from .. import models
-from ..ending import LINES, console, say
 from ..parsing import cfg_options, positive
 
 if TYPE_CHECKING:

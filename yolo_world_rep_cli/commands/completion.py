@@ -5,7 +5,7 @@ zsh: yolo-world-rep completion zsh > FOLDER_OF_FPATH/_yolo-world-rep
 """
 import argparse
 
-from ..ending import LINES, say
+from yolo_world_rep.utils.cli import LINES, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 """Write an Ultralytics YOLO-World-v2 file as a checkpoint of this package."""
 import argparse
 
-from ..ending import say, say_notes
+from yolo_world_rep.utils.cli import say, say_notes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

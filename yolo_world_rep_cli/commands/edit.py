@@ -1,7 +1,7 @@
 """Change the classes of a folded checkpoint, fine-tuned or not."""
 import argparse
 
-from ..ending import say, say_notes
+from yolo_world_rep.utils.cli import say, say_notes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

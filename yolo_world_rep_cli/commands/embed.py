@@ -1,7 +1,7 @@
 """Embed the names of classes: a .npy of unit rows and its sidecar."""
 import argparse
 
-from ..ending import say
+from yolo_world_rep.utils.cli import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,8 +1,9 @@
 """Average precision of any form of a model on data in COCO's format."""
 import argparse
 
+from yolo_world_rep.utils.cli import say
+
 from .. import models
-from ..ending import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,8 @@
 import argparse
 from typing import TYPE_CHECKING, Mapping, Optional
 
-from ..ending import LINES, as_options, console, say, say_notes
+from yolo_world_rep.utils.cli import LINES, as_options, console, say, say_notes
+
 from ..models import add_words, config_and_checkpoint, words_of
 from ..parsing import add_cfg_options, cfg_options, positive
 

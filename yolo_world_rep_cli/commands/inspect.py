@@ -1,7 +1,7 @@
 """Say what a checkpoint is; nothing in it is executed."""
 import argparse
 
-from ..ending import LINES, say
+from yolo_world_rep.utils.cli import LINES, say
 
 NAMES_SHOWN = 20
 

@@ -1,7 +1,7 @@
 """Write the weights between a folded checkpoint and its fine-tuning."""
 import argparse
 
-from ..ending import say
+from yolo_world_rep.utils.cli import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

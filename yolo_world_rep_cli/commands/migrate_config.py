@@ -1,7 +1,7 @@
 """Write the copy of a config of the original YOLO-World that runs here."""
 import argparse
 
-from ..ending import say
+from yolo_world_rep.utils.cli import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 import argparse
 from typing import TYPE_CHECKING, Dict, Mapping, Sequence
 
-from ..ending import as_options, console, say
+from yolo_world_rep.utils.cli import as_options, console, say
 
 if TYPE_CHECKING:
     from yolo_world_rep.config.new_config import NewConfig

@@ -2,8 +2,9 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from yolo_world_rep.utils.cli import say
+
 from .. import models
-from ..ending import say
 
 if TYPE_CHECKING:
     from yolo_world_rep.inference import Result

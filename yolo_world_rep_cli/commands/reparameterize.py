@@ -2,7 +2,8 @@
 import argparse
 from typing import TYPE_CHECKING, Mapping
 
-from ..ending import console, say, say_notes
+from yolo_world_rep.utils.cli import console, say, say_notes
+
 from ..models import words_of
 from ..parsing import add_trust
 

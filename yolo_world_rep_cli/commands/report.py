@@ -1,7 +1,7 @@
 """Write the report on a training: curves, classes, mistakes, commands."""
 import argparse
 
-from ..ending import say
+from yolo_world_rep.utils.cli import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,8 @@
 """AP of held-out classes before and after fine-tuning a folded model."""
 import argparse
 
-from ..ending import console
+from yolo_world_rep.utils.cli import console
+
 from ..parsing import add_cfg_options, cfg_options
 
 
