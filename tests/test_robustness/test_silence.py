@@ -286,8 +286,8 @@ def test_tables_and_logs_escape(capsys):
     from rich.table import Table
     table = Table('column')
     table.add_row(NASTY)
-    ending.console().print(table)
-    ending.console().print(f'[bold]{NASTY}', style='red')
+    cli.console().print(table)
+    cli.console().print(f'[bold]{NASTY}', style='red')
     assert '\x1b' not in capsys.readouterr().out
     stream = io.StringIO()
     logger, handler = logging.Logger('x'), logging.StreamHandler(stream)
@@ -304,6 +304,6 @@ def test_tables_and_logs_escape(capsys):
 def test_json_stays_json():
     names = [NASTY, '\U000e0001', '"\\']
     text = json.dumps(names, ensure_ascii=False, indent=1)
-    shown = cli.printable(text, ending.LINES)
+    shown = cli.printable(text, cli.LINES)
     assert json.loads(shown) == names
     assert all(c.isprintable() or c == '\n' for c in shown)
