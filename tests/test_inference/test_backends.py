@@ -203,7 +203,7 @@ def test_requests_that_contradict_the_file_are_refused(kind, tmp_path):
         (dict(checkpoint='a.pth'), '`checkpoint` a.pth.*Leave it out'),
         (dict(device='tpu:9'), 'device \'tpu:9\''),
         (dict(precision='f8'), 'precision \'f8\''),
-        (dict(threads=0), 'threads 0')):
+        (dict(threads=0), '`threads` 0')):
         with pytest.raises(ValueError, match=message):
             open_backend(path, **settings)
     if kind != 'openvino':

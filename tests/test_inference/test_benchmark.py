@@ -46,7 +46,7 @@ def test_a_batch_for_all(files):
 @pytest.mark.parametrize(('settings', 'message'), [
     (dict(batch=3), '2 image.s. at a time'),
     (dict(image_size=(32, 32)), 'image size'),
-    (dict(rounds=0), 'rounds 0: expected 1 or more'),
+    (dict(rounds=0), '`rounds` 0: expected 1 or more'),
     (dict(precision='bf16'), 'only OpenVINO'),
     (dict(checkpoints=['a.pth']), '0 config.s. and 1 checkpoint'),
 ])

@@ -278,7 +278,7 @@ def test_a_fixed_batch_is_filled_up():
     assert found(Predictor(backend).predict([flat(i) for i in range(6)])) == [
         [i] for i in range(6)]
     assert backend.sizes == [4, 4]
-    with pytest.raises(ValueError, match='batch 8: mean.test takes 4'):
+    with pytest.raises(ValueError, match='`batch_size` 8: mean.test takes 4'):
         Predictor(backend, batch_size=8)
 
 
@@ -307,7 +307,7 @@ def test_another_size_where_the_model_takes_any():
 
 
 @pytest.mark.parametrize('settings, message', [
-    (dict(batch_size=0), 'batch 0'), (dict(workers=0), 'workers 0'),
+    (dict(batch_size=0), '`batch_size` 0'), (dict(workers=0), '`workers` 0'),
     (dict(score_threshold=2), 'threshold 2')])
 def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):

@@ -108,7 +108,7 @@ def test_score_and_classes(predict, images):
 @pytest.mark.parametrize('args, message', [
     (['nowhere.png'], 'source nowhere.png: no such file'),
     (['IMAGES', '--classes', 'brihgt'], "Did you mean 'bright'"),
-    (['IMAGES', '--batch', '0'], 'batch 0'),
+    (['IMAGES', '--batch', '0'], '--batch 0'),
     (['IMAGES', '--score', '1'], 'threshold 1'),
     (['IMAGES', '--device', 'tpu'], "device 'tpu'"),
     (['IMAGES', '--precision', 'bf16'], "precision 'bf16'"),

@@ -64,9 +64,9 @@ def compare_latency(models: Sequence[Any],
     (H, W) to the one that a model is tested with.
     """
     for name, value, least in (('batch', batch, 1), ('rounds', rounds, 1),
-                               ('warm-up', warm_up, 0)):
+                               ('warm_up', warm_up, 0)):
         if value is not None and value < least:
-            raise ValueError(f'{name} {value}: expected {least} or more.')
+            raise ValueError(f'`{name}` {value}: expected {least} or more.')
     pairs = list(zip(models, pair_checkpoints(models, checkpoints)))
     kinds = [SUFFIXES.get(Path(str(model)).suffix.lower()) for model in models]
     if precision is not None and 'openvino' not in kinds:

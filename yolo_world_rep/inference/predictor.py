@@ -95,12 +95,12 @@ class Predictor:
                 precision=precision, throughput=True, cfg_options=cfg_options,
                 words=words, encoder=encoder)
         self.spec = spec = self.backend.spec
-        for name, value in (('batch', batch_size), ('workers', workers)):
+        for name, value in (('batch_size', batch_size), ('workers', workers)):
             if value is not None and value < 1:
-                raise ValueError(f'{name} {value}: expected 1 or more.')
+                raise ValueError(f'`{name}` {value}: expected 1 or more.')
         if spec.batch and (batch_size or 1) > spec.batch:
-            raise ValueError(f'batch {batch_size}: {self.backend.path} takes '
-                             f'{spec.batch} image(s) at a time. Give '
+            raise ValueError(f'`batch_size` {batch_size}: {self.backend.path} '
+                             f'takes {spec.batch} image(s) at a time. Give '
                              f'`batch_size` {spec.batch}, or export it with '
                              f'yolo-world-rep export --batch dynamic.')
         self.batch_size = batch_size or spec.batch or 1

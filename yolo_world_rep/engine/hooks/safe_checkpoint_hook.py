@@ -27,8 +27,9 @@ def _naming(what: str) -> Iterator[None]:
     except SaveError:
         raise
     except OSError as error:
+        reason = str(error.strerror or error).rstrip('.')
         raise SaveError(
-            f'Could not save {what}: {error.strerror or error}. The '
+            f'Could not save {what}: {reason}. The '
             f'checkpoints before it are whole; make room, then go on with '
             f'`resume`.') from error
 

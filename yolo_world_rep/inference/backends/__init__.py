@@ -81,7 +81,7 @@ def open_backend(model: Any,
         raise ValueError(f'model {model}: expected a file that ends in '
                          f'{", ".join(SUFFIXES)}.')
     if threads is not None and threads < 1:
-        raise ValueError(f'threads {threads}: expected 1 or more.')
+        raise ValueError(f'`threads` {threads}: expected 1 or more.')
     settings: dict = dict(device=device, threads=threads, precision=precision)
     kind = SUFFIXES[suffix]
     if suffix in CHECKPOINTS:

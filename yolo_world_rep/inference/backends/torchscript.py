@@ -46,7 +46,7 @@ class TorchScriptBackend(Backend):
             types = self.module.forward.schema.returns[0].type
         except Exception as error:
             raise ValueError(
-                f'{path} is no TorchScript file of tools/export.py: '
+                f'{path} is no TorchScript file of yolo-world-rep export: '
                 f'{first_line(error)} A checkpoint must have a name that ends '
                 f'in .pth.') from error
         text = files[METADATA_FILE]
