@@ -164,9 +164,9 @@ MUTATIONS = (
              'if self.scale is not None:', 'if False:'),
     Mutation('deploy: gates dealt to the channels in turn', ATTENTION,
              'torch.eye(self.num_heads).repeat_interleave(\n'
-             '            channels // self.num_heads, 0)',
+             '            last.out_channels // self.num_heads, 0)',
              'torch.eye(self.num_heads).repeat(\n'
-             '            channels // self.num_heads, 1)'),
+             '            last.out_channels // self.num_heads, 1)'),
     Mutation('deploy: bias of the class branch does not meet the texts',
              FOLDING, 'weight_ND @ bias_D + bias_N', 'bias_N'),
     Mutation('deploy: bias of the embedding does not meet the guides',
