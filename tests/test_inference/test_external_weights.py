@@ -55,9 +55,9 @@ def write(path, content, **more):
 def check(path, external):
     if external:
         with pytest.raises(ValueError, match='weights in another file'):
-            check_weights_inside(path)
+            check_weights_inside(path, path.read_bytes())
     else:
-        check_weights_inside(path)
+        check_weights_inside(path, path.read_bytes())
 
 
 @pytest.mark.parametrize('external', [True, False])
@@ -112,4 +112,4 @@ def test_part_of_a_file(cut, tmp_path):
     path = write(tmp_path / 'm.onnx', graph(initializer=[tensor()]))
     path.write_bytes(path.read_bytes()[:-cut])
     with pytest.raises(ValueError, match='m.onnx cannot be read'):
-        check_weights_inside(path)
+        check_weights_inside(path, path.read_bytes())

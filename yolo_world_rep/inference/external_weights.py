@@ -4,7 +4,6 @@ ONNX Runtime before 1.24 opens whatever path stands there, outside of the
 file's folder, too. An export has its weights inside, so that any path is one
 too many, and the file is refused before a runtime sees it.
 """
-from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Tuple, Union
 
 from yolo_world_rep.utils.files import PathLike
@@ -58,10 +57,12 @@ def _fields(data: memoryview) -> Iterator[Tuple[int, Union[int, memoryview]]]:
         yield number, value
 
 
-def check_weights_inside(path: PathLike) -> None:
-    """Refuse an ONNX file that has tensors in others, or is no ONNX file."""
-    todo: List[Tuple[str, memoryview]] = [
-        ('model', memoryview(Path(path).read_bytes()))]
+def check_weights_inside(path: PathLike, data: bytes) -> None:
+    """Refuse an ONNX file that has tensors in others, or is no ONNX file.
+
+    ``data`` is its content.
+    """
+    todo: List[Tuple[str, memoryview]] = [('model', memoryview(data))]
     try:
         while todo:
             kind, message = todo.pop()

@@ -41,8 +41,7 @@ class ONNXBackend(Backend):
         path = require_file(path)
         plain_precision(self.name, precision)
         runtime = import_runtime('onnxruntime', '.onnx files', 'onnx')
-        check_seal([path])
-        check_weights_inside(path)
+        check_weights_inside(path, check_seal([path]))
         options = runtime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
