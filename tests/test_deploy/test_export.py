@@ -1,5 +1,9 @@
 """Exported files detect what the model does, or there is none."""
 import json
+import os
+import sys
+import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +50,22 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def assert_no_paths(exported):
+    """Whoever gets the file learns nothing of where it was made."""
+    places = [os.fsencode(Path(place).resolve()) for place in (
+        yolo_world_rep.__path__[0], sys.prefix, Path.home(),
+        tempfile.gettempdir())]
+    for path in exported.files:
+        contents = [path.read_bytes()]
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                contents += map(archive.read, archive.namelist())
+        assert not [place for place in places for content in contents
+                    if place in content], path.name
+
+
 def test_onnx(raw, files):
+    assert_no_paths(raw)
     report, = raw.reports
     assert report.ok
     assert report.matching.expected == report.matching.found > 50
@@ -122,6 +141,7 @@ def test_openvino(files, tmp_path):
     assert names_in(tmp_path) == ['tiny_fp16.bin', 'tiny_fp16.xml']
     assert [path.name for path in exported.files] == ['tiny_fp16.xml',
                                                       'tiny_fp16.bin']
+    assert_no_paths(exported)
     assert exported.reports[0].runtime == 'OpenVINO'
     assert exported.reports[0].precision == 'f32'
     assert exported.files[1].stat().st_size < (
@@ -132,6 +152,7 @@ def test_torchscript(files, tmp_path):
     exported = export_model(
         *files, tmp_path, 'torchscript', dynamic=True, batch=2)
     assert exported.reports[0].ok
+    assert_no_paths(exported)
     with open_backend(exported.path) as backend:
         assert backend.spec == exported.spec
         boxes, _ = backend.run(np.zeros((2, 3, 96, 32), np.float32))

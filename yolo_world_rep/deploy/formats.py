@@ -1,6 +1,7 @@
 """A fused detector as a file of each format, complete or absent."""
 import io
 import os
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Tuple
 
@@ -104,11 +105,17 @@ def _write_torchscript(detector: nn.Module, spec: Spec, path: Path,
         # What it computes is checked on images.
         traced = torch.jit.trace(
             module, onnx_file.example(spec), check_trace=False)
-    # torch's own writer ends the process when the disk is full.
-    buffer = io.BytesIO()
+    # torch's own writer ends the process when the disk is full, and adds where
+    # each line came from, with the paths of this machine.
+    buffer, kept = io.BytesIO(), io.BytesIO()
     torch.jit.save(
         traced, buffer, _extra_files={METADATA_FILE: spec.to_json()})
-    path.write_bytes(buffer.getvalue())
+    with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(
+            kept, 'w') as target:
+        for name in source.namelist():
+            if not name.endswith('.debug_pkl'):
+                target.writestr(zipfile.ZipInfo(name), source.read(name))
+    path.write_bytes(kept.getvalue())
 
 
 def write(detector: nn.Module, spec: Spec, path: Path, opset: int) -> None:
