@@ -96,6 +96,25 @@ def test_without_the_seed_hook_a_resumed_run_sees_other_images(
     assert found != pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize(('spoil', 'message'), [
+    (lambda state: state['state'][0].update(
+        exp_avg=torch.zeros(3, 5)), r'exp_avg of shape \(3, 5\) for a param'),
+    (lambda state: state.update(param_groups=[{}]), 'it is none'),
+])
+def test_the_state_of_another_optimizer(data, unbroken, tmp_path, spoil,
+                                        message):
+    """Else the first step ends in torch's words, if it does."""
+    content = torch.load(unbroken / 'epoch_2.pth', weights_only=False)
+    first = next(iter(content['optimizer']['state']))
+    content['optimizer']['state'][0] = content['optimizer']['state'][first]
+    spoil(content['optimizer'])
+    torch.save(content, tmp_path / 'spoiled.pth')
+    cfg = tiny_config(data, tmp_path / 'run', max_epochs=4,
+                      resume=str(tmp_path / 'spoiled.pth'))
+    with pytest.raises(ValueError, match=f'state of its optimizer: {message}'):
+        launch.build_runner(cfg).train()
+
+
 def test_resuming_a_folded_file_is_refused(data, tmp_path):
     cfg = tiny_config(data, tmp_path, resume=str(data / 'rep_conv.pth'))
     with pytest.raises(ValueError, match='can be resumed.*load_from'):

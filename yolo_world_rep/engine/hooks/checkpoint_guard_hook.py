@@ -22,6 +22,7 @@ from ...text.names import (
     names_of_checkpoint,
 )
 from ...utils.log import log
+from ...utils.wording import some
 from ..loading import require_training
 from ..masks import count_masks, takes_boxes_from_masks
 from .class_names_hook import data_sets, unwrapped
@@ -29,6 +30,9 @@ from .class_names_hook import data_sets, unwrapped
 # The tensors of a reparameterized head that hold one row a class.
 CLASS_TENSORS = 'bbox_head.head_module.cls_contrasts'
 RESTART = 'To start a training from it set load_from, without `resume=True`.'
+# What torch's optimizers keep in the shape of a parameter; others may not.
+AS_THE_PARAMETER = ('momentum_buffer', 'exp_avg', 'exp_avg_sq',
+                    'max_exp_avg_sq', 'square_avg')
 OPTION = 'default_hooks=dict(checkpoint_guard=dict({}))'
 
 
@@ -47,6 +51,27 @@ def _rows(model: nn.Module) -> Optional[int]:
 
 def _beginnings(names: Iterable[str], depth: int) -> List[str]:
     return sorted({'.'.join(name.split('.')[:depth]) for name in names})[:3]
+
+
+def _optimizer_misfits(runner: Runner, state: Any) -> List[str]:
+    """What torch would only notice at the first step, or never."""
+    optimizer = getattr(getattr(runner, 'optim_wrapper', None), 'optimizer',
+                        None)
+    if optimizer is None:
+        return []
+    try:
+        saved = [number for group in state['param_groups']
+                 for number in group['params']]
+        params = [param for group in optimizer.param_groups
+                  for param in group['params']]
+        return [
+            f'{name} of shape {tuple(value.shape)} for a parameter of shape '
+            f'{tuple(param.shape)}'
+            for number, param in zip(saved, params)
+            for name, value in state['state'].get(number, {}).items()
+            if name in AS_THE_PARAMETER and value.shape != param.shape]
+    except (AttributeError, KeyError, TypeError) as error:
+        return [f'it is none ({error!r})']
 
 
 @register(HOOKS)
@@ -182,6 +207,11 @@ class CheckpointGuardHook(Hook):
                                 f'{" ".join(describe(fit))} {RESTART}')
         problems += self._compare_classes(runner, model, checkpoint, fresh,
                                           source)
+        if resuming:
+            misfits = _optimizer_misfits(runner, checkpoint['optimizer'])
+            if misfits:
+                problems.append(f'{source} does not fit in the state of its '
+                                f'optimizer: {some(misfits)}. {RESTART}')
         if problems:
             raise ValueError(' '.join(problems))
         self._loaded = True
