@@ -27,7 +27,8 @@ def names_of(requirement):
     yield requirement
     for line in metadata.requires(requirement) or ():
         needed = Requirement(line)
-        if needed.marker is None or needed.marker.evaluate():
+        if needed.marker is None or needed.marker.evaluate(
+                dict(extra='')):
             yield from names_of(needed.name)
 
 
