@@ -25,7 +25,7 @@ NEEDED = ('yolo_world_rep', 'yolo_world_rep_cli', 'configs', 'tools', 'tests')
 # Modules that left on purpose; importing them says where to look. Those of the
 # command line were never for importing.
 LEFT = {*(f'yolo_world_rep.{name}' for name in GONE),
-        'yolo_world_rep_cli.running'}
+        'yolo_world_rep_cli.ending', 'yolo_world_rep_cli.running'}
 
 
 @pytest.fixture(scope='session')
