@@ -25,13 +25,13 @@ from rich.table import Table
 REPOSITORY = Path(__file__).resolve().parents[1]
 # The quick ones first: most mutations end there.
 TESTS = ('tests/test_reparam/test_state_dict.py',
-         'tests/test_deploy/test_fusion.py',
+         'tests/test_detector/test_fusion.py',
          'tests/test_models/test_golden.py',
          'tests/test_reparam/test_guide_max.py',
          'tests/test_models/test_detectors.py',
          'tests/test_reparam/test_checkpoint.py',
          'tests/test_reparam/test_editing.py',
-         'tests/test_deploy/test_layout.py')
+         'tests/test_detector/test_layout.py')
 PARTS = ('yolo_world_rep', 'yolo_world_rep_cli', 'tests', 'tools', 'configs')
 FILES = ('setup.cfg', 'pyproject.toml')
 LONGEST = 900  # seconds

@@ -18,6 +18,11 @@ def test_fits_the_source_and_compiles(mutation, tmp_path):
     assert before != after
 
 
+def test_the_tests_that_are_to_notice_are_there():
+    assert all((mutations.REPOSITORY / path).is_file()
+               for path in mutations.TESTS)
+
+
 def test_one_that_does_not_fit_is_named(tmp_path):
     (tmp_path / 'a.py').write_text('x = 1\n')
     with pytest.raises(ValueError, match="'gone'.* 0 times in a.py"):
