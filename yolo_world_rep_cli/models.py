@@ -39,9 +39,12 @@ def add_size_arguments(parser: argparse.ArgumentParser) -> None:
     add_cfg_options(parser)
 
 
-def add_words(parser: argparse.ArgumentParser) -> None:
-    """What a text-conditioned checkpoint shall detect."""
-    parser.add_argument(
+def add_words(parser: argparse.ArgumentParser, group: Any = None) -> None:
+    """What a text-conditioned checkpoint shall detect.
+
+    ``group`` holds what says the same in another way.
+    """
+    (group or parser).add_argument(
         '--words', nargs='+', metavar='NAME',
         help='classes of a text-conditioned checkpoint, or a file of them')
     parser.add_argument(
@@ -90,8 +93,11 @@ def be_quiet(*models: str) -> None:
 
     Exported files log without mmengine, which loads torch.
     """
+    from pathlib import Path
+
+    from yolo_world_rep.inference.backends import SUFFIXES
     if 'mmengine' not in sys.modules and not any(
-            model.endswith(('.py', '.pth', '.safetensors'))
+            SUFFIXES.get(Path(model).suffix.lower()) == 'pytorch'
             for model in models):
         return
     from mmengine.logging import MMLogger

@@ -21,12 +21,13 @@ from yolo_world_rep.reparam import Checkpoint
 from yolo_world_rep.reparam.folded_model import folded_model
 from yolo_world_rep.utils.configs import config_root
 
+from .class_names import test_dataset
+from .remedies import PROTOTYPES
 from .spec_of_config import letterbox_of_pipeline, post_processing_of
 
 IMAGE_MODEL = 'backbone.image_model'
 # Of the neck: the layers at its three levels, the finest first.
 LEVELS = ('top_down_layers.1', 'top_down_layers.0', 'bottom_up_layers.1')
-MASKS = 'bbox_head.head_module.proto_pred.conv1.conv.weight'
 SEGMENTATION = ('yolo_world_v2_seg_s_rep_vlpan_bn_2e-4_80e_8gpus_finetune_'
                 'coco.py')
 # Characters of a config in a meta.
@@ -84,7 +85,7 @@ def _plain(node: ast.expr) -> Any:
 
 
 def trained_with(meta: Mapping[str, Any]) -> Dict[str, Any]:
-    """The plain values of the config in a checkpoint's meta, by variable."""
+    """The dicts of plain values in the config of a meta, by variable."""
     text = meta.get('cfg')
     if not isinstance(text, str) or len(text) > LONGEST:
         return {}
@@ -96,7 +97,9 @@ def trained_with(meta: Mapping[str, Any]) -> Dict[str, Any]:
             if isinstance(node, ast.Assign) and isinstance(
                     node.targets[0], ast.Name):
                 with suppress(ValueError):
-                    values[node.targets[0].id] = _plain(node.value)
+                    value = _plain(node.value)
+                    if isinstance(value, dict):
+                        values[node.targets[0].id] = value
     return values
 
 
@@ -113,28 +116,22 @@ def _of_training(meta: Mapping[str, Any]) -> Dict[str, Any]:
     """Settings of the config of a training that are understood here."""
     values = trained_with(meta)
     settings: Dict[str, Any] = dict(model={})
-    loader = values.get('test_dataloader')
-    dataset = loader.get('dataset') if isinstance(loader, dict) else None
-    while isinstance(dataset, dict) and isinstance(
-            dataset.get('dataset'), dict) and not dataset.get('pipeline'):
-        dataset = dataset['dataset']
-    pipeline = dataset.get('pipeline') if isinstance(dataset, dict) else None
+    pipeline = next((layer['pipeline'] for layer in test_dataset(values)
+                     if layer.get('pipeline')), None)
     if isinstance(pipeline, list) and _sound(letterbox_of_pipeline, pipeline):
         settings['test_dataloader'] = dict(dataset=dict(pipeline=[
             step for step in pipeline
             if 'LoadText' not in str(step.get('type'))]))
-    model = values.get('model')
-    if isinstance(model, dict):
-        thresholds = model.get('test_cfg')
-        if isinstance(thresholds, dict) and _sound(
-                post_processing_of, thresholds):
-            settings['model']['test_cfg'] = thresholds
-        before = model.get('data_preprocessor')
-        if isinstance(before, dict) and isinstance(
-                before.get('bgr_to_rgb'), bool) and all(
-                CHECKS[name][0](before.get(name)) for name in ('mean', 'std')):
-            settings['model']['data_preprocessor'] = {
-                key: before[key] for key in ('mean', 'std', 'bgr_to_rgb')}
+    model = values.get('model', {})
+    thresholds = model.get('test_cfg')
+    if isinstance(thresholds, dict) and _sound(post_processing_of, thresholds):
+        settings['model']['test_cfg'] = thresholds
+    before = model.get('data_preprocessor')
+    if isinstance(before, dict) and isinstance(
+            before.get('bgr_to_rgb'), bool) and all(
+            CHECKS[name][0](before.get(name)) for name in ('mean', 'std')):
+        settings['model']['data_preprocessor'] = {
+            key: before[key] for key in ('mean', 'std', 'bgr_to_rgb')}
     return settings
 
 
@@ -149,7 +146,7 @@ def config_of_checkpoint(loaded: Checkpoint) -> Config:
     state = loaded.state_dict
     # Its scale is set below: there are sizes without a config of their own.
     base = config_root() / 'segmentation' / SEGMENTATION if (
-        MASKS in state) else base_config(replace(model, size='s'))
+        PROTOTYPES in state) else base_config(replace(model, size='s'))
     cfg = Config.fromfile(str(base), import_custom_modules=False)
     count = len(model.classes)
     cfg.merge_from_dict(dict(

@@ -135,20 +135,21 @@ def notes_on(embeddings: TextEmbeddings, names: Optional[Names],
 
 
 def convert_checkpoint(model: PathLike,
-                       text_embed: Union[PathLike, TextEmbeddings],
+                       text_embed: Union[PathLike, TextEmbeddings, None],
                        out_dir: PathLike, neck_form: str = 'rep_linear',
                        texts: Optional[PathLike] = None,
                        neck_text_embed: Union[PathLike, TextEmbeddings,
                                               None] = None,
                        pad: bool = False, overwrite: bool = False,
-                       trust: bool = False) -> Conversion:
+                       trust: bool = False, words: Any = None,
+                       encoder: Optional[str] = None) -> Conversion:
     """Fold texts into a checkpoint file, check it, and write the result.
 
     Args:
         model (str | Path): Checkpoint of a text-conditioned YOLO-World.
-        text_embed (str | Path | TextEmbeddings): N×D text embeddings, or
-            their ``.npy``, or 'checkpoint' for the texts that prompt tuning
-            left in it.
+        text_embed (str | Path | TextEmbeddings, optional): N×D text
+            embeddings, or their ``.npy``, or 'checkpoint' for the texts that
+            prompt tuning left in it; None with ``words``.
         out_dir (str | Path): Folder of the result, which is named after the
             checkpoint and the form.
         neck_form (str): As of
@@ -162,6 +163,9 @@ def convert_checkpoint(model: PathLike,
             the file that ``embed --pad`` wrote beside ``text_embed``.
         overwrite (bool): Whether an existing result is replaced.
         trust (bool): See :func:`load_checkpoint`.
+        words (str | Path | Sequence[str], optional): The classes, in the
+            place of all embeddings, see :func:`texts_for`.
+        encoder (str, optional): What embeds the words.
 
     Returns:
         Conversion: The path, the errors and the meta written.
@@ -173,15 +177,20 @@ def convert_checkpoint(model: PathLike,
     path = require_new(
         Path(out_dir) / f'{model.stem}{SUFFIXES[neck_form]}.pth', overwrite,
         '`out_dir`')
-    if isinstance(text_embed, str) and text_embed == OWN_TEXTS:
-        source = load_checkpoint(model, trust)
-        embeddings = texts_of_checkpoint(source)
-    else:
-        embeddings = as_embeddings(text_embed)
-        source = load_checkpoint(model, trust)
-    neck_texts = load_neck_texts(text_embed, embeddings, neck_text_embed, pad)
-    names = class_names_of(embeddings, texts)
     kind = 'padded' if pad else 'own' if neck_text_embed else 'same'
+    if text_embed is None:
+        source = load_checkpoint(model, trust)
+        embeddings, neck_texts, kind = texts_for(source, words, encoder)
+    else:
+        if isinstance(text_embed, str) and text_embed == OWN_TEXTS:
+            source = load_checkpoint(model, trust)
+            embeddings = texts_of_checkpoint(source)
+        else:
+            embeddings = as_embeddings(text_embed)
+            source = load_checkpoint(model, trust)
+        neck_texts = load_neck_texts(text_embed, embeddings, neck_text_embed,
+                                     pad)
+    names = class_names_of(embeddings, texts)
     folded, checks = fold(source, embeddings, neck_texts, neck_form, names,
                           kind)
     save_checkpoint(path, folded.state_dict, folded.meta, overwrite)
@@ -237,17 +246,18 @@ def fold(source: Checkpoint,
 
 
 def texts_for(source: Checkpoint, words: Any, encoder: Optional[str] = None,
-              device: str = 'auto') -> Tuple[TextEmbeddings, TextEmbeddings]:
+              device: str = 'auto'
+              ) -> Tuple[TextEmbeddings, TextEmbeddings, str]:
     """Texts of head and neck for a checkpoint, see :func:`embed_words`.
 
     The neck gets the padding that public models were trained with; models
-    of Ultralytics were trained without.
+    of Ultralytics were trained without. The third is how the two relate.
     """
     about = folding_meta(source.path, source.meta)
     padded = (about.get('source') or {}).get('layout') != 'ultralytics'
     texts, neck_texts = embed_words(
         words, source.description.text_width or 0, encoder, device)
-    return texts, neck_texts if padded else texts
+    return (texts, neck_texts, 'padded') if padded else (texts, texts, 'same')
 
 
 def with_texts(loaded: Checkpoint, words: Any = None,
@@ -274,8 +284,7 @@ def with_texts(loaded: Checkpoint, words: Any = None,
                 f'Leave out `words`; `classes` chooses among its classes.')
         return loaded
     if words:
-        texts, neck_texts = texts_for(loaded, words, encoder, device)
-        kind = 'same' if neck_texts is texts else 'padded'
+        texts, neck_texts, kind = texts_for(loaded, words, encoder, device)
         return fold(loaded, texts, neck_texts, neck_vocabulary=kind)[0]
     if found.prompts is None:
         raise ValueError(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Mapping
 
 from yolo_world_rep.utils.cli import console, say, say_notes
 
-from ..models import words_of
+from ..models import add_words, words_of
 from ..parsing import add_trust
 
 if TYPE_CHECKING:
@@ -24,14 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--text-embed',
         help='N×D text embeddings (.npy), or "checkpoint" for the texts '
         'that prompt tuning left in it')
-    texts.add_argument(
-        '--words', nargs='+', metavar='NAME',
-        help='names of the classes, or a file of them; the neck gets the '
-        'padding as well, and is of convolutions')
-    parser.add_argument(
-        '--encoder',
-        help='what embeds the words: folder or hub name of a CLIP text model, '
-        'or "words" (default: the CLIP of the public models)')
+    add_words(parser, texts)
     neck = parser.add_mutually_exclusive_group()
     neck.add_argument(
         '--neck-text-embed', help='another vocabulary for the neck (.npy)')
@@ -72,22 +65,16 @@ def show(conversion: 'Conversion', names: Mapping[str, str]) -> None:
 def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from yolo_world_rep.reparam import convert_checkpoint, load_checkpoint
+    from yolo_world_rep.reparam import convert_checkpoint
     model = args.model or args.model_option
-    texts, neck_texts, pad = (
-        args.text_embed, args.neck_text_embed, args.pad)
-    if args.words:
-        from yolo_world_rep.reparam.conversion import texts_for
-        if pad or neck_texts:
-            raise ValueError('--words brings the padding for the neck: leave '
-                             '--pad and --neck-text-embed out.')
-        texts, neck_texts = texts_for(
-            load_checkpoint(model, args.trust), words_of(args), args.encoder)
-        pad = neck_texts is not texts
-        neck_texts = neck_texts if pad else None
-    form = args.neck_form or ('rep_conv' if args.words else 'rep_linear')
+    if args.words and (args.pad or args.neck_text_embed):
+        raise ValueError('--words brings the padding for the neck: leave '
+                         '--pad and --neck-text-embed out.')
     show(
         convert_checkpoint(
-            model, texts, args.out_dir or Path(model).parent, neck_form=form,
-            texts=args.texts, neck_text_embed=neck_texts, pad=pad,
-            overwrite=args.overwrite, trust=args.trust), args.names)
+            model, args.text_embed, args.out_dir or Path(model).parent,
+            neck_form=args.neck_form or (
+                'rep_conv' if args.words else 'rep_linear'),
+            texts=args.texts, neck_text_embed=args.neck_text_embed,
+            pad=args.pad, overwrite=args.overwrite, trust=args.trust,
+            words=words_of(args), encoder=args.encoder), args.names)
