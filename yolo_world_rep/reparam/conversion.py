@@ -1,5 +1,4 @@
 """From a text-conditioned checkpoint file to a folded one, checked."""
-import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union
@@ -13,7 +12,7 @@ from yolo_world_rep.text import (
     load_class_names,
     load_embeddings,
 )
-from yolo_world_rep.text.embeddings import padded_path
+from yolo_world_rep.text.embeddings import computed, padded_path
 from yolo_world_rep.text.names import Names, names_of_checkpoint
 from yolo_world_rep.utils.files import PathLike, about_file, require_new
 from yolo_world_rep.version import __version__
@@ -69,8 +68,7 @@ def texts_of_checkpoint(source: Checkpoint) -> TextEmbeddings:
     # What folding noted is about the rows that were folded before.
     stated = dict(dataset_meta=source.meta.get('dataset_meta'))
     names = names_of_checkpoint(stated, len(vectors))
-    sha256 = hashlib.sha256(vectors.tobytes()).hexdigest()
-    return TextEmbeddings(vectors, names, sha256, OWN_TEXTS)
+    return computed(vectors, names, OWN_TEXTS)
 
 
 def as_embeddings(

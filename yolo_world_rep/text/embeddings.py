@@ -32,6 +32,13 @@ class TextEmbeddings:
     path: str
 
 
+def computed(vectors: np.ndarray, names: Optional[Tuple[str, ...]],
+             origin: str) -> TextEmbeddings:
+    """Embeddings that are of no file; ``origin`` is what made them."""
+    sha256 = hashlib.sha256(vectors.tobytes()).hexdigest()
+    return TextEmbeddings(vectors, names, sha256, origin)
+
+
 def sidecar_path(path: Path) -> str:
     """The JSON file that may stand beside an embeddings file."""
     return os.path.splitext(os.fspath(path))[0] + '.json'

@@ -1,5 +1,4 @@
 """From a vocabulary to unit vectors: encoders, prompts, synonyms."""
-import hashlib
 import logging
 import os
 from typing import Dict, List, Optional, Sequence, Tuple, Union
@@ -8,7 +7,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from ..utils.files import PathLike
-from .embeddings import TextEmbeddings
+from .embeddings import TextEmbeddings, computed
 from .vocabulary import load_class_texts
 from .words import WordEncoder
 
@@ -238,12 +237,8 @@ def embed_words(words: Union[PathLike, Sequence[str]], width: int,
     names = tuple(each[0] for each in texts)
     vectors = embed_vocabulary(chosen, texts)
     rows = np.concatenate([vectors, chosen.encode([PADDING])])
-
-    def made(names: Tuple[str, ...], rows: np.ndarray) -> TextEmbeddings:
-        sha256 = hashlib.sha256(rows.tobytes()).hexdigest()
-        return TextEmbeddings(rows, names, sha256, chosen.name)
-
-    return made(names, vectors), made((*names, PADDING), rows)
+    return (computed(vectors, names, chosen.name),
+            computed(rows, (*names, PADDING), chosen.name))
 
 
 def make_encoder(kind: str, model: Optional[str] = None, device: str = 'auto',
