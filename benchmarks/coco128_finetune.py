@@ -255,7 +255,7 @@ def main() -> None:
         write_checkpoint(source)
         tool = REPOSITORY / 'tools' / 'reparameterize_yoloworld.py'
         command([
-            sys.executable, tool, '--conv-neck', '--model', source,
+            sys.executable, tool, '--model', source,
             '--out-dir', root, '--text-embed', args.embeddings, '--texts',
             args.texts
         ], root / 'conversion.txt')

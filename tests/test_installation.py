@@ -105,7 +105,7 @@ def test_an_empty_environment_can_fold(built, tmp_path, kind, installer):
     assert 'text-conditioned' in run(
         command, 'inspect', 'text.pth', cwd=elsewhere)
     run(command, 'reparameterize', '--model', 'text.pth', '--text-embed',
-        'names.npy', '--out-dir', '.', '--conv-neck', cwd=elsewhere)
+        'names.npy', '--out-dir', '.', cwd=elsewhere)
     assert 'rep_conv' in run(
         command, 'inspect', 'text_rep_conv.pth', cwd=elsewhere)
     run(python, '-c', LOOK, cwd=elsewhere)

@@ -1,5 +1,5 @@
 # The same model with the texts of all 36 pairs folded into its weights, as
-# tools/reparameterize_yoloworld.py --conv-neck makes it of a checkpoint of
+# tools/reparameterize_yoloworld.py makes it of a checkpoint of
 # yolo_world_tiny_shapes.py, fine-tuned on a few images of all pairs.
 _base_ = './yolo_world_tiny_shapes.py'
 

@@ -108,6 +108,8 @@ def test_commands_make_what_they_made(expected, first, tmp_path, monkeypatch):
     monkeypatch.chdir(made)
     for words in (*read_set.COMMANDS, *read_set.AFTER_TRAINING):
         option = '' if words.startswith('embed') else ' --overwrite'
+        if '--out-dir linear' in words:  # which was the default
+            option += ' --matrix-neck'
         read_set.run(words + option)
     for name in ('names', 'more', 'names_padded'):
         for suffix in ('.npy', '.json'):

@@ -91,13 +91,13 @@ def test_fold_inspect_export_and_predict(command, tmp_path):
         encoding='utf-8')
     command('reparameterize', '--model', tmp_path / 'text.pth',
             '--text-embed', tmp_path / 'names.npy', '--texts',
-            tmp_path / 'names.json', '--out-dir', tmp_path, '--conv-neck')
+            tmp_path / 'names.json', '--out-dir', tmp_path)
     folded = tmp_path / 'text_rep_conv.pth'
     assert 'kite' in command('inspect', folded)
     # what is there is not replaced, by whatever means the system has
     assert 'exists' in command(
         'reparameterize', '--model', tmp_path / 'text.pth', '--text-embed',
-        tmp_path / 'names.npy', '--out-dir', tmp_path, '--conv-neck',
+        tmp_path / 'names.npy', '--out-dir', tmp_path,
         status=2)
     config = write_tiny_files(tmp_path).config
     cfg = Config.fromfile(config)

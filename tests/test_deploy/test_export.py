@@ -257,8 +257,8 @@ def test_names(tmp_path):
 
 
 @pytest.mark.parametrize(('form', 'message'), [
-    ('text', 'rep reparameterize --conv-neck'),
-    ('text_neck', 'as a whole: yolo-world-rep reparameterize --conv-neck')
+    ('text', 'rep reparameterize, and give the rep config'),
+    ('text_neck', 'as a whole: yolo-world-rep reparameterize.')
 ])
 def test_refuses_texts(tmp_path, form, message):
     files = write_files(tmp_path, form)

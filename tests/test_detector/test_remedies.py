@@ -11,7 +11,7 @@ from mmengine.config import ConfigDict
 from mmyolo.registry import MODELS
 from original_files import PRETRAINED, checkpoint, folded_tensors
 
-from yolo_world_rep.engine import CheckpointGuardHook
+from yolo_world_rep.engine import CheckpointGuardHook, FoldedMetaHook
 from yolo_world_rep.engine.hooks import checkpoint_guard_hook
 
 NAMES = tuple('abcde')
@@ -113,14 +113,6 @@ CASES = {
         'The class branch of the file is 1203 channels wide and the model\'s '
         '80, as its width followed the number of classes: set model.'
         'bbox_head.head_module.pretrain_classes=1203.'),
-    'matrices': (
-        lambda: original('rep_linear'), lambda: detector('rep_conv'),
-        'The neck of the file holds its guides as matrices: set model.neck.'
-        'block_cfg.type=\'RepMaxSigmoidCSPLayerWithTwoConv\'.'),
-    'convolutions': (
-        lambda: original('rep_conv'), lambda: detector('rep_linear'),
-        'The neck of the file holds its guides as convolutions: set model.'
-        'neck.block_cfg.type=\'RepConvMaxSigmoidCSPLayerWithTwoConv\'.'),
     'another number of classes': (
         lambda: original(), lambda: detector(num_classes=7),
         'The file is folded for 5 class(es) and 5 guides and the model for 7 '
@@ -145,7 +137,7 @@ CASES = {
         'The file is a text-conditioned YOLO-World and the model is '
         'reparameterized: fold the text first with yolo-world-rep '
         'reparameterize --model some.pth --text-embed CLASSES.npy '
-        '--conv-neck --out-dir checkpoints, and load the file it writes.'),
+        '--out-dir checkpoints, and load the file it writes.'),
     'tuned prompts, not folded yet': (
         lambda: checkpoint(detector('text').state_dict()),
         lambda: detector('rep_linear'),
@@ -217,16 +209,11 @@ def test_the_guard_names_the_mend(case):
 
 @pytest.mark.parametrize(('case', 'changes'), [
     ('a wider branch', {'bbox_head.head_module.pretrain_classes': 365}),
-    ('matrices',
-     {'neck.block_cfg.type': 'RepMaxSigmoidCSPLayerWithTwoConv'}),
-    ('convolutions',
-     {'neck.block_cfg.type': 'RepConvMaxSigmoidCSPLayerWithTwoConv'}),
     ('another text width, folded', {'bbox_head.head_module.embed_dims': 48}),
 ])
 def test_with_the_mend_the_file_loads(case, changes):
     # What the message says, in the config of the model that refused.
-    cfg = ConfigDict(detector_cfg(
-        'rep_linear' if case == 'convolutions' else 'rep_conv', **SMALL))
+    cfg = ConfigDict(detector_cfg('rep_conv', **SMALL))
     for path, value in changes.items():
         *nodes, key = path.split('.')
         node = cfg
@@ -281,3 +268,34 @@ def test_new_rows_are_offered_where_the_rest_fits():
         'To train new rows of the head in the place of its: default_hooks='
         'dict(checkpoint_guard=dict(fresh=[\'bbox_head.head_module.'
         'cls_contrasts\'])).')
+
+
+@pytest.mark.parametrize(('form', 'stored'), [
+    ('rep_conv', 'matrices'), ('rep_linear', 'convolutions')])
+def test_the_other_form_is_trained_and_not_resumed(form, stored, monkeypatch):
+    said = []
+    monkeypatch.setattr(checkpoint_guard_hook, 'log',
+                        lambda text, level=0: said.append(text))
+    other = dict(rep_conv='rep_linear', rep_linear='rep_conv')[form]
+    file = checkpoint(randomize(detector(other)).state_dict(), NAMES)
+    file['message_hub'] = dict(log_scalars={}, runtime_info={},
+                               resumed_keys={})
+    file['meta']['yolo_world_rep'] = dict(format=other, classes=NAMES)
+    resumed = guard(detector(form), file, resume=True)
+    assert resumed == (
+        f'Checkpoint some.pth: the guides of its neck are '
+        f'stored as {stored} and are read as '
+        f'{"convolutions" if form == "rep_conv" else "matrices"}, as the '
+        f'model has them; the numbers are the same, but the state of its '
+        f'optimizer is of the tensors stored. To start a training from it '
+        f'set load_from, without `resume=True`.')
+    model = detector(form)
+    assert guard(model, file) == ''
+    line, = [text for text in said if 'are read as' in text]
+    assert stored in line
+    # A training's own file states the form that it has.
+    hook = FoldedMetaHook()
+    hook.after_load_checkpoint(None, file)
+    written = dict(state_dict=model.state_dict())
+    hook.before_save_checkpoint(SimpleNamespace(model=model), written)
+    assert written['meta']['yolo_world_rep']['format'] == form

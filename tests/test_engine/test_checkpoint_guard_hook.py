@@ -122,9 +122,6 @@ def test_wrapped_models_are_compared_inside():
      ['not in the model', 'old.layer', 'unused=[\'old.layer\']']),
     (lambda s: s.update({'neck.weight': torch.ones(2, 5)}),
      ['neck.weight is (2, 5) in it and (2, 2) in the model', 'some.pth']),
-    (lambda s: s.update(
-        {'n.attn_block.guide_convs.0.weight': torch.ones(1)}),
-     ['RepConvMaxSigmoidCSPLayerWithTwoConv']),
     (lambda s: s.update({f'{CONTRAST}.0.norm.weight': torch.ones(1)}),
      ['use_bn_head=True']),
     (lambda s: s.update({'x.guide_fc.weight': torch.ones(1)}),

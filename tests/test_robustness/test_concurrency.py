@@ -87,8 +87,8 @@ def test_two_converters(pair, overwrite):
     rounds = pair.rounds(f'convert {overwrite}')
     assert len(rounds) == concurrent_writers.ROUNDS
     for outcomes, out in rounds:
-        assert names_in(out) == ['m_rep_linear.pth']
-        found = load_checkpoint(out / 'm_rep_linear.pth')
+        assert names_in(out) == ['m_rep_conv.pth']
+        found = load_checkpoint(out / 'm_rep_conv.pth')
         told = found.meta[META_KEY]['source']['sha256']
         # Tensors and meta are of one.
         seed = pair.sources.index(told)
@@ -99,7 +99,7 @@ def test_two_converters(pair, overwrite):
             assert outcomes == ('worked', 'worked')
             continue
         assert sorted(outcomes)[1] == 'worked'
-        assert 'm_rep_linear.pth exists' in sorted(outcomes)[0]
+        assert 'm_rep_conv.pth exists' in sorted(outcomes)[0]
         assert outcomes[seed] == 'worked'
 
 
@@ -178,7 +178,7 @@ def test_a_converter_that_is_killed(tmp_path):
         os.kill(processes[0].pid, signal.SIGKILL)
         processes[0].join(WAIT)
     litter, = names_in(tmp_path / 'out')
-    assert litter.startswith('.m_rep_linear.pth.')
+    assert litter.startswith('.m_rep_conv.pth.')
     path = convert_checkpoint(tmp_path / 'm.pth', tmp_path / 't.npy',
                               tmp_path / 'out').path
     assert names_in(tmp_path / 'out') == [litter, path.name]

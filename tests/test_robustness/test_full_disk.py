@@ -66,7 +66,7 @@ def sound(tmp_path_factory):
 
 COMMANDS = {
     'reparameterize --model m.pth --text-embed e.npy --out-dir o':
-    'o/m_rep_linear.pth',
+    'o/m_rep_conv.pth',
     'edit f.pth --add n.npy --out o/x.pth': 'o/x.pth',
     'interpolate f.pth f.pth --alpha 0.5 --out o/x.pth': 'o/x.pth',
     'export tiny.py tiny.pth --format torchscript --out o':

@@ -152,7 +152,8 @@ def test_prompts_in_half_precision_fold_in_float32(tmp_path):
     half = {key: value.half() if value.is_floating_point() else value
             for key, value in {**STATE, 'embeddings': rows}.items()}
     torch.save(dict(state_dict=half), tmp_path / 'm.pth')
-    done = convert_checkpoint(tmp_path / 'm.pth', 'checkpoint', tmp_path)
+    done = convert_checkpoint(tmp_path / 'm.pth', 'checkpoint', tmp_path,
+                              'rep_linear')
     found = load_checkpoint(done.path).state_dict
     exact = reparameterize_state_dict(
         {key: value.double() for key, value in half.items()
@@ -265,11 +266,11 @@ def test_names_reach_a_terminal_escaped(tmp_path, capsys):
                   ['evaluate', model, annotations, tmp_path, '--per-class'],
                   ['reparameterize', '--model', tmp_path / 'm.pth',
                    '--text-embed', tmp_path / 'e.npy', '--out-dir', out],
-                  ['inspect', out / 'm_rep_linear.pth'],
-                  ['inspect', '--json', out / 'm_rep_linear.pth'],
-                  ['edit', out / 'm_rep_linear.pth', '--keep', NASTY, '--out',
+                  ['inspect', out / 'm_rep_conv.pth'],
+                  ['inspect', '--json', out / 'm_rep_conv.pth'],
+                  ['edit', out / 'm_rep_conv.pth', '--keep', NASTY, '--out',
                    out / 'x.pth'],
-                  ['edit', out / 'm_rep_linear.pth', '--keep', f'{NASTY}!',
+                  ['edit', out / 'm_rep_conv.pth', '--keep', f'{NASTY}!',
                    '--out', out / 'y.pth'],
                   ['inspect', 'x', NASTY]):
         with pytest.raises(SystemExit):

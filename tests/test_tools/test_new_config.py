@@ -122,7 +122,7 @@ def test_new_config_then_train_is_all(tmp_path):
         return done.stdout
 
     tool('reparameterize_yoloworld.py', '--model', 'text.pth',
-         '--text-embed', 'names.npy', '--out-dir', '.', '--conv-neck')
+         '--text-embed', 'names.npy', '--out-dir', '.')
     shown = tool(
         'new_config.py', '--data', 'world', '--train-ann',
         'train/annotations.json', '--val-ann', 'val/annotations.json',

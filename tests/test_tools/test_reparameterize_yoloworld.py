@@ -32,7 +32,8 @@ def convert(golden_dir, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ('args', 'form'),
-    [(['--conv-neck'], 'rep_conv'), ([], 'rep_linear'),
+    [(['--conv-neck'], 'rep_conv'), ([], 'rep_conv'),
+     (['--matrix-neck'], 'rep_linear'),
      (['--head-only'], 'rep_head')])
 def test_convert(convert, tmp_path, args, form):
     status, out, err = convert(*args)

@@ -117,8 +117,7 @@ class Story:
         """Fold the embeddings of all pairs, verified layer by layer."""
         self.headline('Fold the texts into the weights')
         conversion = convert_checkpoint(
-            checkpoint, embeddings, self.work_dir / 'folded',
-            neck_form='rep_conv', overwrite=True)
+            checkpoint, embeddings, self.work_dir / 'folded', overwrite=True)
         worst = max(check.exact for check in conversion.checks)
         self.say(f'{len(self.all)} texts x {TEXT_CHANNELS} channels folded '
                  f'into {len(conversion.checks)} layers; each verified in '

@@ -122,8 +122,8 @@ def load_folded(
         raise ValueError(
             f'The config\'s model, a {model.get("type")}, is not folded '
             f'(reparameterized=True): its texts would be inputs. Fold them '
-            f'with yolo-world-rep reparameterize --conv-neck, and give '
-            f'the rep config and the file that it writes.')
+            f'with yolo-world-rep reparameterize, and give the rep config and '
+            f'the file that it writes.')
     detector: Any  # its attributes are mmyolo's
     detector, loaded = load_detector(cfg, source)
     require_foldable(detector)

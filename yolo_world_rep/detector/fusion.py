@@ -52,7 +52,7 @@ def require_foldable(model: nn.Module) -> None:
         raise ValueError(
             f'This {kind} is text-conditioned, and its texts are inputs; '
             f'expected a folded model. Convert its checkpoint with '
-            f'yolo-world-rep reparameterize --conv-neck first.')
+            f'yolo-world-rep reparameterize first.')
     if not isinstance(model, SimpleYOLOWorldDetector):
         raise ValueError(
             f'fuse got a {kind}; expected a SimpleYOLOWorldDetector with '
@@ -62,7 +62,7 @@ def require_foldable(model: nn.Module) -> None:
         raise ValueError(
             'The head of this model is folded, its neck is text-conditioned; '
             'expected both folded. Convert the checkpoint as a whole: '
-            'yolo-world-rep reparameterize --conv-neck.')
+            'yolo-world-rep reparameterize.')
     module = model.bbox_head.head_module
     if not isinstance(module, RepYOLOWorldHeadModule):
         raise ValueError(f'fuse got a head with a {type(module).__name__}; '

@@ -15,6 +15,7 @@ from yolo_world_rep.detector.class_branch import with_class_branch
 from yolo_world_rep.detector.remedies import remedies
 from yolo_world_rep.reparam import Checkpoint, load_checkpoint
 from yolo_world_rep.reparam.fit import compare, describe, under
+from yolo_world_rep.reparam.neck_forms import in_form_of
 from yolo_world_rep.utils.files import PathLike
 
 
@@ -47,13 +48,15 @@ def load_detector(cfg: Config, checkpoint: Union[PathLike, Checkpoint]
     checkpoint = loaded.path
     for note in loaded.notes:
         print_log(f'{checkpoint}: {note}.', 'current', logging.WARNING)
-    whole = loaded.state_dict
     cfg = with_class_branch(cfg, loaded.description)
     with DefaultScope.overwrite_default_scope('mmyolo'):
         model = MODELS.build(cfg.model)
     allowances: Dict[str, Any] = getattr(
         model, 'checkpoint_allowances', dict)()
     wanted = model.state_dict()
+    whole, note = in_form_of(loaded.state_dict, wanted)
+    if note:
+        print_log(f'{checkpoint}: {note}.', 'current')
     state = {
         name: tensor for name, tensor in whole.items()
         if name in wanted or not under(name, allowances.get('unexpected', ()))}

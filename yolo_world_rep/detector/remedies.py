@@ -8,12 +8,6 @@ from yolo_world_rep.reparam import META_KEY, Description, description_of
 from yolo_world_rep.reparam.fit import Fit
 
 HEAD_MODULE = 'model.bbox_head.head_module'
-# What to set for a neck of another form than the model's.
-NECKS = dict(
-    rep_linear='The neck of the file holds its guides as matrices: set '
-    'model.neck.block_cfg.type=\'RepMaxSigmoidCSPLayerWithTwoConv\'.',
-    rep_conv='The neck of the file holds its guides as convolutions: set '
-    'model.neck.block_cfg.type=\'RepConvMaxSigmoidCSPLayerWithTwoConv\'.')
 BN_HEAD = ('The head of the file is of the batch-norm form (v2): set '
            f'{HEAD_MODULE}.use_bn_head=True.')
 ADAPTER = ('The prompts of the file have an adapter: set '
@@ -55,8 +49,7 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
         return [HEAD_ALONE]
     if folded_model and (more.guided or more.contrasts):
         text = 'checkpoint' if have.prompts else 'CLASSES.npy'
-        form = dict(rep_linear='', text=' --head-only').get(
-            want.neck, ' --conv-neck')
+        form = ' --head-only' if want.neck == 'text' else ''
         return [f'The file is a text-conditioned YOLO-World and the model is '
                 f'reparameterized: fold the text first with yolo-world-rep '
                 f'reparameterize --model {file} --text-embed {text}{form} '
@@ -71,8 +64,6 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
         return [f'The file is of size {have.size} and the model of size '
                 f'{want.size}: take the config of size {have.size}.']
     found = _of_prototypes(fit)
-    if more.neck in NECKS and more.neck != want.neck:
-        found.append(NECKS[more.neck])
     if more.head == 'bn':
         found.append(BN_HEAD)
     if more.adapter:

@@ -134,7 +134,7 @@ def notes_on(embeddings: TextEmbeddings, names: Optional[Names],
 
 def convert_checkpoint(model: PathLike,
                        text_embed: Union[PathLike, TextEmbeddings, None],
-                       out_dir: PathLike, neck_form: str = 'rep_linear',
+                       out_dir: PathLike, neck_form: str = 'rep_conv',
                        texts: Optional[PathLike] = None,
                        neck_text_embed: Union[PathLike, TextEmbeddings,
                                               None] = None,
@@ -151,8 +151,7 @@ def convert_checkpoint(model: PathLike,
         out_dir (str | Path): Folder of the result, which is named after the
             checkpoint and the form.
         neck_form (str): As of
-            :func:`~.state_dict.reparameterize_state_dict`, by default
-            'rep_linear'.
+            :func:`~.state_dict.reparameterize_state_dict`.
         texts (str | Path, optional): JSON of class texts, for the names.
             Defaults to None for the names that come with the embeddings.
         neck_text_embed (str | Path | TextEmbeddings, optional): Another

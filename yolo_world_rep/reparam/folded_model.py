@@ -43,7 +43,7 @@ def folded_model(checkpoint: Checkpoint,
         raise ValueError(
             f'{path} is text-conditioned: fold your classes first. Run: '
             f'yolo-world-rep reparameterize --model '
-            f'{shlex.quote(str(path))} --text-embed CLASSES.npy --conv-neck '
+            f'{shlex.quote(str(path))} --text-embed CLASSES.npy '
             f'--out-dir checkpoints (yolo-world-rep embed makes '
             f'CLASSES.npy).')
     if not found.folded or found.neck == 'text':

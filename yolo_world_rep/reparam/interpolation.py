@@ -15,6 +15,7 @@ from yolo_world_rep.version import __version__
 from .checkpoint import load_checkpoint, save_checkpoint
 from .description import StateDict
 from .meta import folding_meta, meta_of
+from .neck_forms import in_form_of
 from .state_dict import strip_wrapper
 
 
@@ -28,7 +29,8 @@ def interpolate_state_dict(before: StateDict, after: StateDict,
     if not 0 <= alpha <= 1:
         raise ValueError(f'alpha={alpha}: expected a share from 0 (before) '
                          f'to 1 (after).')
-    before, after = strip_wrapper(before), strip_wrapper(after)
+    after = strip_wrapper(after)
+    before = in_form_of(strip_wrapper(before), after)[0]
     odd = [
         key for key in {**before, **after} if key not in before
         or key not in after or before[key].shape != after[key].shape

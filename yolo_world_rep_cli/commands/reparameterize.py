@@ -33,9 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='add the padding prompt to the neck, from the _padded.npy '
         'beside the embeddings')
     form = parser.add_mutually_exclusive_group()
+    # As in version 0.1, where it was not the default.
     form.add_argument('--conv-neck', dest='neck_form', action='store_const',
-                      const='rep_conv',
-                      help='guides as convolutions (default: as one matrix)')
+                      const='rep_conv', default='rep_conv',
+                      help=argparse.SUPPRESS)
+    form.add_argument(
+        '--matrix-neck', dest='neck_form', action='store_const',
+        const='rep_linear',
+        help='guides as one matrix a layer (default: as convolutions)')
     form.add_argument(
         '--head-only', dest='neck_form', action='store_const', const='text',
         help='fold the head alone; the neck keeps its texts')
@@ -73,8 +78,7 @@ def run(args: argparse.Namespace) -> None:
     show(
         convert_checkpoint(
             model, args.text_embed, args.out_dir or Path(model).parent,
-            neck_form=args.neck_form or (
-                'rep_conv' if args.words else 'rep_linear'),
-            texts=args.texts, neck_text_embed=args.neck_text_embed,
-            pad=args.pad, overwrite=args.overwrite, trust=args.trust,
-            words=words_of(args), encoder=args.encoder), args.names)
+            neck_form=args.neck_form, texts=args.texts,
+            neck_text_embed=args.neck_text_embed, pad=args.pad,
+            overwrite=args.overwrite, trust=args.trust, words=words_of(args),
+            encoder=args.encoder), args.names)

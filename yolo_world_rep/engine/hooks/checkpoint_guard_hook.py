@@ -12,6 +12,7 @@ from ...detector.remedies import mend_of_names, remedies
 from ...registry import register
 from ...reparam import META_KEY, description_of
 from ...reparam.fit import Fit, compare, describe, groups, under
+from ...reparam.neck_forms import in_form_of
 from ...reparam.original_checkpoints import read_as_ours
 from ...reparam.state_dict import strip_wrapper
 from ...reparam.tensor_checks import check_weights
@@ -197,7 +198,7 @@ class CheckpointGuardHook(Hook):
 
         fresh = self.fresh if training and not resuming else ()
         problems = self._select(checkpoint, model, fresh, source,
-                                runner._load_from)
+                                runner._load_from, resuming)
         if resuming and 'ema_state_dict' in checkpoint:
             averaged = strip_wrapper(checkpoint['ema_state_dict'])
             averaged.pop('steps', None)
@@ -241,7 +242,8 @@ class CheckpointGuardHook(Hook):
             f'weights are meant, {OPTION.format("from_scratch=True")}.')
 
     def _select(self, checkpoint: dict, model: nn.Module,
-                fresh: Sequence[str], source: str, path: str) -> List[str]:
+                fresh: Sequence[str], source: str, path: str,
+                resuming: bool) -> List[str]:
         """Reduce ``checkpoint['state_dict']`` to what may be loaded."""
         meta = checkpoint.get('meta') or {}
         state, notes = read_as_ours(
@@ -250,6 +252,12 @@ class CheckpointGuardHook(Hook):
             log(f'{source}: {note}.', logging.WARNING)
         check_weights(source, state)
         wanted = model.state_dict()
+        state, note = in_form_of(state, wanted)
+        if note and resuming:
+            raise ValueError(f'{source}: {note}, but the state of its '
+                             f'optimizer is of the tensors stored. {RESTART}')
+        if note:
+            log(f'{source}: {note}.')
         problems = []
         idle = [p for p in fresh if not any(under(n, [p]) for n in wanted)]
         if idle:

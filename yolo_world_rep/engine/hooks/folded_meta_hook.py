@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 from mmyolo.registry import HOOKS
 
 from ...registry import register
-from ...reparam import META_KEY
+from ...reparam import META_KEY, description_of
 from ...text.names import names_of
 from .class_names_hook import unwrapped
 
@@ -43,4 +43,7 @@ class FoldedMetaHook(Hook):
                 # longer those of the neck's guides.
                 folded['neck_vocabulary'] = 'own'
             folded.update(classes=names, num_classes=len(names))
+        neck = description_of(checkpoint.get('state_dict', {})).neck
+        if neck.startswith('rep_'):  # which loading may have changed
+            folded['format'] = neck
         checkpoint.setdefault('meta', {})[META_KEY] = folded

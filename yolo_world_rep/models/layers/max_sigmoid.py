@@ -12,6 +12,7 @@ from torch import Tensor
 
 from yolo_world_rep.registry import register
 from yolo_world_rep.reparam import folding
+from yolo_world_rep.reparam.neck_forms import in_form_of
 
 from .. import fused_layers as fused
 from ..fused_layers import conv1x1, linear_of
@@ -127,7 +128,16 @@ class MaxSigmoidAttnBlock(_MaxSigmoidAttn):
 
 
 class _FoldedAttn(_MaxSigmoidAttn):
-    """What the two folded forms share: their form for deployment."""
+    """What the two folded forms share: loading, and the form deployed."""
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str,
+                              *args: Any) -> None:
+        """Whoever loads a file of the other form, torch calls this."""
+        names = {prefix + name for name in self.state_dict()}
+        guides, _ = in_form_of(state_dict, names)
+        state_dict.clear()
+        state_dict.update(guides)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def fusion_costs(self) -> fused.Costs:
         """Of the embedding and the guides, and of both in one."""
