@@ -29,11 +29,9 @@ from yolo_world_rep.inference import (  # noqa: E402
     Predictor,
     open_backend,
 )
+from yolo_world_rep.inference.images import read_image  # noqa: E402
 from yolo_world_rep.inference.letterbox import Preprocess  # noqa: E402
-from yolo_world_rep.inference.sources import (  # noqa: E402
-    find_files,
-    read_image,
-)
+from yolo_world_rep.inference.sources import find_files  # noqa: E402
 from yolo_world_rep.utils import cli  # noqa: E402
 from yolo_world_rep.utils.files import atomic_path  # noqa: E402
 from yolo_world_rep_cli import models  # noqa: E402

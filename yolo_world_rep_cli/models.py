@@ -8,6 +8,7 @@ from typing import (
     Any,
     Callable,
     Iterator,
+    List,
     Optional,
     Tuple,
 )
@@ -47,19 +48,28 @@ def add_words(parser: argparse.ArgumentParser, group: Any = None) -> None:
     (group or parser).add_argument(
         '--words', nargs='+', metavar='NAME',
         help='classes of a text-conditioned checkpoint, or a file of them')
+    add_encoder(parser)
+
+
+def add_encoder(parser: argparse.ArgumentParser) -> None:
+    """What embeds words."""
     parser.add_argument(
         '--encoder',
         help='what embeds the words: folder or hub name of a CLIP text model, '
         'or "words" (default: the CLIP of the public models)')
 
 
+def words_or_file(words: Optional[List[str]]) -> Any:
+    """Names, or the one file that has them, or their embeddings."""
+    if words and len(words) == 1 and words[0].endswith(
+            ('.txt', '.json', '.npy')):
+        return words[0]
+    return words
+
+
 def words_of(args: argparse.Namespace) -> Any:
     """Those of :func:`add_words`: names, or the file that has them."""
-    from pathlib import Path
-    if args.words and len(args.words) == 1 and Path(
-            args.words[0]).suffix in ('.txt', '.json'):
-        return args.words[0]
-    return args.words
+    return words_or_file(args.words)
 
 
 def config_and_checkpoint(

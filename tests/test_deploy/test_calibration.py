@@ -7,8 +7,8 @@ from yolo_world_rep.deploy.calibration import (
     choose_images,
 )
 from yolo_world_rep.inference import Spec
+from yolo_world_rep.inference.images import read_image
 from yolo_world_rep.inference.letterbox import Preprocess
-from yolo_world_rep.inference.sources import read_image
 
 
 def test_images_are_spread(images):

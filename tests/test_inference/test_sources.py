@@ -5,12 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from yolo_world_rep.inference.sources import (
-    as_bgr,
-    count_images,
-    find_files,
-    read_image,
-)
+from yolo_world_rep.inference.images import as_bgr, read_image
+from yolo_world_rep.inference.sources import count_images, find_files
 
 
 @pytest.fixture

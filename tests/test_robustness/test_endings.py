@@ -15,12 +15,8 @@ from tiny_exports import SIZE, save_brightness
 from yolo_world_rep.config.migration import migrate_config
 from yolo_world_rep.datasets.annotations import read_content
 from yolo_world_rep.inference import Predictor, open_backend
-from yolo_world_rep.inference.sources import (
-    count_images,
-    find_files,
-    frames,
-    read_image,
-)
+from yolo_world_rep.inference.images import read_image
+from yolo_world_rep.inference.sources import count_images, find_files, frames
 from yolo_world_rep.reparam import load_checkpoint
 from yolo_world_rep.text import load_class_texts, load_embeddings
 from yolo_world_rep_cli.commands import COMMANDS

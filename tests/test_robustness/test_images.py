@@ -15,7 +15,8 @@ from PIL import Image, ImageOps
 from tiny_exports import save_brightness
 
 from yolo_world_rep.inference import Predictor, Result
-from yolo_world_rep.inference.sources import find_files, read_image
+from yolo_world_rep.inference.images import read_image
+from yolo_world_rep.inference.sources import find_files
 from yolo_world_rep.inference.writing import Writer
 
 #: Formats, and the modes that Pillow can write in them.

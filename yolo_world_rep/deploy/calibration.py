@@ -4,8 +4,9 @@ from typing import Iterator, List, Sequence
 
 import numpy as np
 
+from yolo_world_rep.inference.images import read_image
 from yolo_world_rep.inference.letterbox import Preprocess
-from yolo_world_rep.inference.sources import find_files, is_video, read_image
+from yolo_world_rep.inference.sources import find_files, is_video
 from yolo_world_rep.inference.spec import Spec
 
 DEFAULT_COUNT = 128

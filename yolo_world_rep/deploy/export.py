@@ -14,7 +14,7 @@ from yolo_world_rep.detector.config_of_checkpoint import (
 from yolo_world_rep.detector.fusion import fuse, require_foldable
 from yolo_world_rep.detector.loading import load_detector, read_config
 from yolo_world_rep.detector.spec_of_config import spec_of_config
-from yolo_world_rep.inference.sources import read_image
+from yolo_world_rep.inference.images import read_image
 from yolo_world_rep.inference.spec import CONTRACTS, Spec
 from yolo_world_rep.reparam import Checkpoint, load_checkpoint
 from yolo_world_rep.reparam.conversion import with_texts
@@ -100,7 +100,8 @@ def provenance(cfg: Config, loaded: Checkpoint, format: str) -> Dict[str, Any]:
 
 
 def load_folded(
-        config: Union[Config, PathLike, None], checkpoint: PathLike,
+        config: Union[Config, PathLike, None],
+        checkpoint: Union[PathLike, Checkpoint],
         texts: Optional[PathLike] = None, cfg_options: Optional[dict] = None,
         words: Any = None, encoder: Optional[str] = None
 ) -> Tuple[Config, nn.Module, Checkpoint]:
@@ -108,7 +109,7 @@ def load_folded(
 
     Those of the file ``texts`` take the place of the checkpoint's.
     """
-    source: Union[PathLike, Checkpoint] = checkpoint
+    source = checkpoint
     if config is None:
         source = with_texts(load_checkpoint(checkpoint), words, encoder)
         config = config_of_checkpoint(source)
@@ -137,16 +138,19 @@ def load_folded(
     return cfg, detector, loaded
 
 
-def name_of_file(checkpoint: PathLike, format: str,
+def name_of_file(checkpoint: Union[PathLike, Checkpoint], format: str,
                  contract: str = 'decoded', weights: str = 'fp32') -> str:
     """A name of the checkpoint and of what is not the default."""
     more = [each for each in (contract, weights)
             if each not in ('decoded', 'fp32')]
-    return '_'.join([Path(checkpoint).stem, *more]) + FORMATS[format][0]
+    path = checkpoint.path if isinstance(checkpoint, Checkpoint) else (
+        Path(checkpoint))
+    return '_'.join([path.stem, *more]) + FORMATS[format][0]
 
 
 def export_model(
-        config: Union[Config, PathLike, None], checkpoint: PathLike,
+        config: Union[Config, PathLike, None],
+        checkpoint: Union[PathLike, Checkpoint],
         out_dir: PathLike = 'work_dirs/export', format: str = 'onnx', *,
         image_size: Optional[Sequence[int]] = None, dynamic: bool = False,
         batch: Optional[int] = 1, contract: str = 'decoded',
@@ -164,7 +168,7 @@ def export_model(
     Args:
         config (Config | str | Path, optional): The detector's config, None
             for what follows from the checkpoint.
-        checkpoint (str | Path): Its checkpoint.
+        checkpoint (str | Path | Checkpoint): Its checkpoint.
         out_dir (str | Path): Folder of the result, which is named after the
             checkpoint. Defaults to 'work_dirs/export'.
         format (str): 'onnx', 'openvino' or 'torchscript'.

@@ -14,12 +14,14 @@ from typing import (
     Optional,
     Sequence,
     Tuple,
+    Union,
 )
 
 from mmengine.logging import print_log
 
 from yolo_world_rep.inference.processor import SAFE_BITS
 from yolo_world_rep.inference.spec import METADATA_KEY, Spec
+from yolo_world_rep.reparam import Checkpoint
 from yolo_world_rep.utils.files import PathLike, require_new, workshop
 
 from . import onnx_file
@@ -128,7 +130,7 @@ def judge(scores: Scores, max_ap_drop: float) -> None:
 
 
 def quantize_model(
-        config: Any, checkpoint: PathLike,
+        config: Any, checkpoint: Union[PathLike, Checkpoint],
         out_dir: PathLike = 'work_dirs/export', format: str = 'onnx', *,
         calibration: Sequence[str], calibration_count: int = DEFAULT_COUNT,
         keep: Sequence[str] = (), quantize_all: bool = False,

@@ -1,5 +1,6 @@
 """Folding of all that is constant once training is over."""
 import copy
+import logging
 from dataclasses import dataclass
 from typing import Iterable, List, Optional
 
@@ -127,7 +128,8 @@ def _replace(model: nn.Module, name: str, layer: nn.Module) -> None:
 
 
 @torch.no_grad()
-def fuse(model: nn.Module, inplace: bool = False) -> nn.Module:
+def fuse(model: nn.Module, inplace: bool = False,
+         level: int = logging.INFO) -> nn.Module:
     """The deploy form of a trained folded detector.
 
     It computes the same with less: every batch norm is in its convolution,
@@ -141,6 +143,7 @@ def fuse(model: nn.Module, inplace: bool = False) -> nn.Module:
             head.
         inplace (bool): Whether the model itself is changed rather than a
             copy. Defaults to False.
+        level (int): Of the log record that says what was decided.
 
     Returns:
         nn.Module: The detector in evaluation mode, without gradients.
@@ -170,5 +173,6 @@ def fuse(model: nn.Module, inplace: bool = False) -> nn.Module:
             if isinstance(module, _BatchNorm)]
     assert not left, f'batch norms left over: {left}'
     model.is_deploy_form = True
-    print_log(f'Fused for deployment:\n{explain(decisions)}', 'current')
+    print_log(f'Fused for deployment:\n{explain(decisions)}', 'current',
+              level)
     return model.requires_grad_(False)

@@ -1,4 +1,5 @@
 """A config and its checkpoint in PyTorch."""
+import logging
 import threading
 from typing import Any, List, Optional, Sequence
 
@@ -13,7 +14,7 @@ from yolo_world_rep.inference.backends.base import (
     require_file,
 )
 from yolo_world_rep.inference.backends.torchscript import to_device
-from yolo_world_rep.reparam import load_checkpoint
+from yolo_world_rep.reparam import Checkpoint, load_checkpoint
 from yolo_world_rep.reparam.conversion import with_texts
 from yolo_world_rep.text import load_class_texts
 
@@ -69,6 +70,7 @@ class PyTorchBackend(Backend):
             raise ValueError(f'{name} is a config: give its `checkpoint` too.')
         if config is None:
             checkpoint = with_texts(
+                checkpoint if isinstance(checkpoint, Checkpoint) else
                 load_checkpoint(require_file(checkpoint)), words, encoder,
                 device)
             config = config_of_checkpoint(checkpoint)
@@ -80,7 +82,7 @@ class PyTorchBackend(Backend):
             _fix_texts(cfg, model)
         spec = spec_of_config(cfg, model)
         try:
-            model = fuse(model, inplace=True)
+            model = fuse(model, inplace=True, level=logging.DEBUG)
         except ValueError as error:
             # It is unchanged then, and runs as it was trained.
             print_log(f'Not fused: {error}', 'current')

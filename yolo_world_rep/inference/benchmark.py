@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from ..utils.timing import interleaved_medians
-from .backends import SUFFIXES, open_backend
+from .backends import SUFFIXES, Backend, open_backend
 from .letterbox import Preprocess
 from .predictor import input_size
 
@@ -59,8 +59,9 @@ def compare_latency(models: Sequence[Any],
 
     What is timed is the model alone, from the prepared images to its outputs:
     reading and scaling images is not in it, and suppression only where the
-    file does it itself. ``checkpoints`` are of the configs, in their order;
-    ``batch`` defaults to each file's fixed number, else 1, ``image_size``
+    file does it itself. ``models`` are files, configs, or open backends, which
+    stay open. ``checkpoints`` are of the configs, in their order; ``batch``
+    defaults to each file's fixed number, else 1, ``image_size``
     (H, W) to the one that a model is tested with.
     """
     for name, value, least in (('batch', batch, 1), ('rounds', rounds, 1),
@@ -74,11 +75,12 @@ def compare_latency(models: Sequence[Any],
                          f'have a choice, and there is none among the '
                          f'models. Leave it out.')
     with ExitStack() as stack:
-        backends = [stack.enter_context(open_backend(
-            model, checkpoint, device=device, threads=threads,
-            precision=precision if kind == 'openvino' else None,
-            cfg_options=cfg_options if kind == 'pytorch' else None))
-            for (model, checkpoint), kind in zip(pairs, kinds)]
+        backends = [model if isinstance(model, Backend) else
+                    stack.enter_context(open_backend(
+                        model, checkpoint, device=device, threads=threads,
+                        precision=precision if kind == 'openvino' else None,
+                        cfg_options=cfg_options if kind == 'pytorch' else None
+                    )) for (model, checkpoint), kind in zip(pairs, kinds)]
         calls: Dict[str, Any] = {}
         shapes = []
         for number, backend in enumerate(backends):
@@ -95,8 +97,9 @@ def compare_latency(models: Sequence[Any],
         first = taken[0] / shapes[0][0]
         return [
             Latency(
-                str(model), None if checkpoint is None else str(checkpoint),
-                backend.name, 'int8' if backend.spec.precision == 'int8' else
+                str(backend.path if model is backend else model),
+                None if checkpoint is None else str(checkpoint), backend.name,
+                'int8' if backend.spec.precision == 'int8' else
                 backend.precision, shape, each, each / shape[0] / first)
             for (model, checkpoint), backend, shape, each in zip(
                 pairs, backends, shapes, taken)

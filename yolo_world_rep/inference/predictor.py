@@ -26,7 +26,7 @@ from .backends import Backend, open_backend
 from .letterbox import Placement, Preprocess
 from .postprocess import Detections, PostProcess
 from .results import Result
-from .sources import Item, frames, is_video, load
+from .sources import Item, frames, is_one, is_video, load
 
 ImageLike = Union[str, Path, np.ndarray, Item, Any]
 OnError = Callable[[Item, ValueError], None]
@@ -130,7 +130,8 @@ class Predictor:
 
         Args:
             images (str | Path | np.ndarray | PIL.Image.Image | Iterable):
-                Files, arrays (h, w, 3) of uint8 in BGR, images of Pillow.
+                Files, arrays (h, w, 3) of uint8 in BGR, images of Pillow,
+                bytes of files, tensors (3, h, w) in RGB.
 
         Returns:
             list[Result]: One for each image, in their order.
@@ -138,8 +139,7 @@ class Predictor:
         Raises:
             ValueError: If one of them is not an image.
         """
-        if isinstance(images, (str, Path, np.ndarray, Item)) or (
-                not isinstance(images, Iterable)):
+        if isinstance(images, (str, Path)) or is_one(images):
             images = [images]
         return list(self.stream(images))
 

@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
+from .images import as_bgr, read_image
 from .prototypes import decode_mask, run_lengths
-from .sources import as_bgr, read_image
 
 # Colours of Okabe and Ito, which most colour-blind people tell apart; RGB.
 COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66),

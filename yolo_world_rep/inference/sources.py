@@ -9,11 +9,14 @@ import numpy as np
 
 from yolo_world_rep.utils.files import is_text, require_regular
 
+from .images import as_bgr, fetch, read_image
+
 IMAGES = ('.jpg', '.jpeg', '.jpe', '.png', '.bmp', '.webp', '.tif', '.tiff',
           '.ppm', '.pgm', '.pbm', '.jp2')
 VIDEOS = ('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg',
           '.wmv')
 STDIN = '-'
+ADDRESSES = ('http://', 'https://')
 # Containers whose header says how long a video is; and of these, how many
 # frames it has. Others are measured in time, with sound that may last longer.
 TIMED = ('.mp4', '.m4v', '.mov', '.avi', '.wmv')
@@ -33,69 +36,6 @@ class Item(NamedTuple):
     def name(self) -> str:
         frame = '' if self.frame is None else f', frame {self.frame}'
         return f'{self.path or "image in memory"}{frame}'
-
-
-def read_image(path: Any) -> np.ndarray:
-    """Read an image (h, w, 3), uint8, BGR, as mmcv does.
-
-    OpenCV turns it as EXIF says, repeats grey, drops alpha and takes the upper
-    eight bits of sixteen. ``ValueError`` if it cannot be read or decoded.
-    """
-    require_regular(path)
-    try:
-        data = np.fromfile(str(path), np.uint8)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ValueError(f'{path}: cannot be read ({reason})') from error
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    except cv2.error:  # such as more pixels than OpenCV takes
-        image = None
-    if image is None:
-        raise ValueError(f'{path}: not an image that OpenCV can decode')
-    return image
-
-
-def as_bgr(image: Any) -> np.ndarray:
-    """Pixels in memory as :func:`read_image` would give them.
-
-    From an array (h, w), (h, w, 1), (h, w, 3) BGR or (h, w, 4) BGRA of uint8
-    or uint16, or an image of Pillow, which is turned as its EXIF data say.
-    """
-    if not isinstance(image, np.ndarray):
-        from PIL import Image, ImageOps
-        if not isinstance(image, Image.Image):
-            raise ValueError(f'an image is a path, a NumPy array or an image '
-                             f'of Pillow; got a {type(image).__name__}.')
-        # An older Pillow has 32 bits for the 16 of a PNG.
-        deep = image.mode.startswith('I;16') or (
-            image.mode == 'I' and image.format == 'PNG')
-        if (image.mode in ('I', 'F') and not deep) or not all(image.size):
-            raise ValueError(
-                f'an image of Pillow of mode {image.mode!r} and size '
-                f'{image.size}: what is black and what is white is unknown. '
-                f'Expected 8 or 16 bits, such as mode RGB.')
-        try:
-            image = ImageOps.exif_transpose(image)
-            if deep:
-                return as_bgr(np.asarray(image).astype(np.uint16))
-            pixels = np.asarray(image.convert('RGB'))
-        except Exception as error:  # it is read here, from a broken file
-            raise ValueError(f'an image of Pillow cannot be read: '
-                             f'{error}') from error
-        return cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    channels = image.shape[2] if image.ndim == 3 else 1
-    if image.ndim not in (2, 3) or channels not in (1, 3, 4) or (
-            not image.size or image.dtype not in (np.uint8, np.uint16)):
-        raise ValueError(
-            f'an array of shape {image.shape} and type {image.dtype} is no '
-            f'image; expected (height, width, 3), uint8, BGR.')
-    if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
-    if channels == 1:
-        return cv2.cvtColor(
-            image.reshape(image.shape[:2]), cv2.COLOR_GRAY2BGR)
-    return np.ascontiguousarray(image[..., :3])
 
 
 def load(item: Item) -> np.ndarray:
@@ -153,6 +93,44 @@ def find_files(sources: Iterable[str],
                              'expected one a line.')
         files += listed
     return files
+
+
+def is_one(source: Any) -> bool:
+    """Whether a source is one image, and not a folder, a video or a list."""
+    if isinstance(source, (str, os.PathLike)):
+        name = os.fspath(source)
+        return name.startswith(ADDRESSES) or (
+            os.path.isfile(name) and not is_video(name))
+    if hasattr(source, 'ndim'):  # an array or a tensor
+        return source.ndim < 4
+    return isinstance(source, (bytes, Item)) or not isinstance(
+        source, Iterable)
+
+
+def images_of(source: Any, color: Optional[str] = None) -> Iterator[Any]:
+    """The images and videos that a source of any kind stands for.
+
+    ``source`` is what :func:`find_files` takes, an address, what
+    :func:`~.images.as_bgr` takes, several of these in an array or tensor of
+    four axes, or an iterable of sources. ``color`` is the order of the
+    channels, 'bgr' or 'rgb'; None for BGR of arrays and RGB of tensors.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        name = os.fspath(source)
+        if name.startswith(ADDRESSES):
+            yield Item(image=fetch(name))
+        else:
+            yield from _files_of(name)
+    elif not is_one(source):
+        for each in source:
+            yield from images_of(each, color)
+    elif color == 'rgb' and isinstance(source, np.ndarray) and (
+            source.ndim == 3):
+        yield source[..., 2::-1]
+    elif color == 'bgr' and hasattr(source, 'detach'):
+        yield source.flip(0)
+    else:
+        yield source
 
 
 def is_video(path: Any) -> bool:

@@ -3,7 +3,7 @@ import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -86,12 +86,13 @@ def _trusted(path: Path) -> Any:
             f'truncated or of another kind ({reason[:200]}).') from error
 
 
-def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
+def load_checkpoint(path: Union[PathLike, Checkpoint],
+                    trust: bool = False) -> Checkpoint:
     """Read tensors and plain values of a checkpoint file, on the CPU.
 
     Args:
-        path (str | Path): A ``.pth`` with a ``state_dict``, or a bare state
-            dict.
+        path (str | Path | Checkpoint): A ``.pth`` with a ``state_dict``, or
+            a bare state dict. What was read already is given back.
         trust (bool): Whether code in the file may run, as a usual load does.
             Defaults to False.
 
@@ -99,6 +100,8 @@ def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
         ValueError: If the file is not such a checkpoint, or its weights are
             not finite numbers.
     """
+    if isinstance(path, Checkpoint):
+        return path
     path = Path(path)
     for _ in range(ATTEMPTS):
         before = identity(path) if path.is_file() else None

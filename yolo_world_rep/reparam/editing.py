@@ -3,13 +3,15 @@
 A class is one row in every folded tensor. Rows that stay are copied bit for
 bit; new ones are folded through the text layers kept in the checkpoint's meta.
 """
+import dataclasses
+import os
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
 
-from yolo_world_rep.text import TextEmbeddings, load_embeddings
+from yolo_world_rep.text import TextEmbeddings, embed_words, load_embeddings
 from yolo_world_rep.text.names import Names
 from yolo_world_rep.utils.files import PathLike, require_new
 from yolo_world_rep.utils.wording import some
@@ -23,6 +25,8 @@ from .layers import check_text, inspect_layout
 from .meta import META_KEY, folding_meta, meta_of, require
 from .state_dict import fold_texts
 
+Texts = Union[PathLike, TextEmbeddings, Sequence[str]]
+WORD_FILES = ('.txt', '.json')
 # In the names of all tensors of the layers that text enters.
 TEXT_PARTS = ('.attn_block.', '.cls_contrasts.', '.cls_preds.',
               '.text_enhancer.')
@@ -150,12 +154,52 @@ def positions(names: Optional[Sequence[str]],
     return tuple(list(names).index(name) for name in wanted)
 
 
+def new_texts(given: Texts, width: int,
+              encoder: Optional[str] = None) -> TextEmbeddings:
+    """Embeddings as they are, of a ``.npy`` file, or of words (N, D)."""
+    if isinstance(given, (str, os.PathLike)) and (
+            os.path.splitext(given)[1] not in WORD_FILES):
+        return load_embeddings(given)
+    return given if isinstance(given, TextEmbeddings) else (
+        embed_words(given, width, encoder)[0])
+
+
+def edit(checkpoint: Checkpoint, keep: Optional[Sequence[str]] = None,
+         add: Optional[Texts] = None, replace: Optional[Texts] = None,
+         texts: Optional[PathLike] = None, encoder: Optional[str] = None
+         ) -> Checkpoint:
+    """Change the classes of a folded checkpoint that was read.
+
+    Arguments and errors are those of :func:`edit_checkpoint`; what was given
+    is not changed.
+    """
+    if not (keep or add or replace) or (replace and (keep or add)):
+        raise ValueError(
+            'Say what to change: `keep`, `add` (or both), or `replace` alone.')
+    about = require_folded(checkpoint)
+    names = about.get('classes')
+    given = add or replace
+    embeddings = new_texts(
+        given, checkpoint.description.text_width or 0, encoder
+    ) if given else None
+    kept = () if replace else (
+        tuple(range(about['num_classes'])) if keep is None else
+        positions(names, keep))
+    new_names = _new_names(names, kept, embeddings, texts)
+    added = None if embeddings is None else (
+        torch.from_numpy(embeddings.vectors))
+    return dataclasses.replace(
+        checkpoint, state_dict=edit_state_dict(checkpoint, about, kept, added),
+        meta=_edited_meta(checkpoint, about, new_names, kept, embeddings))
+
+
 def edit_checkpoint(model: PathLike, out: PathLike,
                     keep: Optional[Sequence[str]] = None,
-                    add: Optional[PathLike] = None,
-                    replace: Optional[PathLike] = None,
+                    add: Optional[Texts] = None,
+                    replace: Optional[Texts] = None,
                     texts: Optional[PathLike] = None,
-                    overwrite: bool = False) -> Conversion:
+                    overwrite: bool = False,
+                    encoder: Optional[str] = None) -> Conversion:
     """Change the classes of a folded checkpoint file, converted or trained.
 
     Args:
@@ -163,37 +207,28 @@ def edit_checkpoint(model: PathLike, out: PathLike,
         out (str | Path): The file to write.
         keep (Sequence[str], optional): Names of the classes that stay, in
             their new order. Defaults to None for all.
-        add (str | Path, optional): ``.npy`` of classes to add.
-        replace (str | Path, optional): ``.npy`` of classes that replace all.
+        add (str | Path | Sequence[str], optional): Classes to add: their
+            embeddings (N, D) in a ``.npy``, or their names, or a file of
+            names.
+        replace (str | Path | Sequence[str], optional): Classes that replace
+            all, likewise.
         texts (str | Path, optional): Names of the new classes.
             Defaults to None for the sidecar of the embeddings.
         overwrite (bool): Whether an existing ``out`` is replaced.
+        encoder (str, optional): What embeds names, see
+            :func:`~.text.embed_words`.
 
     Raises:
         ValueError: If anything does not fit; nothing is written then.
     """
-    if not (keep or add or replace) or (replace and (keep or add)):
-        raise ValueError(
-            'Say what to change: `keep`, `add` (or both), or `replace` alone.')
     require_new(out, overwrite)
-    checkpoint = load_checkpoint(model)
-    about = require_folded(checkpoint)
-    names = about.get('classes')
-    path = add or replace
-    embeddings = load_embeddings(path) if path else None
-    kept = () if replace else (
-        tuple(range(about['num_classes'])) if keep is None else
-        positions(names, keep))
-    new_names = _new_names(names, kept, embeddings, texts)
-    added = None if embeddings is None else (
-        torch.from_numpy(embeddings.vectors))
-    changed = edit_state_dict(checkpoint, about, kept, added)
-    meta = _edited_meta(checkpoint, about, new_names, kept, embeddings)
-    save_checkpoint(out, changed, meta, overwrite)
+    edited = edit(load_checkpoint(model), keep, add, replace, texts, encoder)
+    save_checkpoint(out, edited.state_dict, edited.meta, overwrite)
+    about = edited.meta[META_KEY]
     notes = []
     if about.get('neck_vocabulary') == 'own' and about.get('num_guide'):
         notes.append('the neck has a vocabulary of its own, which stayed')
-    return Conversion(Path(out), [], meta, notes)
+    return Conversion(Path(out), [], edited.meta, notes)
 
 
 def _new_names(names: Optional[Sequence[str]], kept: Sequence[int],

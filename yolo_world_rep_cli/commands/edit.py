@@ -3,6 +3,8 @@ import argparse
 
 from yolo_world_rep.utils.cli import say, say_notes
 
+from ..models import add_encoder, words_or_file
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', help='folded checkpoint (.pth)')
@@ -11,18 +13,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--keep', nargs='+', metavar='NAME',
         help='classes that stay, in their new order (default: all)')
     new = parser.add_mutually_exclusive_group()
-    new.add_argument('--add', help='embeddings of classes to add (.npy)')
     new.add_argument(
-        '--replace', help='embeddings of classes in the place of all (.npy)')
-    parser.add_argument('--texts', help='names of the new classes (JSON)')
+        '--add', nargs='+', metavar='NAME',
+        help='classes to add: names, a file of names, or embeddings (.npy)')
+    new.add_argument(
+        '--replace', nargs='+', metavar='NAME',
+        help='classes that replace all, likewise')
+    add_encoder(parser)
+    parser.add_argument(
+        '--texts', help='names of the rows of a .npy (JSON)')
     parser.add_argument(
         '--overwrite', action='store_true', help='replace an older result')
 
 
 def run(args: argparse.Namespace) -> None:
     from yolo_world_rep.reparam.editing import edit_checkpoint
-    result = edit_checkpoint(args.checkpoint, args.out, args.keep, args.add,
-                             args.replace, args.texts, args.overwrite)
+    result = edit_checkpoint(
+        args.checkpoint, args.out, args.keep, words_or_file(args.add),
+        words_or_file(args.replace), args.texts, args.overwrite, args.encoder)
     about = result.meta['yolo_world_rep']
     say_notes(result.notes, args.names)
     say(f'wrote {result.path}: {about["num_classes"]} classes, '
