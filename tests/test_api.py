@@ -162,7 +162,7 @@ def test_embeddings_in_place_of_words(tmp_path, world, pets, image):
     same(world.fold(WORDS, embeddings=vectors).predict(image, **ANY), bare)
     neck = world.fold(WORDS, encoder='words', neck=path)
     same(neck.predict(image, **ANY), bare)
-    with pytest.raises(ValueError, match='a name for each row'):
+    with pytest.raises(ValueError, match='names 1 classes'):
         world.fold(['cat'], embeddings=vectors)
     with pytest.raises(ValueError, match=r'edit\(replace='):
         pets.fold(WORDS)

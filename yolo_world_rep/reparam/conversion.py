@@ -1,7 +1,8 @@
 """From a text-conditioned checkpoint file to a folded one, checked."""
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -12,7 +13,11 @@ from yolo_world_rep.text import (
     load_class_names,
     load_embeddings,
 )
-from yolo_world_rep.text.embeddings import computed, padded_path
+from yolo_world_rep.text.embeddings import (
+    check_vectors,
+    computed,
+    padded_path,
+)
 from yolo_world_rep.text.names import Names, names_of_checkpoint
 from yolo_world_rep.utils.files import PathLike, about_file, require_new
 from yolo_world_rep.version import __version__
@@ -26,6 +31,7 @@ from .state_dict import fold_texts, text_layers, tuned_prompts
 
 SUFFIXES = dict(
     rep_conv='_rep_conv', rep_linear='_rep_linear', text='_rep_head')
+Embeddings = Union[PathLike, np.ndarray, TextEmbeddings]
 # In place of an embeddings file: the texts that are in the checkpoint.
 OWN_TEXTS = 'checkpoint'
 # Norms further from 1 than this are reported.
@@ -49,11 +55,13 @@ class Conversion:
 
 
 def class_names_of(embeddings: TextEmbeddings,
-                   texts: Optional[PathLike]) -> Optional[Names]:
-    """Names of the classes, of the texts file or else of the embeddings."""
+                   texts: Union[PathLike, Sequence[str], None]
+                   ) -> Optional[Names]:
+    """Names of the classes: given, or of a file, or of the embeddings."""
     if texts is None:
         return embeddings.names
-    names = load_class_names(texts)
+    names = load_class_names(texts) if isinstance(
+        texts, (str, os.PathLike)) else tuple(texts)
     if len(names) != len(embeddings.vectors):
         raise ValueError(
             f'{texts} names {len(names)} classes, but {embeddings.path} '
@@ -71,23 +79,43 @@ def texts_of_checkpoint(source: Checkpoint) -> TextEmbeddings:
     return computed(vectors, names, OWN_TEXTS)
 
 
-def as_embeddings(
-        texts: Union[PathLike, TextEmbeddings]) -> TextEmbeddings:
-    """Embeddings as they are, or read from their file."""
+def as_embeddings(texts: Embeddings) -> TextEmbeddings:
+    """Embeddings as they are, of an array (N, D), or read from their file."""
+    if isinstance(texts, np.ndarray):
+        return computed(check_vectors(texts, '`embeddings`'), None, 'array')
     return texts if isinstance(texts, TextEmbeddings) else load_embeddings(
         texts)
 
 
-def load_neck_texts(text_embed: Union[PathLike, TextEmbeddings],
-                    embeddings: TextEmbeddings,
-                    neck_text_embed: Union[PathLike, TextEmbeddings, None],
-                    pad: bool) -> TextEmbeddings:
-    """The neck's vocabulary: the head's, another one, or the head's padded."""
+def choose_texts(source: Checkpoint, words: Any = None,
+                 text_embed: Optional[Embeddings] = None,
+                 neck_text_embed: Optional[Embeddings] = None,
+                 pad: bool = False, encoder: Optional[str] = None,
+                 device: str = 'auto'
+                 ) -> Tuple[TextEmbeddings, TextEmbeddings, str]:
+    """Texts of head and neck by what was asked for, and how they relate.
+
+    Without words and embeddings they are the prompts in the checkpoint.
+    """
+    if text_embed is None and words:
+        texts, neck, kind = texts_for(source, words, encoder, device)
+    else:
+        given = OWN_TEXTS if text_embed is None else text_embed
+        texts = texts_of_checkpoint(source) if (
+            isinstance(given, str) and given == OWN_TEXTS
+        ) else as_embeddings(given)
+        neck, kind = (_padded_texts(given, texts), 'padded') if pad else (
+            texts, 'same')
     if neck_text_embed is not None:
-        return as_embeddings(neck_text_embed)
-    if not pad:
-        return embeddings
-    if isinstance(text_embed, TextEmbeddings) or text_embed == OWN_TEXTS:
+        neck, kind = as_embeddings(neck_text_embed), 'own'
+    return texts, neck, kind
+
+
+def _padded_texts(text_embed: Embeddings,
+                  embeddings: TextEmbeddings) -> TextEmbeddings:
+    """The texts with the padding, of the file beside theirs."""
+    if not isinstance(text_embed, (str, os.PathLike)) or (
+            text_embed == OWN_TEXTS):
         raise ValueError(
             '`pad` needs an embeddings file: it takes the padding prompt '
             'from the FILE_padded.npy beside it. Give the neck its texts '
@@ -133,11 +161,10 @@ def notes_on(embeddings: TextEmbeddings, names: Optional[Names],
 
 
 def convert_checkpoint(model: PathLike,
-                       text_embed: Union[PathLike, TextEmbeddings, None],
+                       text_embed: Optional[Embeddings],
                        out_dir: PathLike, neck_form: str = 'rep_conv',
                        texts: Optional[PathLike] = None,
-                       neck_text_embed: Union[PathLike, TextEmbeddings,
-                                              None] = None,
+                       neck_text_embed: Optional[Embeddings] = None,
                        pad: bool = False, overwrite: bool = False,
                        trust: bool = False, words: Any = None,
                        encoder: Optional[str] = None) -> Conversion:
@@ -145,9 +172,9 @@ def convert_checkpoint(model: PathLike,
 
     Args:
         model (str | Path): Checkpoint of a text-conditioned YOLO-World.
-        text_embed (str | Path | TextEmbeddings, optional): N×D text
-            embeddings, or their ``.npy``, or 'checkpoint' for the texts that
-            prompt tuning left in it; None with ``words``.
+        text_embed (str | Path | np.ndarray | TextEmbeddings, optional): N×D
+            text embeddings, or their ``.npy``, or 'checkpoint' for the texts
+            that prompt tuning left in it; None with ``words``.
         out_dir (str | Path): Folder of the result, which is named after the
             checkpoint and the form.
         neck_form (str): As of
@@ -174,19 +201,9 @@ def convert_checkpoint(model: PathLike,
     path = require_new(
         Path(out_dir) / f'{model.stem}{SUFFIXES[neck_form]}.pth', overwrite,
         '`out_dir`')
-    kind = 'padded' if pad else 'own' if neck_text_embed else 'same'
-    if text_embed is None:
-        source = load_checkpoint(model, trust)
-        embeddings, neck_texts, kind = texts_for(source, words, encoder)
-    else:
-        if isinstance(text_embed, str) and text_embed == OWN_TEXTS:
-            source = load_checkpoint(model, trust)
-            embeddings = texts_of_checkpoint(source)
-        else:
-            embeddings = as_embeddings(text_embed)
-            source = load_checkpoint(model, trust)
-        neck_texts = load_neck_texts(text_embed, embeddings, neck_text_embed,
-                                     pad)
+    source = load_checkpoint(model, trust)
+    embeddings, neck_texts, kind = choose_texts(
+        source, words, text_embed, neck_text_embed, pad, encoder)
     names = class_names_of(embeddings, texts)
     folded, checks = fold(source, embeddings, neck_texts, neck_form, names,
                           kind)

@@ -1,0 +1,218 @@
+"""A model of any form as one object: what it is, and what it detects."""
+import os
+from functools import cached_property
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
+
+from .inference import Backend, Predictor, Result, open_backend
+from .inference.backends import CHECKPOINTS, SUFFIXES
+from .inference.backends.base import require_file
+from .inference.predictor import OnError
+from .inference.sources import images_of, is_one
+from .utils.files import PathLike
+
+if TYPE_CHECKING:
+    from .inference.benchmark import Latency
+    from .reparam import Checkpoint
+
+NAMES_SHOWN = 8
+
+
+class AnyModel:
+    """A checkpoint or an exported file, see :class:`~.api.YOLOWorld`."""
+
+    def __init__(self, model: 'Union[PathLike, Checkpoint]', *,
+                 device: str = 'cpu', threads: Optional[int] = None,
+                 precision: Optional[str] = None) -> None:
+        self._runtime: Dict[str, Any] = dict(
+            device=device, threads=threads, precision=precision)
+        self._checkpoint: Optional[Checkpoint] = None
+        # Whether the file is what the object is.
+        self._saved = isinstance(model, (str, os.PathLike))
+        if not isinstance(model, (str, os.PathLike)):
+            self._checkpoint = model
+            self.path = model.path
+            return
+        self.path = require_file(model)
+        suffix = self.path.suffix.lower()
+        if suffix in CHECKPOINTS:
+            from .reparam import load_checkpoint
+            self._checkpoint = load_checkpoint(self.path)
+        elif suffix == '.py' or suffix not in SUFFIXES:
+            raise ValueError(
+                f'model {self.path}: expected a checkpoint or an exported '
+                f'file, which end in '
+                f'{", ".join(each for each in SUFFIXES if each != ".py")}.')
+
+    @cached_property
+    def _backend(self) -> Backend:
+        if self._checkpoint is None:
+            return open_backend(self.path, throughput=True, **self._runtime)
+        found = self._checkpoint.description
+        if found.text_conditioned and found.prompts is None:
+            raise ValueError(
+                f'{self.path} is text-conditioned: name what it shall detect '
+                f'first, as in model.fold(["cat", "dog"]).')
+        return open_backend(None, self._checkpoint, **self._runtime)
+
+    @property
+    def classes(self) -> Tuple[str, ...]:
+        """Names of the classes; none of a text-conditioned checkpoint."""
+        if self._checkpoint is None:
+            return self._backend.spec.classes
+        return tuple(self._checkpoint.class_names or ())
+
+    def predict(self, source: Any, **settings: Any
+                ) -> Union[Result, List[Result]]:
+        """Detections in images.
+
+        Args:
+            source (Any): A file, folder, pattern, video or address; an array
+                (h, w, 3), uint8, BGR; an image of Pillow; bytes of a file; a
+                tensor (3, h, w), RGB, uint8 or floats of 0 to 1; or several
+                of these.
+            **settings: Those of :meth:`stream`.
+
+        Returns:
+            Result | list[Result]: One for one image, a list for several.
+
+        Raises:
+            ValueError: If something is no image, or the model has no
+                classes.
+
+        Example:
+            >>> result = pets.predict('garden.jpg', score=0.4)
+            >>> result.boxes, result.scores, result.label_names
+        """
+        found = list(self.stream(source, **settings))
+        return found[0] if is_one(source) else found
+
+    def stream(self, source: Any, *, score: float = 0.25,
+               only: Optional[Sequence[str]] = None,
+               color: Optional[str] = None,
+               image_size: Optional[Tuple[int, int]] = None,
+               batch_size: Optional[int] = None, keep_images: bool = False,
+               on_error: Optional[OnError] = None) -> Iterator[Result]:
+        """Detections of images as they come, for videos and large folders.
+
+        Args:
+            source (Any): As of :meth:`predict`.
+            score (float): Detections need more than that.
+            only (Sequence[str], optional): Classes to report.
+            color (str, optional): Order of the channels of arrays and
+                tensors, ``'bgr'`` or ``'rgb'``. Defaults to None for BGR of
+                arrays and RGB of tensors.
+            image_size (tuple[int, int], optional): Height and width of the
+                input, where the model takes any.
+            batch_size (int, optional): Images at a time.
+            keep_images (bool): Whether results hold their images, which
+                frames of a video need to be drawn.
+            on_error (Callable, optional): Called with each file that is no
+                image, which is then left out; None to raise.
+
+        Yields:
+            Result: In the order of the images.
+
+        Example:
+            >>> for result in pets.stream('film.mp4', keep_images=True):
+            ...     picture = result.plot()
+        """
+        if color not in (None, 'bgr', 'rgb'):
+            raise ValueError(f'`color` {color!r}: expected "bgr" or "rgb".')
+        predictor = Predictor(
+            self._backend, score_threshold=score, classes=only,
+            image_size=image_size, batch_size=batch_size)
+        return predictor.stream(images_of(source, color), on_error,
+                                keep_images)
+
+    def evaluate(self, annotations: PathLike, images: PathLike, *,
+                 per_class: bool = False) -> Dict[str, Any]:
+        """Average precision on data in COCO's format.
+
+        Arguments, result and errors are those of
+        :func:`~.detector.evaluation.evaluate`; categories are matched to the
+        classes by name.
+
+        Example:
+            >>> pets.evaluate('val.json', 'images/')['AP50']
+        """
+        from .detector.evaluation import evaluate
+        return evaluate(Predictor(self._backend), annotations, images,
+                        per_class)
+
+    def benchmark(self, *others: 'Union[AnyModel, PathLike]',
+                  **options: Any) -> 'List[Latency]':
+        """Latency of the model and others, measured in turns.
+
+        Args:
+            *others (YOLOWorld | str | Path): Models to compare with.
+            **options: More of
+                :func:`~.inference.benchmark.compare_latency`.
+
+        Example:
+            >>> pets.benchmark('pets.onnx', rounds=50)
+        """
+        from .inference.benchmark import compare_latency
+        runtime = {key: value for key, value in self._runtime.items()
+                   if value is not None}
+        return compare_latency(
+            [each if not isinstance(each, AnyModel) else each.path
+             if each._checkpoint is None else each._backend
+             for each in (self, *others)], **{**runtime, **options})
+
+    def info(self) -> Dict[str, Any]:
+        """What the model is, as plain values.
+
+        Of a checkpoint what ``yolo-world-rep inspect`` says; of an exported
+        file its metadata, see :class:`~.inference.spec.Spec`.
+
+        Example:
+            >>> pets.info()['size']
+            's'
+        """
+        if self._checkpoint is None:
+            from dataclasses import asdict
+            return dict(file=str(self.path), runtime=self._backend.name,
+                        **asdict(self._backend.spec))
+        from .reparam.inspection import inspect_checkpoint
+        found = inspect_checkpoint(self._checkpoint)
+        if not self._saved:  # its file, if there is one, is another model
+            del found['file'], found['sha256']
+        return found
+
+    def _summary(self) -> Dict[str, str]:
+        """What the representations say."""
+        more = len(self.classes) - NAMES_SHOWN
+        names = ', '.join(self.classes[:NAMES_SHOWN]) + (
+            f' and {more} more' if more > 0 else '')
+        if self._checkpoint is None:
+            spec = self._backend.spec
+            said = dict(kind=f'exported, for {self._backend.name}',
+                        input='{} x {}'.format(*spec.image_size),
+                        weights=spec.precision)
+        else:
+            found = self._checkpoint.description
+            said = dict(kind=found.kind, size=str(found.size))
+        return dict(said, classes=f'{len(self.classes)}: {names}' if names
+                    else 'whatever is folded')
+
+    def __repr__(self) -> str:
+        said = ', '.join(f'{key} {value}' if key != 'kind' else value
+                         for key, value in self._summary().items())
+        return f'{type(self).__name__}({self.path.name!r}: {said})'
+
+    def _repr_html_(self) -> str:
+        from html import escape
+        rows = ''.join(
+            f'<tr><th>{key}</th><td>{escape(value)}</td></tr>' for key, value
+            in dict(file=self.path.name, **self._summary()).items())
+        return f'<table>{rows}</table>'
