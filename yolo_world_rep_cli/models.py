@@ -8,7 +8,6 @@ from typing import (
     Any,
     Callable,
     Iterator,
-    List,
     Optional,
     Tuple,
 )
@@ -59,17 +58,12 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
         'or "words" (default: the CLIP of the public models)')
 
 
-def words_or_file(words: Optional[List[str]]) -> Any:
-    """Names, or the one file that has them, or their embeddings."""
-    if words and len(words) == 1 and words[0].endswith(
-            ('.txt', '.json', '.npy')):
-        return words[0]
-    return words
-
-
 def words_of(args: argparse.Namespace) -> Any:
     """Those of :func:`add_words`: names, or the file that has them."""
-    return words_or_file(args.words)
+    if args.words and len(args.words) == 1 and args.words[0].endswith(
+            ('.txt', '.json')):
+        return args.words[0]
+    return args.words
 
 
 def config_and_checkpoint(

@@ -15,7 +15,7 @@ from yolo_world_rep.reparam.editing import (
     edit_checkpoint,
     in_head,
 )
-from yolo_world_rep.text import save_embeddings
+from yolo_world_rep.text import WordEncoder, save_embeddings
 
 WIDTH = 64
 OLD = ('cat', 'dog', 'bus', 'tree')
@@ -92,6 +92,23 @@ def tune(path):
     tuned = path.with_name('tuned.pth')
     torch.save(content, tuned)
     return tuned
+
+
+def test_words_in_place_of_embeddings(folder, tmp_path):
+    """By their names, or by a file of them; the encoder makes the rows."""
+    (tmp_path / 'names.txt').write_text('\n'.join(NEW))
+    rows = WordEncoder(WIDTH).encode(NEW)
+    save_embeddings(tmp_path / 'rows.npy', rows, NEW)
+    old = folder.fold(OLD)
+    for number, given in enumerate(
+            (tmp_path / 'rows.npy', list(NEW), tmp_path / 'names.txt')):
+        edit_checkpoint(old, folder.out(f'{number}.pth'), add=given,
+                        encoder='words')
+    found = [read(folder.out(f'{number}.pth')) for number in range(3)]
+    for state_dict, about in found:
+        assert about['classes'] == (*OLD, *NEW)
+        for key, value in found[0][0].items():
+            assert torch.equal(state_dict[key], value)
 
 
 @pytest.mark.parametrize('dual', [None, dict(embed_channels=32, num_heads=4)],

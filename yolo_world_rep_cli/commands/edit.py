@@ -3,7 +3,7 @@ import argparse
 
 from yolo_world_rep.utils.cli import say, say_notes
 
-from ..models import add_encoder, words_or_file
+from ..models import add_encoder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,11 +14,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='classes that stay, in their new order (default: all)')
     new = parser.add_mutually_exclusive_group()
     new.add_argument(
-        '--add', nargs='+', metavar='NAME',
-        help='classes to add: names, a file of names, or embeddings (.npy)')
-    new.add_argument(
-        '--replace', nargs='+', metavar='NAME',
-        help='classes that replace all, likewise')
+        '--add', help='classes to add: embeddings (.npy), or a file of names')
+    new.add_argument('--add-words', dest='add', nargs='+', metavar='NAME',
+                     help='names of classes to add')
+    new.add_argument('--replace', help='classes that replace all, likewise')
     add_encoder(parser)
     parser.add_argument(
         '--texts', help='names of the rows of a .npy (JSON)')
@@ -29,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from yolo_world_rep.reparam.editing import edit_checkpoint
     result = edit_checkpoint(
-        args.checkpoint, args.out, args.keep, words_or_file(args.add),
-        words_or_file(args.replace), args.texts, args.overwrite, args.encoder)
+        args.checkpoint, args.out, args.keep, args.add, args.replace,
+        args.texts, args.overwrite, args.encoder)
     about = result.meta['yolo_world_rep']
     say_notes(result.notes, args.names)
     say(f'wrote {result.path}: {about["num_classes"]} classes, '
