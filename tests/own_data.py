@@ -26,9 +26,9 @@ def write_data(root: Path, train: int = 4, val: int = 2,
 
 
 def arguments(root: Path) -> Dict[str, Any]:
-    """Where :func:`write_data` put them, for ``read_own_data``."""
+    """Where :func:`write_data` put them, for ``find_data``."""
     return dict(
-        root=root,
+        data=root,
         train_ann='train/annotations.json',
         val_ann='val/annotations.json')
 

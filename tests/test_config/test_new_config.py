@@ -8,6 +8,7 @@ from mmengine.config import Config
 from own_data import NAMES, arguments, change, folded_checkpoint, write_data
 
 from yolo_world_rep.config.composition import Wishes, palette
+from yolo_world_rep.config.data_layouts import find_data
 from yolo_world_rep.config.new_config import (
     launch_command,
     new_config,
@@ -30,7 +31,7 @@ def world(tmp_path_factory):
 
 
 def write(world, out, wishes=TINY, checkpoint='rep_conv.pth', **more):
-    data = read_own_data(**{**arguments(world), 'out': out, **more})
+    data = read_own_data(find_data(**{**arguments(world), **more}), out)
     return new_config(data, world / checkpoint, out, wishes)
 
 
@@ -244,8 +245,8 @@ class TestMismatch:
         text = self.refused(root, tmp_path, 'train: 1 of 4 image file')
         assert '00000.jpg' in text
         with pytest.raises(ValueError, match='`val_ann` gone.json: neither'):
-            read_own_data(root, 'train/annotations.json', 'gone.json',
-                          tmp_path / 'my.py')
+            find_data(root, train_ann='train/annotations.json',
+                      val_ann='gone.json')
 
     def test_splits_of_other_categories(self, world, tmp_path):
         root = tmp_path / 'data'
@@ -277,9 +278,10 @@ class TestImages:
             image.rename(root / folder / image.name)
         (tmp_path / 'from' / 'train' / 'annotations.json').rename(
             root / 'ann' / 'instances_train.json')
+        path = 'ann/instances_train.json'
         data = read_own_data(
-            root, *('ann/instances_train.json', ) * 2, tmp_path / 'my.py',
-            val_img=folder)
+            find_data(root, train_ann=path, val_ann=path, val_img=folder),
+            tmp_path / 'my.py')
         assert data.train.images_dir == root / folder
         assert not data.errors()
         # The same data twice is told, and is no error.
@@ -307,7 +309,9 @@ def test_labels_of_yolo_are_written_beside_the_config(world, tmp_path):
             (labels / name).with_suffix('.txt').write_text('\n'.join(lines))
     (tmp_path / 'classes.txt').write_text('\n'.join(NAMES))
     out = tmp_path / 'out' / 'my.py'
-    data = read_own_data(tmp_path, 'labels/train', 'labels/val', out)
+    data = read_own_data(
+        find_data(tmp_path, train_ann='labels/train', val_ann='labels/val'),
+        out)
     new_config(data, world / 'rep_conv.pth', out, TINY)
     cfg = read(out)
     dataset = cfg.train_dataloader.dataset

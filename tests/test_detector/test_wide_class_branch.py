@@ -19,6 +19,7 @@ from tiny_training import (
 )
 from tiny_training import NAMES as DRAWN
 
+from yolo_world_rep.config.data_layouts import find_data
 from yolo_world_rep.config.new_config import Wishes, new_config
 from yolo_world_rep.config.own_data import read_own_data
 from yolo_world_rep.deploy.export import export_model
@@ -129,7 +130,7 @@ def test_new_config_writes_it(tmp_path):
                tmp_path / 'wide.pth')
     out = tmp_path / 'my.py'
     made = new_config(
-        read_own_data(**arguments(tmp_path), out=out),
+        read_own_data(find_data(**arguments(tmp_path)), out),
         tmp_path / 'wide.pth', out,
         Wishes(size='s', image_size=(64, 64), batch_size=2, workers=0))
     assert f'pretrain_classes={WIDTH}' in made.text.replace(' ', '')

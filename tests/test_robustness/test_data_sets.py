@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 
 from yolo_world_rep.config.composition import Wishes, compose
+from yolo_world_rep.config.data_layouts import find_data
 from yolo_world_rep.config.own_data import read_own_data
 from yolo_world_rep.config.schedule import make_schedule
 from yolo_world_rep.datasets.conversion import convert
@@ -38,9 +39,10 @@ def write_images(folder):
         cv2.imwrite(str(folder / name), np.zeros((48, 64, 3), np.uint8))
 
 
-def own_data(folder, annotations=('a.json', 'a.json'), **options):
-    return read_own_data(folder, *annotations, folder / 'out' / 'c.py',
-                         **options)
+def own_data(folder, annotations=('a.json', 'a.json')):
+    train, val = annotations
+    return read_own_data(find_data(folder, train_ann=train, val_ann=val),
+                         folder / 'out' / 'c.py')
 
 
 class TestCOCO:

@@ -26,6 +26,7 @@ STRIDE = 32  # sides of the input are multiples of it
 class NewConfig:
     """What was written, what it follows from, and the command to run next."""
     path: Path
+    data: OwnData
     text: str
     schedule: Schedule
     model: FoldedModel
@@ -104,9 +105,7 @@ def new_config(data: OwnData, checkpoint: PathLike, out: PathLike,
         raise ValueError(f'`out` {out}: expected a name that ends in .py.')
     require_new(out, overwrite)
     recipe(wishes.recipe)
-    errors = data.errors()
-    if errors:
-        raise ValueError(f'The data cannot be trained on: {" ".join(errors)}')
+    data.require_sound()
     loaded = load_checkpoint(checkpoint)
     model = folded_model(loaded, wishes.size)
     require_classes(model, data.train.names, data.train.path)
@@ -117,5 +116,5 @@ def new_config(data: OwnData, checkpoint: PathLike, out: PathLike,
         temporary.write_text(text, encoding='utf-8')
         verify(temporary, model, loaded.state_dict)
         data.write()
-    return NewConfig(out, text, schedule, model,
+    return NewConfig(out, data, text, schedule, model,
                      launch_command(out, wishes.gpus))

@@ -1,9 +1,10 @@
-"""A user's own data set: found, converted where needed, and checked."""
+"""A user's own data set: read, converted where needed, split and checked."""
 import json
 import os
-from dataclasses import dataclass, field, replace
+import random
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, NamedTuple, Sequence
 
 from ..datasets.annotation_checks import by_level, check, compare
 from ..datasets.annotations import (
@@ -14,26 +15,33 @@ from ..datasets.annotations import (
 )
 from ..datasets.conversion import convert, format_of
 from ..utils.files import PathLike, write_together
+from .data_layouts import DataLayout
 
 SPLITS = ('train', 'val')
 # Where images usually lie, below the root or beside the annotations.
 USUAL = ('', 'images', '{split}', 'images/{split}', '{split}/images',
-         '{stem}', 'images/{stem}', 'JPEGImages', '{split}2017')
+         '{stem}', 'images/{stem}', 'JPEGImages', '{split}2017', '{end}',
+         'images/{end}')
 
 
 @dataclass(frozen=True)
 class OwnData:
     """Training and validation data and what there is to say about them.
 
-    ``root`` is absolute; ``findings`` are about ``'train'``, ``'val'`` and
-    ``'both'``; ``contents`` are, by split, COCO files of converted data that
-    are yet to be written to the paths of the annotations.
+    ``findings`` are about ``'train'``, ``'val'`` and ``'both'``; ``made``
+    says that the annotations, converted or split, are yet to be written to
+    their paths.
     """
-    root: Path
+    layout: DataLayout
     train: Annotations
     val: Annotations
     findings: Dict[str, List[Finding]]
-    contents: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    made: bool
+
+    @property
+    def root(self) -> Path:
+        """The folder of the data, absolute."""
+        return self.layout.root
 
     def errors(self) -> List[str]:
         """What makes training impossible, with the split it is about."""
@@ -41,20 +49,21 @@ class OwnData:
                 for about, found in self.findings.items() for finding in found
                 if finding.level == 'error']
 
+    def require_sound(self) -> None:
+        """Refuse data that make training impossible."""
+        if self.errors():
+            raise ValueError(
+                f'The data cannot be trained on: {" ".join(self.errors())}')
+
     def write(self) -> None:
-        """Write the COCO files of converted data."""
-        # Names of files need not be Unicode; escapes keep them.
-        write_together({getattr(self, split).path: json.dumps(content).encode()
-                        for split, content in self.contents.items()})
-
-
-def _found(root: Path, given: PathLike, what: str) -> Path:
-    """A path below the root, or from here."""
-    for place in (root / given, Path(given)):
-        if place.exists():
-            return Path(os.path.abspath(place))
-    raise ValueError(f'{what} {given}: neither {root / given} nor '
-                     f'{os.path.abspath(given)} exists.')
+        """Write the COCO files of converted or split data."""
+        if self.made:
+            # Names of files need not be Unicode; escapes keep them.
+            write_together({
+                data.path: json.dumps(dict(
+                    images=data.images, annotations=data.boxes,
+                    categories=data.categories)).encode()
+                for data in (self.train, self.val)})
 
 
 def guess_images(root: Path, path: Path, split: str, names: List[str]) -> Path:
@@ -62,9 +71,9 @@ def guess_images(root: Path, path: Path, split: str, names: List[str]) -> Path:
     places = []
     for top in (root, path.parent):
         for pattern in USUAL:
-            place = top / pattern.format(split=split, stem=path.stem)
             # instances_train2017.json goes with train2017.
-            places += [place, top / path.stem.split('_')[-1]]
+            places.append(top / pattern.format(
+                split=split, stem=path.stem, end=path.stem.split('_')[-1]))
 
     def present(place: Path) -> int:
         return sum((place / name).is_file() for name in names[:20])
@@ -72,50 +81,75 @@ def guess_images(root: Path, path: Path, split: str, names: List[str]) -> Path:
     return max(dict.fromkeys(places), key=present)
 
 
-def _coco(root: Path, path: Path, images: Optional[Path],
-          split: str) -> Annotations:
-    data = read_coco(path, images or root)
-    if images:
-        return data
-    names = [image['file_name'] for image in data.images]
-    return replace(data, images_dir=guess_images(root, path, split, names))
+class Read(NamedTuple):
+    """A split, and what was noticed while it was converted."""
+    data: Annotations
+    notes: Sequence[Finding] = ()
 
 
-def read_own_data(root: PathLike, train_ann: PathLike, val_ann: PathLike,
-                  out: PathLike, train_img: Optional[PathLike] = None,
-                  val_img: Optional[PathLike] = None,
-                  classes: Optional[PathLike] = None) -> OwnData:
-    """Read and check a training and a validation set; nothing is written.
+def split_by_image(data: Annotations, fraction: float,
+                   seed: int = 0) -> Dict[str, Annotations]:
+    """Hold out a share of the images, with their boxes, for validation.
 
-    ``train_ann`` and ``val_ann`` are a COCO file, a folder of YOLO or VOC
-    labels, a YAML of Ultralytics, or a list of images; ``train_img`` and
-    ``val_img`` are the folders of their images, looked for where None.
-    ``classes`` is the file of class names of YOLO and VOC labels. Data of
-    other formats will be COCO files beside ``out``, the config to be.
+    What is drawn depends on the names of the images, not on their order.
     """
-    root = Path(os.path.abspath(root))
-    if not root.is_dir():
-        raise ValueError(f'`root` {root} is no folder.')
-    paths = {split: _found(root, given, f'`{split}_ann`')
-             for split, given in (('train', train_ann), ('val', val_ann))}
-    folders = {split: given and _found(root, given, f'`{split}_img`')
-               for split, given in (('train', train_img), ('val', val_img))}
-    notes: Dict[str, List[Finding]] = {split: [] for split in SPLITS}
-    contents: Dict[str, Dict[str, Any]] = {}
-    if all(format_of(path) is None for path in paths.values()):
-        data = {split: _coco(root, paths[split], folders[split], split)
-                for split in SPLITS}
+    ids = list(dict.fromkeys(image['id'] for image in sorted(
+        data.images, key=lambda image: image['file_name'])))
+    if len(ids) < 2:
+        raise ValueError(f'{data.path} has {len(ids)} image(s): expected two '
+                         f'or more, to train on some and validate on others.')
+    count = min(max(1, round(fraction * len(ids))), len(ids) - 1)
+    held = set(random.Random(seed).sample(ids, count))
+    return {
+        split: replace(
+            data, images=[i for i in data.images if (i['id'] in held) is val],
+            boxes=[b for b in data.boxes if (b['image_id'] in held) is val])
+        for split, val in (('train', False), ('val', True))}
+
+
+def read_splits(layout: DataLayout) -> Dict[str, Read]:
+    """The splits of a data set in the form of COCO, by name."""
+    root, read = layout.root, {}
+    if all(format_of(part.path) is None for part in layout.parts.values()):
+        for split, part in layout.parts.items():
+            data = read_coco(part.path, part.images or root)
+            if part.images is None:
+                data = replace(data, images_dir=guess_images(
+                    root, part.path, split,
+                    [image['file_name'] for image in data.images]))
+            read[split] = Read(data)
     else:
-        converted = convert(
-            {split: (paths[split], folders[split]) for split in SPLITS},
-            root, classes and _found(root, classes, '`classes`'))
-        data = {}
+        converted = convert(layout.parts, root, layout.classes)
         for split, each in converted.items():
-            path = Path(os.path.abspath(out))
-            path = path.with_name(f'{path.stem}_{split}.json')
-            data[split] = from_content(each.content, path, each.images_dir)
-            contents[split], notes[split] = each.content, each.findings
-    findings = {split: by_level([*check(data[split]), *notes[split]])
+            read[split] = Read(
+                from_content(each.content, layout.parts[split].path,
+                             each.images_dir), each.findings)
+    if layout.val_fraction:
+        whole, notes = read['train']
+        for split, data in split_by_image(whole, layout.val_fraction).items():
+            read[split] = Read(data, notes)
+    return read
+
+
+def read_own_data(layout: DataLayout, out: PathLike) -> OwnData:
+    """Read and check training and validation data; nothing is written.
+
+    Data that are converted or split will be COCO files beside ``out``, the
+    config to be.
+    """
+    read = read_splits(replace(layout, parts={
+        split: part for split, part in layout.parts.items()
+        if split in SPLITS}))
+    made = bool(layout.val_fraction) or any(
+        format_of(part.path) for part in layout.parts.values())
+    out = Path(os.path.abspath(out))
+    data = {}
+    for split in SPLITS:
+        data[split] = read[split].data
+        if made:
+            data[split] = replace(
+                data[split], path=out.with_name(f'{out.stem}_{split}.json'))
+    findings = {split: by_level([*check(data[split]), *read[split].notes])
                 for split in SPLITS}
     findings['both'] = compare(data['train'], data['val'])
-    return OwnData(root, data['train'], data['val'], findings, contents)
+    return OwnData(layout, data['train'], data['val'], findings, made)

@@ -6,13 +6,33 @@ belongs to which label, the names of the classes, and the ids.
 import os
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+)
 
 from ..utils.files import PathLike, about_file
 from . import yolo_format as labels
 from .annotations import Finding, header_size
 
 YOLO, VOC = 'yolo', 'voc'
+
+
+class Source(NamedTuple):
+    """What lists the labels of a split.
+
+    ``images`` is the folder of its images, looked for where None; ``key``
+    the split's name in a YAML, where that is another.
+    """
+    path: Path
+    images: Optional[Path] = None
+    key: str = ''
 
 
 class Converted(NamedTuple):
@@ -58,8 +78,8 @@ def voc_pairs(source: Path, root: Path,
         files = labels.files_below(source, ('.xml', ))
     if images_dir is None:
         usual = root / 'JPEGImages'
-        images_dir = usual if usual.is_dir() else (
-            source if source.is_dir() else root)
+        beside = source.is_dir() and labels.files_below(source, labels.IMAGES)
+        images_dir = usual if usual.is_dir() else source if beside else root
     by_stem: Dict[str, List[Path]] = {}
     for path in labels.files_below(images_dir, labels.IMAGES):
         by_stem.setdefault(path.stem, []).append(path)
@@ -147,37 +167,37 @@ def to_coco(pairs: List[labels.Pair],
     return Converted(content, folder, findings)
 
 
-def convert(sources: Dict[str, Tuple[Path, Optional[Path]]], root: PathLike,
+def convert(sources: Mapping[str, Tuple], root: PathLike,
             classes: Optional[PathLike] = None) -> Dict[str, Converted]:
     """The splits of a YOLO or VOC data set, with the same classes.
 
-    ``sources`` gives for each split (``'train'`` or ``'val'``) what lists its
-    labels, and the folder of its images or None. ``classes`` is the file that
-    names the classes: by default one found in ``root``; for VOC all names that
-    occur, sorted.
+    ``sources`` gives a :class:`Source` for each split. ``classes`` is the file
+    that names the classes: by default one found in ``root``; for VOC all names
+    that occur, sorted.
     """
     root = Path(os.path.abspath(root))
-    kinds = {split: format_of(source)
-             for split, (source, _) in sources.items()}
+    parts = {split: Source(*each) for split, each in sources.items()}
+    kinds = {split: format_of(part.path) for split, part in parts.items()}
     if len(set(kinds.values())) != 1:
         raise ValueError(f'The splits have other formats: {kinds}.')
     labels.globox()
     if next(iter(kinds.values())) == YOLO:
-        yaml_file = next((source for source, _ in sources.values()
-                          if source.suffix in ('.yaml', '.yml')), None)
+        yaml_file = next((part.path for part in parts.values()
+                          if part.path.suffix in ('.yaml', '.yml')), None)
         names = labels.yolo_names(Path(classes or yaml_file or root))
-        pairs = {split: labels.yolo_pairs(source, root, images, split)
-                 for split, (source, images) in sources.items()}
+        pairs = {split: labels.yolo_pairs(part.path, root, part.images,
+                                          part.key or split)
+                 for split, part in parts.items()}
         found = {}
         for split, each in pairs.items():
-            with about_file(sources[split][0]):
+            with about_file(parts[split].path):
                 found[split] = to_coco(
                     each, lambda p, s: labels.yolo_boxes(p, s, names), names)
         return found
     read = {
         split: {pair: voc_boxes(pair)
-                for pair in voc_pairs(source, root, images)}
-        for split, (source, images) in sources.items()
+                for pair in voc_pairs(part.path, root, part.images)}
+        for split, part in parts.items()
     }
     found = {name for boxes in read.values() for each in boxes.values()
              for name, _ in each}

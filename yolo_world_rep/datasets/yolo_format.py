@@ -172,7 +172,10 @@ def yolo_pairs(source: Path, root: Path, images_dir: Optional[Path],
         images_dir = Path(*(
             'images' if part == 'labels' else part for part in source.parts))
         if not images_dir.is_dir() or images_dir == source:
-            images_dir = source
+            pairs = [Pair(image, image.with_suffix('.txt'))
+                     for image in files_below(source, IMAGES)]
+            return [pair if pair.label.is_file() else
+                    Pair(pair.image, label_of(pair.image)) for pair in pairs]
     return [
         Pair(image, source / image.relative_to(images_dir).with_suffix('.txt'))
         for image in files_below(images_dir, IMAGES)]

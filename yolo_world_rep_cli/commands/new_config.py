@@ -1,12 +1,14 @@
 """Check your own data and write the config that fine-tunes on them."""
 import argparse
-from typing import TYPE_CHECKING, Dict, Mapping, Sequence
+from typing import TYPE_CHECKING, Container, Dict, Mapping, Sequence
 
 from yolo_world_rep.utils.cli import as_options, console, say
 
 if TYPE_CHECKING:
-    from yolo_world_rep.config.new_config import NewConfig
+    from yolo_world_rep.config.data_layouts import DataLayout
+    from yolo_world_rep.config.new_config import NewConfig, Wishes
     from yolo_world_rep.config.own_data import OwnData
+    from yolo_world_rep.config.schedule import Schedule
 
 # As in yolo_world_rep.engine, which a parser cannot wait for.
 SPLITS = ('train', 'val')
@@ -17,42 +19,55 @@ CLASSES_SHOWN = 30
 COLOURS = dict(error='red', warning='yellow', note='dim')
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_data(parser: argparse.ArgumentParser, required: bool) -> None:
+    """What says where the data are, for :func:`layout_of`."""
     data = parser.add_argument_group('data')
     data.add_argument(
-        '--data', dest='root', required=True, help='folder of the data')
+        '--data', required=required,
+        help='folder of the data, COCO file, or YAML of Ultralytics')
     for split in SPLITS:
         data.add_argument(
-            f'--{split}-ann', required=True,
-            help='COCO file; or a folder of YOLO or VOC labels, a YAML of '
-            'Ultralytics, a list of images')
+            f'--{split}-ann', help='in --data: COCO file, folder of YOLO or '
+            'VOC labels, YAML, or list of images (default: looked for)')
         data.add_argument(
             f'--{split}-img', help='folder of the images (default: looked '
             'for)')
     data.add_argument(
+        '--val-fraction', type=float, metavar='SHARE', help='share of the '
+        'images to validate on, where no other data are there (default: 0.2)')
+    data.add_argument(
         '--classes', help='file with the class names, of YOLO or VOC labels')
-    model = parser.add_argument_group('model')
-    model.add_argument(
-        '--checkpoint', required=True, help='folded checkpoint (.pth)')
-    model.add_argument(
-        '--size', help='s, m, l, x or xl (default: of the checkpoint)')
+
+
+def add_wishes(parser: argparse.ArgumentParser) -> None:
+    """How to train, for :func:`wishes_of`."""
     training = parser.add_argument_group('training')
-    training.add_argument('--recipe', choices=RECIPES, default='full',
+    training.add_argument(
+        '--size', help='s, m, l, x or xl (default: of the checkpoint)')
+    training.add_argument('--recipe', choices=RECIPES,
                           help='what trains (default: full)')
     training.add_argument(
-        '--lr-mult', nargs='+', default=[], metavar='PART=FACTOR',
+        '--lr-mult', nargs='+', metavar='PART=FACTOR',
         help=f'learning-rate multipliers of {", ".join(PARTS)}')
-    training.add_argument('--gpus', type=int, default=1)
+    training.add_argument('--gpus', type=int, help='(default: 1)')
     training.add_argument('--batch', type=int, help='images on a GPU')
     training.add_argument('--epochs', type=int)
     training.add_argument('--lr', type=float, help='learning rate')
     training.add_argument(
-        '--img-size', type=int, nargs='+', default=[640],
-        metavar='PIXELS', help='width and height (default: 640)')
+        '--img-size', type=int, nargs='+', metavar='PIXELS',
+        help='width and height (default: 640)')
     training.add_argument(
         '--workers', type=int, help='processes that load images, for a GPU')
-    training.add_argument('--no-report', action='store_true',
-                          help='write no report after the training')
+    training.add_argument(
+        '--no-report', dest='report', action='store_const', const=False,
+        help='write no report after the training')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_data(parser, required=True)
+    parser.add_argument(
+        '--checkpoint', required=True, help='folded checkpoint (.pth)')
+    add_wishes(parser)
     parser.add_argument('--out', required=True, help='config to write (.py)')
     parser.add_argument(
         '--overwrite', action='store_true', help='replace an older config')
@@ -71,16 +86,40 @@ def multipliers(words: Sequence[str]) -> Dict[str, float]:
     return found
 
 
-def show_data(data: 'OwnData', names: Mapping[str, str]) -> None:
-    """Print numbers and findings."""
-    from rich.table import Table
-    table = Table('', 'images', 'boxes', 'with masks', 'images in',
-                  title=str(data.root))
+def wishes_of(args: argparse.Namespace) -> 'Wishes':
+    """Those of :func:`add_wishes`."""
+    from yolo_world_rep.config.new_config import Wishes, require_image_size
+    given = dict(
+        size=args.size, recipe=args.recipe, gpus=args.gpus,
+        lr_mults=args.lr_mult and multipliers(args.lr_mult), lr=args.lr,
+        batch_size=args.batch, epochs=args.epochs, workers=args.workers,
+        image_size=args.img_size and require_image_size(args.img_size),
+        report=args.report)
+    return Wishes(**{name: value for name, value in given.items()
+                     if value is not None})
+
+
+def layout_of(args: argparse.Namespace) -> 'DataLayout':
+    """The data of :func:`add_data`."""
+    from yolo_world_rep.config.data_layouts import find_data
+    return find_data(
+        args.data, args.val_fraction, train_ann=args.train_ann,
+        val_ann=args.val_ann, train_img=args.train_img, val_img=args.val_img,
+        classes=args.classes)
+
+
+def show_splits(data: 'OwnData') -> None:
+    """Print a line for each split."""
     for split in SPLITS:
         each = getattr(data, split)
-        table.add_row(split, str(len(each.images)), str(len(each.boxes)),
-                      f'{each.share_with_masks:.0%}', str(each.images_dir))
-    console().print(table)
+        say(f'{split}: {data.layout.origin(split)}, {len(each.images)} '
+            f'images in {each.images_dir}, {len(each.boxes)} boxes')
+
+
+def show_data(data: 'OwnData') -> None:
+    """Print numbers by split and class."""
+    from rich.table import Table
+    show_splits(data)
     table = Table('label', 'class', *SPLITS, title='boxes of each class')
     val = data.val.boxes_of_class
     rows = list(enumerate(data.train.boxes_of_class.items()))
@@ -89,20 +128,30 @@ def show_data(data: 'OwnData', names: Mapping[str, str]) -> None:
     if len(rows) > CLASSES_SHOWN:
         table.add_row('', f'and {len(rows) - CLASSES_SHOWN} more', '', '')
     console().print(table)
+
+
+def show_findings(data: 'OwnData', names: Mapping[str, str],
+                  levels: Container[str] = COLOURS) -> None:
+    """Print what was noticed."""
     for about, findings in data.findings.items():
-        for finding in findings:
+        for finding in (each for each in findings if each.level in levels):
             text = as_options(finding.text, names)
             console().print(f'{finding.level}: {about}: {text}',
                             style=COLOURS[finding.level], soft_wrap=True)
 
 
+def show_schedule(plan: 'Schedule') -> None:
+    """Print how long and how fast the training is."""
+    say(f'{plan.max_epochs} epochs, {plan.steps} steps of '
+        f'{plan.total_batch} images, learning rate {plan.base_lr:g}, '
+        f'the last {plan.close_mosaic_epochs} epochs without mosaic')
+
+
 def show_result(result: 'NewConfig') -> None:
     """Print what was chosen and what to run."""
     plan = result.schedule
+    show_schedule(plan)
     for line in (
-            f'{plan.max_epochs} epochs, {plan.steps} steps of '
-            f'{plan.total_batch} images, learning rate {plan.base_lr:g}, '
-            f'the last {plan.close_mosaic_epochs} epochs without mosaic',
             f'evaluation every {plan.val_interval} epoch(s), then every '
             f'{plan.val_interval_stage2}',
             f'momentum of statistics {plan.bn_momentum:g}, of the averaged '
@@ -112,19 +161,11 @@ def show_result(result: 'NewConfig') -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from yolo_world_rep.config.new_config import (
-        Wishes,
-        new_config,
-        require_image_size,
-    )
+    from yolo_world_rep.config.new_config import new_config
     from yolo_world_rep.config.own_data import read_own_data
-    wishes = Wishes(
-        size=args.size, recipe=args.recipe, lr_mults=multipliers(args.lr_mult),
-        gpus=args.gpus, batch_size=args.batch, epochs=args.epochs, lr=args.lr,
-        image_size=require_image_size(args.img_size), workers=args.workers,
-        report=not args.no_report)
-    data = read_own_data(args.root, args.train_ann, args.val_ann, args.out,
-                         args.train_img, args.val_img, args.classes)
-    show_data(data, args.names)
+    wishes = wishes_of(args)
+    data = read_own_data(layout_of(args), args.out)
+    show_data(data)
+    show_findings(data, args.names)
     show_result(
         new_config(data, args.checkpoint, args.out, wishes, args.overwrite))

@@ -1,12 +1,32 @@
-"""Train a detector from a config file."""
+"""Train a detector: from a checkpoint and data, or from a config."""
 import argparse
+import shlex
+from typing import TYPE_CHECKING
 
+from yolo_world_rep.utils.cli import say
+
+from ..models import add_words, words_of
 from ..parsing import add_run_arguments, cfg_options, set_local_rank
+from . import new_config
+
+if TYPE_CHECKING:
+    from yolo_world_rep.config.new_config import NewConfig
+    from yolo_world_rep.engine.finetune import Finetuned
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder of logs and checkpoints')
+    parser.add_argument(
+        'model', metavar='MODEL',
+        help='checkpoint to start from, with --data; or a config (.py)')
+    new_config.add_data(parser, required=False)
+    new_config.add_wishes(parser)
+    add_words(parser)
+    parser.add_argument(
+        '--work-dir', help='folder of logs and checkpoints (default: '
+        'work_dirs and the name of the data, or of the config)')
+    parser.add_argument(
+        '--overwrite', action='store_true',
+        help='replace what an earlier run with --data began with')
     parser.add_argument(
         '--amp', action='store_true',
         help='train in mixed precision; without a GPU that is bfloat16')
@@ -19,14 +39,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
 
 
+def require_config_alone(args: argparse.Namespace) -> None:
+    """Refuse what a config says itself."""
+    with_data = argparse.ArgumentParser(add_help=False)
+    new_config.add_data(with_data, required=False)
+    new_config.add_wishes(with_data)
+    add_words(with_data)
+    given = [args.names[each.dest] for each in with_data._actions
+             if getattr(args, each.dest) is not None]
+    if given:
+        raise ValueError(
+            f'{args.model} is a config, and {given[0]} goes with a '
+            f'checkpoint. Set it in the config, or by --cfg-options.')
+
+
+def prepared(args: argparse.Namespace) -> 'NewConfig':
+    """The config for a checkpoint and data."""
+    from yolo_world_rep.engine.finetune import prepare
+    made = prepare(
+        args.model, new_config.layout_of(args), args.work_dir,
+        wishes=new_config.wishes_of(args), words=words_of(args),
+        encoder=args.encoder, overwrite=args.overwrite or bool(args.resume))
+    new_config.show_splits(made.data)
+    new_config.show_findings(made.data, args.names, ('warning', ))
+    new_config.show_schedule(made.schedule)
+    say(f'start: {made.model.path}')
+    say(f'config: {made.path}')
+    return made
+
+
+def show_end(tuned: 'Finetuned') -> None:
+    """Print what is there now, and what to do with it."""
+    path = tuned.checkpoint
+    say(f'checkpoint: {path}' + (
+        f' (AP {tuned.scores["AP"]:.3f})' if tuned.scores else ''))
+    if tuned.report:
+        say(f'report: {tuned.report}')
+    say(f'export: yolo-world-rep export {shlex.quote(str(path))} --format '
+        f'onnx --out {shlex.quote(str(path.parent / "export"))}')
+
+
 def run(args: argparse.Namespace) -> None:
     set_local_rank(args)
     from yolo_world_rep.config.migration import config_from_file
     from yolo_world_rep.engine import launch
+    from yolo_world_rep.engine.finetune import result_of
+    if args.model.endswith('.py'):
+        require_config_alone(args)
+        config, work_dir = args.model, args.work_dir
+    elif args.data is None:
+        raise ValueError(f'{args.model} is no config (.py): say by --data '
+                         f'what to train it on.')
+    else:
+        config = prepared(args).path
+        work_dir = str(config.parents[1])
     cfg = launch.config_for_training(
-        config_from_file(args.config), args.config, work_dir=args.work_dir,
+        config_from_file(str(config)), str(config), work_dir=work_dir,
         amp=args.amp, resume=args.resume,
         cfg_options=cfg_options(args.cfg_options), launcher=args.launcher,
         skip_unreadable=args.skip_unreadable, trust=args.trust)
     launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
-    launch.train(launch.build_runner(cfg, args.trust))
+    runner = launch.build_runner(cfg, args.trust)
+    launch.train(runner)
+    if args.data:
+        show_end(result_of(runner, config))
