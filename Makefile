@@ -8,6 +8,7 @@ ARGS ?=
 JOBS ?= logical
 FUZZ ?= 60
 VENV_PYTHON := .venv/bin/python
+PAGES := $(wildcard *.md docs/*.md configs/*.md)
 # A process a core, with one thread: they would fight over the cores.
 PYTEST := OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n $(JOBS) \
 	--maxprocesses 8 --dist loadfile
@@ -28,7 +29,7 @@ help:
 	@echo 'make verify     set up, then every form of every model: the errors'
 	@echo 'make mutations  set up, then break the folding: tests must notice'
 	@echo 'make fuzz       set up, then thousands of hostile inputs, counted'
-	@echo 'make lint       set up, then ruff'
+	@echo 'make lint       set up, then ruff, codespell and proselint'
 	@echo 'make types      set up, then mypy on the public interfaces'
 	@echo 'make coverage   set up, then the tests and what they reach'
 	@echo 'make docs       set up, then the site of the documentation'
@@ -64,6 +65,8 @@ fuzz: venv
 
 lint: venv
 	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m codespell_lib
+	@$(VENV_PYTHON) -m proselint check --config proselint.json $(PAGES)
 
 types: venv
 	@$(VENV_PYTHON) -m mypy

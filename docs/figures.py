@@ -5,12 +5,14 @@ Run in the repository: python docs/figures.py [FOLDER]
 The files are SVG without a date and with fixed ids, so that one version of
 matplotlib always draws the same.
 """
+import json
 import os
 import sys
 from pathlib import Path
 from typing import Callable, Dict, Optional, Tuple
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 
 FOLDER = Path(__file__).resolve().with_name('images')
@@ -154,9 +156,51 @@ def deploy() -> Figure:
     return draw.figure
 
 
+def detections() -> Figure:
+    """What the demo's folded model detects: docs/demo_detections.py."""
+    from matplotlib.patches import PathPatch, Rectangle
+    from matplotlib.path import Path as Outline
+
+    from yolo_world_rep.datasets.shapes import outline
+    noted = json.loads((FOLDER / 'detections.json').read_text())
+    size, pictures = noted['size'], noted['pictures']
+    figure = Figure(figsize=(3.2 * len(pictures), 3.2))
+    for column, picture in enumerate(pictures):
+        axis = figure.add_axes(
+            ((column + 0.01) / len(pictures), 0.02, 0.98 / len(pictures),
+             0.96), facecolor=str(picture['grey'] / 255))
+        axis.set(xlim=(0, size), ylim=(size, 0), xticks=(), yticks=())
+        for shape in picture['shapes']:
+            x1, y1, x2, y2 = shape['box']
+            cos, sin = np.cos(shape['angle']), np.sin(shape['angle'])
+            parts = [points @ [[cos, sin], [-sin, cos]] * shape['diameter'] / 2
+                     for points in outline(shape['name'].split()[1])]
+            low, high = parts[0].min(0), parts[0].max(0)
+            middle = np.array([x1 + x2, y1 + y2]) / 2 - (low + high) / 2
+            # A hole is walked the other way round.
+            parts = [part[::1 - 2 * (i % 2)] + middle
+                     for i, part in enumerate(parts)]
+            axis.add_patch(PathPatch(
+                Outline.make_compound_path(*(
+                    Outline(part, closed=False) for part in parts)),
+                facecolor=np.array(shape['rgb']) / 255, linewidth=0))
+        for each in reversed(picture['detections']):
+            x, y, width, height = each['bbox']
+            end = x > 0.7 * size  # a name there begins before its box
+            axis.add_patch(Rectangle((x, y), width, height, fill=False,
+                                     edgecolor='white', linewidth=1.2))
+            star = '*' if each['name'] in noted['unseen'] else ''
+            axis.text(x + end * width, y - 1,
+                      f'{each["name"]}{star} {each["score"]:.2f}',
+                      ha='right' if end else 'left', va='bottom',
+                      fontsize=6.5, color='white', bbox=dict(
+                          facecolor=INK, linewidth=0, pad=0.8))
+    return figure
+
+
 FIGURES: Dict[str, Callable[[], Figure]] = {
     'overview.svg': overview, 'fold_head.svg': head, 'fold_neck.svg': neck,
-    'fold_deploy.svg': deploy}
+    'fold_deploy.svg': deploy, 'detections.svg': detections}
 
 
 def draw_all(folder: Path) -> None:

@@ -139,7 +139,7 @@ def make_scene(names: Sequence[str], seed: Sequence[int], size: int = 160,
     ``count`` is the least and greatest number of objects: there are fewer
     where no room is left.
     """
-    # RandomState and not Generator: its numbers are frozen for ever.
+    # RandomState and not Generator: its numbers are frozen forever.
     rng = np.random.RandomState(list(seed))
     image = background(rng, size)
     boxes, chosen = np.zeros((0, 4), int), []

@@ -1,7 +1,7 @@
 """Between the weights before fine-tuning and those after it.
 
 A point on the line between both often keeps more of what the model could do
-before than the tuned end does, for little of what it has learnt (WiSE-FT,
+before than the tuned end does, for little of what it has learned (WiSE-FT,
 arXiv:2109.01903).
 """
 from pathlib import Path

@@ -15,7 +15,7 @@ class WordEncoder:
     word and so the same on every machine. Two words are nearly orthogonal,
     and two texts as close as the share of words that they have in common:
     :math:`\cos(\text{red circle}, \text{red square}) \approx 1/2`. A model
-    that has learnt 'red' from squares and 'circle' from blue ones can
+    that has learned 'red' from squares and 'circle' from blue ones can
     recognise a red circle that it was never shown.
 
     Args:

@@ -43,7 +43,7 @@ class Backend(ABC):
     def require_process(self) -> None:
         """Refuse a forked process, which has none of a runtime's threads.
 
-        A run would wait for ever there; it raises ``ValueError`` instead.
+        A run would wait forever there; it raises ``ValueError`` instead.
         """
         if os.getpid() != self._process:
             raise ValueError(

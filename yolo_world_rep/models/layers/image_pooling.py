@@ -30,7 +30,7 @@ class _ImagePoolingAttention(BaseModule):
         image_channels (Sequence[int]): Channels of each level.
         text_channels (int): Width D of a text embedding.
         embed_channels (int): Width of queries, keys and values.
-        with_scale (bool): Whether γ is learnt, starting at 0; it is 1
+        with_scale (bool): Whether γ is learned, starting at 0; it is 1
             otherwise. Defaults to False.
         num_feats (int): Number of levels. Defaults to 3.
         num_heads (int): Heads of the attention. Defaults to 8.

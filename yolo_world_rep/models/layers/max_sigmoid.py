@@ -50,7 +50,7 @@ class _MaxSigmoidAttn(BaseModule):
         num_heads (int): M. Defaults to 1.
         use_depthwise (bool): Whether the projection is depthwise separable.
             Defaults to False.
-        with_scale (bool): Whether each head has a learnt factor γ.
+        with_scale (bool): Whether each head has a learned factor γ.
             Defaults to False.
         conv_cfg (dict, optional): Convolution layers. Defaults to None.
         norm_cfg (dict): Normalization layers.
