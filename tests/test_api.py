@@ -9,6 +9,7 @@ from functools import partial
 
 import cv2
 import numpy as np
+import own_data
 import pytest
 import torch
 from builders import build_detector, randomize
@@ -256,3 +257,20 @@ def test_pictures_of_what_came_as_bytes(pets, image):
     Image.fromarray(image[..., ::-1]).save(buffer, 'PNG')
     found = pets.predict(buffer.getvalue(), **ANY)
     np.testing.assert_array_equal(found.image, image)
+
+
+def test_training_gives_a_model_and_its_report(tmp_path):
+    """From words and data, of which neither is changed."""
+    own_data.write_data(tmp_path / 'data')
+    model = randomize(build_detector('text', **own_data.SMALL))
+    torch.save(dict(state_dict={
+        key: value for key, value in model.state_dict().items()
+        if key != 'embeddings'}), tmp_path / 'world.pth')
+    tuned, report, scores = YOLOWorld(tmp_path / 'world.pth').train(
+        tmp_path / 'data', work_dir=tmp_path / 'run', encoder='words',
+        epochs=1, image_size=(64, 64), batch_size=2, workers=0)
+    assert tuned.classes == own_data.NAMES
+    assert report.is_file()
+    assert set(scores) >= {'AP', 'AP50'}
+    pictures = sorted((tmp_path / 'data' / 'val').rglob('*.png'))
+    assert len(tuned.predict(pictures)) == 2

@@ -3,6 +3,8 @@ from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
+    Dict,
+    NamedTuple,
     Optional,
     Sequence,
     Union,
@@ -15,6 +17,17 @@ from .utils.files import PathLike
 if TYPE_CHECKING:
     from .reparam import Checkpoint
     from .reparam.editing import Texts
+
+
+class Trained(NamedTuple):
+    """What a training returns: the tuned model, its report, its scores.
+
+    The report is ``None`` if none was written; the scores are those of
+    :class:`~.engine.finetune.Finetuned`.
+    """
+    model: 'YOLOWorld'
+    report: Optional[Path]
+    scores: Dict[str, float]
 
 
 class YOLOWorld(AnyModel):
@@ -134,6 +147,51 @@ class YOLOWorld(AnyModel):
         from .reparam.editing import edit
         return self._derived(edit(self._required('edit'), keep, add, replace,
                                   encoder=encoder))
+
+    def train(self, data: PathLike, *, work_dir: Optional[PathLike] = None,
+              encoder: Optional[str] = None,
+              val_fraction: Optional[float] = None, amp: bool = False,
+              overwrite: bool = False, resume: Optional[str] = None,
+              cfg_options: Optional[Dict[str, Any]] = None,
+              **wishes: Any) -> Trained:
+        """Fine-tune on data as they are.
+
+        A text-conditioned model gets the classes of the data folded in
+        first; a folded one must have them already.
+
+        Args:
+            data (str | Path): A YAML of Ultralytics, a COCO file, or a folder
+                in one of the usual layouts.
+            work_dir (str | Path, optional): Folder of everything that is
+                written. Defaults to ``work_dirs/NAME``.
+            encoder (str, optional): As of :meth:`fold`.
+            val_fraction (float, optional): Share of the images to validate
+                on where the data have no set for it. Defaults to 0.2.
+            amp (bool): Whether to train in mixed precision.
+            overwrite (bool): Whether the config of an earlier run is replaced.
+            resume (str, optional): ``'auto'``, or a checkpoint to go on from.
+            cfg_options (dict, optional): Settings of the config.
+            **wishes: Those of :class:`~.config.composition.Wishes`, such as
+                ``epochs``, ``batch_size``, ``recipe``, ``image_size``.
+
+        Returns:
+            Trained: The tuned model, its report and its scores.
+
+        Raises:
+            ValueError: If data and model do not go together.
+
+        Example:
+            >>> tuned, report, scores = pets.train('pets.yaml', epochs=40)
+        """
+        from .config.composition import Wishes
+        from .engine.finetune import finetune
+        model = self.path if self._saved else self._required('train')
+        tuned = finetune(
+            model, data, work_dir, wishes=Wishes(**wishes), encoder=encoder,
+            val_fraction=val_fraction, amp=amp, overwrite=overwrite,
+            resume=resume, cfg_options=cfg_options)
+        return Trained(YOLOWorld(tuned.checkpoint, **self._runtime),
+                       tuned.report, tuned.scores)
 
     def export(self, format: str = 'onnx',
                out_dir: PathLike = 'work_dirs/export', *,
