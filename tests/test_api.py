@@ -272,5 +272,5 @@ def test_training_gives_a_model_and_its_report(tmp_path):
     assert tuned.classes == own_data.NAMES
     assert report.is_file()
     assert set(scores) >= {'AP', 'AP50'}
-    pictures = sorted((tmp_path / 'data' / 'val').rglob('*.png'))
+    pictures = sorted((tmp_path / 'data' / 'val').rglob('*.jpg'))
     assert len(tuned.predict(pictures)) == 2
