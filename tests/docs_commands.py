@@ -238,7 +238,9 @@ class Reader:
 
     def execute_code(self, block: Block) -> None:
         """Execute a program with the names that it leaves to the reader."""
-        for name in re.findall(r"'([^']+)'", block.text):
+        # fold(['cat', 'dog']) embeds by CLIP.
+        for name in ('openai/clip-vit-base-patch32',
+                     *re.findall(r"'([^']+)'", block.text)):
             self.world.put(name, self.root)
         array = cv2.imread('a.jpg')
         text = torch.load(self.world.text(), weights_only=True)
