@@ -103,6 +103,7 @@ def test_trains_and_goes_on_and_tests(data, tmp_path, how):
     words = arguments(data)
     train = [TOOLS / 'dist_train.sh', CONFIG, '1'] if how == 'torchrun' else [
         sys.executable, TOOLS / 'train.py', CONFIG, '--amp']
+    train.append('--verbose')
     whole, second = tmp_path / 'whole', tmp_path / 'second'
     text = run(*train, '--work-dir', whole, *words)
     assert ('AmpOptimWrapper' in text) == (how == 'amp')

@@ -9,11 +9,10 @@ from typing import Dict, NoReturn, Optional, Sequence
 # A worker that was spawned imports this first, as __mp_main__, and so has the
 # stand-in for mmcv's operators before it gets a data set of mmyolo.
 from yolo_world_rep.utils import cli
-from yolo_world_rep.utils.cli import say
 from yolo_world_rep.version import __version__
 
 from .commands import COMMANDS, NAMES, Command
-from .parsing import Parser, add_debug
+from .parsing import READ, NewFile, Parser, add_debug, existing_file, parse
 
 PROG = 'yolo-world-rep'
 DESCRIPTION = 'Fold class names into YOLO-World; train, export and run it.'
@@ -51,7 +50,13 @@ def _names(parser: argparse.ArgumentParser) -> Dict[str, str]:
 def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
     """Give a parser the arguments of a command."""
     command.module.add_arguments(parser)
-    parser.set_defaults(run=command.module.run, names=_names(parser))
+    for each in parser._actions:
+        if each.dest in READ:
+            each.type = existing_file
+    parser.set_defaults(
+        run=command.module.run, names=_names(parser),
+        new_files=[each.dest for each in parser._actions
+                   if isinstance(each.type, NewFile)])
 
 
 def _description(command: Command) -> str:
@@ -92,8 +97,11 @@ def _check_name(words: Sequence[str]) -> Optional[str]:
     return f'no command {name!r}; {hint}'
 
 
-def _execute(args: argparse.Namespace) -> NoReturn:
-    """Run the command that was parsed."""
+def _execute(parser: argparse.ArgumentParser, words: Sequence[str],
+             name: Sequence[str] = ()) -> NoReturn:
+    """Run the command of these words; ``name`` are those before them."""
+    args = parse(parser, words)
+    args.line = [*name, *words]
     # albumentations looks for updates on the network when it is imported.
     os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
     # Spawned workers import what this names, however the command was called.
@@ -107,9 +115,8 @@ def main(words: Optional[Sequence[str]] = None) -> NoReturn:
     words = sys.argv[1:] if words is None else words
     problem = _check_name(words)
     if problem:
-        say(f'error: {problem}', sys.stderr)
-        sys.exit(2)
-    _execute(make_parser().parse_args(words))
+        cli.fail(problem)
+    _execute(make_parser(), words)
 
 
 def run_tool(name: str) -> NoReturn:
@@ -118,4 +125,4 @@ def run_tool(name: str) -> NoReturn:
     parser = Parser(description=_description(command))
     add_debug(parser)
     _fill(parser, command)
-    _execute(parser.parse_args())
+    _execute(parser, sys.argv[1:], [name])

@@ -2,17 +2,9 @@
 import argparse
 import logging
 import sys
-from contextlib import contextmanager
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Iterator,
-    Optional,
-    Tuple,
-)
+from typing import TYPE_CHECKING, Any, Optional, Tuple
 
-from .parsing import add_cfg_options, cfg_options
+from .parsing import add_cfg_options, add_device, cfg_options
 
 if TYPE_CHECKING:
     from yolo_world_rep.inference import Predictor
@@ -23,8 +15,7 @@ MODEL_HELP = ('checkpoint (.pth, .safetensors), exported file (.onnx, .xml, '
 
 def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that say what a model runs in."""
-    parser.add_argument(
-        '--device', default='cpu', help='cpu, cuda:0, ... (default: cpu)')
+    add_device(parser)
     parser.add_argument(
         '--threads', type=int, help='of the runtime (default: its choice)')
     parser.add_argument(
@@ -138,29 +129,3 @@ def describe(predictor: 'Predictor') -> str:
             f'{weights}, {len(spec.classes)} classes, {height}x{width}, '
             f'batch {predictor.batch_size}, score > '
             f'{predictor.postprocess.score_threshold:g}')
-
-
-@contextmanager
-def progress(total: Optional[int]) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error, where that is a terminal.
-
-    It is for ``total`` images, if known; call what it yields after each.
-    """
-    if not sys.stderr.isatty():  # an older rich would end an empty line
-        yield lambda: None
-        return
-    from rich import progress as bars
-    from rich.console import Console
-    with bars.Progress(
-            bars.TextColumn('{task.description}'), bars.BarColumn(),
-            bars.MofNCompleteColumn(), bars.TextColumn('{task.fields[speed]}'),
-            bars.TimeRemainingColumn(), console=Console(stderr=True),
-            transient=True) as bar:
-        task = bar.add_task('images', total=total, speed='')
-
-        def advance() -> None:
-            speed = bar.tasks[0].speed
-            text = f'{speed:.1f}/s' if speed else ''
-            bar.update(task, advance=1, speed=text)
-
-        yield advance

@@ -1,19 +1,78 @@
-"""Arguments: what the commands share, without what takes time to import."""
+"""Arguments: what the commands share, without what takes time to import.
+
+The types refuse a file that cannot be read or written by an ``OSError``, with
+which :func:`parse` ends the command.
+"""
 import argparse
 import os
-import sys
-from typing import Any, List, NoReturn, Optional
+from typing import Any, List, NoReturn, Optional, Sequence
 
-from yolo_world_rep.utils.cli import say
+from yolo_world_rep.utils.cli import as_options, fail, one_line
+from yolo_world_rep.utils.files import require_new, require_room
+
+#: The arguments that name what is read, in every command that has them.
+READ = ('model', 'model_option', 'checkpoint', 'checkpoints', 'config',
+        'before', 'after', 'annotations', 'text', 'texts', 'text_embed',
+        'neck_text_embed', 'add', 'replace', 'words', 'resume')
+SUFFIXES = ('.pth', '.pt', '.safetensors', '.onnx', '.xml', '.torchscript',
+            '.py', '.npy', '.json', '.txt', '.yaml', '.yml')
 
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        say(f'error: {" ".join(message.split())} ({self.prog} --help lists '
-            f'the arguments)', sys.stderr)
-        sys.exit(2)
+        fail(f'{" ".join(message.split())} ({self.prog} --help lists the '
+             f'arguments)')
+
+
+def parse(parser: argparse.ArgumentParser,
+          words: Sequence[str]) -> argparse.Namespace:
+    """The arguments; files are looked for before anything is imported."""
+    try:
+        args = parser.parse_args(words)
+    except OSError as error:
+        fail(one_line(error))
+    try:
+        for name in args.new_files:
+            if getattr(args, name) is not None:
+                require_new(getattr(args, name),
+                            getattr(args, 'overwrite', True), f'`{name}`')
+    except ValueError as error:
+        fail(as_options(one_line(error), args.names))
+    return args
+
+
+def existing_file(text: str) -> str:
+    """A file to read, as the type of an argument.
+
+    What does not end as files do may be the name of a model or a class.
+    """
+    if '://' not in text and os.path.splitext(text)[1] in SUFFIXES and (
+            not os.path.exists(text)):
+        raise FileNotFoundError(f'{text}: no such file')
+    return text
+
+
+def existing(text: str) -> str:
+    """A file or folder to read, as the type of an argument."""
+    if not os.path.exists(text):
+        raise FileNotFoundError(f'{text}: no such file or folder')
+    return text
+
+
+class NewFile:
+    """A file to write, as the type of an argument; it ends in a suffix."""
+
+    def __init__(self, *suffixes: str) -> None:
+        self.suffixes = suffixes
+
+    def __call__(self, text: str) -> str:
+        if self.suffixes and not text.endswith(self.suffixes):
+            raise OSError(f'{text}: expected a name that ends in '
+                          f'{" or ".join(self.suffixes)}')
+        require_room(text)
+        return text
 
 
 def add_debug(parser: argparse.ArgumentParser, **settings: Any) -> None:
@@ -63,13 +122,46 @@ def cfg_options(words: Optional[List[str]]) -> Optional[dict]:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Settings to override, and how the processes were started."""
+    """Settings to override, and how processes are started."""
     add_cfg_options(parser)
+    add_device(parser, default=None, several=True)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none', help='how the processes were started')
+    parser.add_argument('--verbose', action='store_true',
+                        help='show the whole log, which is in the work-dir')
     add_trust(parser)
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def add_device(parser: argparse.ArgumentParser, default: Optional[str] = 'cpu',
+               several: bool = False) -> None:
+    """``--device``; of several, names with commas between."""
+
+    def device(text: str) -> str:
+        names = [f'cuda:{name}' if name.isdigit() else name
+                 for name in text.split(',')]
+        if len(names) > 1 and not several:
+            raise argparse.ArgumentTypeError(
+                f'{text}: expected one device; train and test take several')
+        if 'cpu' in names and set(names) != {'cpu'}:
+            raise argparse.ArgumentTypeError(f'{text}: CPU and GPU')
+        return ','.join(names)
+
+    parser.add_argument(
+        '--device', type=device, default=default,
+        help='cpu, cuda:1, or 1 for that' +
+        (', or 0,1 for a process on each' if several else '') +
+        f' (default: {default or "a GPU if there is one"})')
+
+
+def prepare_device(args: argparse.Namespace) -> None:
+    """Put into the environment what torch and mmengine read when imported."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.launcher != 'none':
+        args.device = None  # each process has its own
+    elif args.device and 'cpu' in args.device:
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
@@ -78,8 +170,3 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         '--trust-checkpoint', dest='trust', action='store_true',
         help='read checkpoints with torch, which runs the code in them: it '
         'can do whatever you can. Only for files of your own')
-
-
-def set_local_rank(args: argparse.Namespace) -> None:
-    """Put the local rank where mmengine looks for it."""
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))

@@ -45,7 +45,7 @@ def test_json(bench, tmp_path):
 
 
 def test_one_line_when_it_fails(bench):
-    status, out, err = bench('--checkpoint', 'x.pth')
+    status, out, err = bench('--checkpoint', __file__)
     assert (status, out) == (2, '')
     assert err.count('\n') == 1
     assert '--checkpoint for each config' in err

@@ -22,6 +22,8 @@ def raiser(error):
     (lambda: 1, 1, ''),
     (raiser(ValueError('n=0:\n  expected more')), 2,
      'error: n=0: expected more\n'),
+    (raiser(KeyboardInterrupt), 130, 'interrupted\n'),
+    (raiser(KeyboardInterrupt('; go on')), 130, 'interrupted; go on\n'),
     (raiser(FileNotFoundError(2, 'No such file', 'x.npy')), 2,
      "error: [Errno 2] No such file: 'x.npy'\n"),
 ])

@@ -68,7 +68,7 @@ def test_version(run):
     (['xyzzy'], "no command 'xyzzy'; yolo-world-rep --help"),
     (['inspect'], 'checkpoint (yolo-world-rep inspect --help'),
     (['inspect', 'a', 'b'], 'unrecognized arguments: b'),
-    (['train', 'a.py', '--cfg-options', 'x'], 'x: expected key=value'),
+    (['train', __file__, '--cfg-options', 'x'], 'x: expected key=value'),
     (['demo', '--epochs', '0'], '0: expected 1 or more'),
     (['inspect', 'none.pth'], 'none.pth'),
 ])
@@ -81,8 +81,8 @@ def test_mistakes_are_one_line(run, words, message):
 
 
 @pytest.mark.parametrize('words', [
-    ['--debug', 'inspect', 'none.pth'],
-    ['inspect', '--debug', 'none.pth'],
+    ['--debug', 'inspect', __file__],
+    ['inspect', '--debug', __file__],
 ])
 def test_debug_shows_the_traceback(run, words):
     status, _, err = run(*words)
@@ -121,7 +121,7 @@ def test_many_names_are_cut_short(monkeypatch, capsys):
         lambda path: dict(class_names=names))
     for option, shown in (([], 20), (['--json'], 1203)):
         with pytest.raises(SystemExit) as end:
-            main(['inspect', 'm.pth', *option])
+            main(['inspect', __file__, *option])
         assert end.value.code == 0
         out = capsys.readouterr().out
         assert out.count('class ') - (not option) == shown

@@ -25,7 +25,8 @@ def test_command_is_what_a_user_would_type(tmp_path):
         'tools', 'a.py', tmp_path, max_epochs=2, randomness__seed=1)
     assert command == [
         sys.executable, 'tools/train.py', 'a.py', '--work-dir',
-        str(tmp_path), '--cfg-options', 'max_epochs=2', 'randomness.seed=1'
+        str(tmp_path), '--verbose', '--cfg-options', 'max_epochs=2',
+        'randomness.seed=1'
     ]
 
 

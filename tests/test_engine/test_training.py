@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from tiny_training import (
     CONFIG,
     NAMES,
@@ -121,10 +122,41 @@ def test_resuming_a_folded_file_is_refused(data, tmp_path):
         launch.build_runner(cfg).train()
 
 
-def test_first_run_with_resume_starts_from_load_from(data, tmp_path):
-    cfg = tiny_config(data, tmp_path, resume='auto')
-    assert not cfg.resume
-    assert cfg.load_from == str(data / 'rep_conv.pth')
+def test_nothing_to_resume_is_refused(data, tmp_path):
+    with pytest.raises(ValueError, match=f'is in {tmp_path}: leave it out'):
+        tiny_config(data, tmp_path, resume='auto')
+
+
+class Stops(Hook):
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == 3:
+            raise KeyboardInterrupt
+
+
+def test_epochs_between_the_saved_ones_are_kept_as_the_last(data, tmp_path):
+    """A training that ends at any moment loses one epoch at most."""
+    more = dict(max_epochs=4, save_epoch_intervals=2,
+                **{'default_hooks.checkpoint.max_keep_ckpts': 1,
+                   'default_hooks.checkpoint.save_best': None})
+    runner = launch.build_runner(tiny_config(data, tmp_path, **more))
+    runner.register_hook(Stops())
+    with pytest.raises(KeyboardInterrupt):
+        launch.train(runner)
+
+    def files():
+        return sorted(path.name for path in tmp_path.glob('*.pth'))
+
+    assert files() == ['epoch_2.pth', 'last.pth']
+    cfg = tiny_config(data, tmp_path, resume='auto', **more)
+    assert cfg.load_from == str(tmp_path / 'last.pth')
+    launch.build_runner(cfg).train()
+    assert files() == ['epoch_4.pth']
+    rows = [json.loads(line)
+            for path in tmp_path.glob('*/vis_data/scalars.json')
+            for line in path.read_text().splitlines()]
+    assert sorted(row['epoch'] for row in rows if 'loss' in row) == [
+        1, 1, 2, 2, 3, 3, 4, 4]
 
 
 def test_moved_work_dir_resumes_all_the_same(data, unbroken, tmp_path):

@@ -73,7 +73,7 @@ def unactivated(path, theirs):
 
 
 @pytest.mark.parametrize(('make', 'message'), [
-    (missing, 'is not a file'),
+    (missing, 'no such file'),
     (damaged, 'truncated'),
     (world_v1, 'YOLO-World v1'),
     (unactivated, 'model.9.cv1'),

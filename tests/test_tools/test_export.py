@@ -64,7 +64,7 @@ def test_one_line_when_it_fails(run, tmp_path):
     assert err.count('\n') == 1
     code, _, err = run(checkpoint=tmp_path / 'none.pth')
     assert (code, err.count('\n')) == (2, 1)
-    assert 'none.pth is not a file' in err
+    assert 'none.pth: no such file' in err
     code, _, err = run('--images', tmp_path / 'none.png')
     assert (code, err.count('\n')) == (2, 1)
     assert not (tmp_path / 'out').exists()
@@ -107,5 +107,5 @@ def test_a_checkpoint_and_words(tmp_path, monkeypatch, capfd):
     with Predictor('out/text_raw.onnx') as predictor:
         assert predictor.names == ('cat', 'dog')
     assert export('text.pth')[0] == 2
-    assert 'is a config: give its CHECKPOINT' in export('c.py')[2]
+    assert 'is a config: give its CHECKPOINT' in export(__file__)[2]
     assert 'expected one checkpoint' in export('text.pth', 'text.pth')[2]

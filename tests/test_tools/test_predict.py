@@ -113,7 +113,7 @@ def test_score_and_classes(predict, images):
     (['IMAGES', '--device', 'tpu'], "device 'tpu'"),
     (['IMAGES', '--precision', 'bf16'], "precision 'bf16'"),
     (['IMAGES', '--img-size', '128', '128'], 'image size (128, 128)'),
-    (['IMAGES', '--checkpoint', 'x.pth'], '--checkpoint x.pth'),
+    (['IMAGES', '--checkpoint', __file__], f'--checkpoint {__file__}'),
     (['IMAGES', '--save-dir', 'IMAGES'], 'Choose another folder'),
 ])
 def test_errors_are_one_line(predict, images, args, message):

@@ -50,7 +50,7 @@ def test_convert(convert, tmp_path, args, form):
 
 @pytest.mark.parametrize(('args', 'name', 'message'), [
     (['--text-embed', 'nowhere.npy'], 'v2_bn', 'nowhere.npy'),
-    (['--model', 'nowhere.pth'], 'v2_bn', 'nowhere.pth is not a file'),
+    (['--model', 'nowhere.pth'], 'v2_bn', 'nowhere.pth: no such file'),
     (['--texts', 'nowhere.json'], 'v2_bn', 'nowhere.json'),
 ])
 def test_refusals_are_one_line(convert, tmp_path, args, name, message):

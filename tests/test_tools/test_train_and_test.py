@@ -3,6 +3,7 @@ import json
 import math
 import os
 import pickle
+import re
 import runpy
 import shutil
 import subprocess
@@ -54,7 +55,8 @@ def run(monkeypatch, capsys):
         monkeypatch.setattr(sys, 'argv', [name, *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(TOOLS / name), run_name='__main__')
-        return ended.value.code, capsys.readouterr().err
+        run_tool.out, err = capsys.readouterr()
+        return ended.value.code, err
 
     return run_tool
 
@@ -69,7 +71,7 @@ def last_line_is_one_error(err: str) -> str:
 @pytest.mark.parametrize(('words', 'expected'), [
     (['--cfg-options', 'optim_wrapper.type=AmpOptimWrapper'], 'needs a GPU'),
     (['--launcher', 'mpi'], 'mpi needs GPUs'),
-    (['--resume', 'gone.pth'], 'gone.pth: no such checkpoint'),
+    (['--resume', 'gone.pth'], 'gone.pth: no such file'),
     ([], 'data/coco/annotations/instances_train2017.json'),
     (['--cfg-options', 'train_cfg.max_epochs=3'], 'param_scheduler'),
     (['--cfg-options', 'num_classes=3', 'class_names=a,b'],
@@ -92,6 +94,19 @@ def test_train_then_test(run, data, tmp_path):
                     *arguments(data, max_epochs=1))
     assert status == 0
     checkpoint = work_dir / 'epoch_1.pth'
+    # The terminal has the gist, the file everything.
+    lines = run.out.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        'model', 'train', 'val', 'device', 'work', 'training', 'epoch',
+        'best', 'last', 'log']
+    assert re.match(r'epoch +1/1  loss \d+\.\d+  AP \d\.\d+ .* left$',
+                    lines[6])
+    assert f'{checkpoint}' in lines[8]
+    log = Path(lines[9].split()[1]).read_text()
+    for part in ('Config: num_classes=3, was 80', 'System environment',
+                 'optim_wrapper = dict', 'paramwise_options', 'Epoch(train)',
+                 'index created!', 'Average Precision', 'UserWarning'):
+        assert part in log
     dumped = read_config().fromfile(work_dir / CONFIG.name)
     assert dumped.model.bbox_head.head_module.num_classes == 3
 
@@ -100,6 +115,9 @@ def test_train_then_test(run, data, tmp_path):
                     '--show-dir', 'drawn',
                     *arguments(data))
     assert status == 0
+    assert run.out.splitlines()[0].endswith(f', from {checkpoint}')
+    assert re.search(r'^AP50 +\d\.\d+$', run.out, re.M)
+    assert len(run.out.splitlines()) < 12
     with open(tmp_path / 'boxes.pkl', 'rb') as file:
         results = pickle.load(file)
     assert len(results) == 4
@@ -156,7 +174,7 @@ def test_a_bad_image_is_named_in_one_line(run, spoilt, tmp_path):
 def test_bad_and_empty_images_and_idle_classes_do_not_end_a_training(
         run, spoilt, tmp_path):
     work_dir = tmp_path / 'run'
-    status, _ = run(
+    status, err = run(
         'train.py', CONFIG, '--work-dir', work_dir, '--skip-unreadable',
         *arguments(
             spoilt,
@@ -172,8 +190,8 @@ def test_bad_and_empty_images_and_idle_classes_do_not_end_a_training(
     empty = [row for row in steps[4:] if row['loss_bbox'] == 0]
     assert empty
     assert all(row['loss_cls'] > 0 for row in empty)
-    text = next(work_dir.glob('*/*.log')).read_text()
-    assert '1 file(s) so far' in text
+    assert '1 file(s) so far' in next(work_dir.glob('*/*.log')).read_text()
+    assert '1 file(s) so far' in run.out  # a warning is seen as well
     log, = work_dir.glob('*/vis_data/scalars.json')
     scores = [json.loads(line) for line in log.read_text().splitlines()]
     assert scores[-1]['coco/bbox_mAP'] >= 0
@@ -181,8 +199,10 @@ def test_bad_and_empty_images_and_idle_classes_do_not_end_a_training(
 
 def test_test_averages_over_augmentations(run, data, tmp_path):
     status, _ = run('test.py', CONFIG, data / 'rep_conv.pth', '--work-dir',
-                    tmp_path, '--tta', *arguments(data))
+                    tmp_path, '--tta', '--verbose', *arguments(data))
     assert status == 0
+    assert 'coco/bbox_mAP_50: ' in run.out  # as mmengine has it
+    assert '\nAP50 ' not in run.out
 
 
 def test_test_refuses_other_results_than_pickles(run, data):
@@ -218,8 +238,8 @@ def test_shell_commands_train_and_test_in_two_processes(data, tmp_path):
           *arguments(data, max_epochs=1))
     text = shell('dist_test.sh', CONFIG, tmp_path / 'epoch_1.pth', 2,
                  '--work-dir', tmp_path / 'test', *arguments(data))
-    assert 'GPU number: 2' in text
-    assert 'bbox_mAP' in text
+    assert 'cpu, 2 processes' in text
+    assert text.count('\nAP ') == 1
 
 
 @pytest.mark.slow
@@ -280,4 +300,5 @@ def test_tasks_of_slurm_train_together(data, tmp_path):
     texts = [task.communicate(timeout=300)[0] for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0], texts[0][-2000:]
     assert (tmp_path / 'epoch_1.pth').exists()
-    assert 'GPU number: 2' in texts[0]
+    assert 'cpu, 2 processes' in texts[0]
+    assert texts[1] == ''

@@ -57,7 +57,8 @@ def training_command(tools: PathLike, config: PathLike, work_dir: PathLike,
     settings = [f'{name.replace("__", ".")}={value}'
                 for name, value in options.items()]
     return [sys.executable, str(Path(tools) / 'train.py'), str(config),
-            '--work-dir', str(work_dir), '--cfg-options', *settings]
+            '--work-dir', str(work_dir), '--verbose', '--cfg-options',
+            *settings]
 
 
 def run_training(command: List[str], data_root: PathLike, log: PathLike,

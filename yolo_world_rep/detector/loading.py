@@ -1,5 +1,4 @@
 """A detector of a config, with all of a checkpoint in it."""
-import copy
 import logging
 from typing import Any, Dict, Optional, Tuple, Union
 
@@ -10,6 +9,7 @@ from mmyolo.registry import MODELS
 from torch import nn
 
 from yolo_world_rep.config.migration import config_from_file
+from yolo_world_rep.config.options import with_options
 from yolo_world_rep.config.variables import resolve_variables
 from yolo_world_rep.detector.class_branch import with_class_branch
 from yolo_world_rep.detector.remedies import remedies
@@ -29,10 +29,7 @@ def read_config(config: Union[Config, PathLike],
             raise ValueError(
                 f'config {str(config)!r} cannot be read: {error}. Expected a '
                 f'config file of mmyolo (.py).') from error
-    config = copy.deepcopy(config)
-    if cfg_options:
-        config.merge_from_dict(cfg_options)
-    return resolve_variables(config)[0]
+    return resolve_variables(with_options(config, cfg_options))[0]
 
 
 def load_detector(cfg: Config, checkpoint: Union[PathLike, Checkpoint]

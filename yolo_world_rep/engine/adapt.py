@@ -131,15 +131,14 @@ def set_precision(cfg: Config, amp: bool, cuda: bool) -> None:
 def resume_from(cfg: Config, resume: str) -> None:
     """Go on with the training of a checkpoint.
 
-    ``'auto'`` is the last whole one in the work_dir; where there is none
-    yet, the training starts as without it.
+    ``'auto'`` is the last whole one in the work_dir.
     """
     if resume == 'auto':
         resume = checkpoints.checkpoint_to_resume(cfg.work_dir)
         if resume is None:
-            log(f'Nothing to resume in {cfg.work_dir}: starting from '
-                f'load_from={cfg.get("load_from")!r}')
-            return
+            raise ValueError(
+                f'`resume`: no checkpoint of a training is in {cfg.work_dir}: '
+                f'leave it out to begin, or set the work_dir of the training.')
         log(f'Going on from {resume}')
     if not osp.exists(require_regular(resume)):
         raise ValueError(f'`resume` {resume}: no such checkpoint')

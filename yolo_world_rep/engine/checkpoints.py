@@ -12,7 +12,8 @@ from ..utils.files import atomic_path
 from ..utils.log import log
 
 LAST = 'last_checkpoint'  # mmengine's file with the name of the newest
-NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+NEWEST = 'last.pth'  # of an epoch that has no file of its own
+NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth|last\.pth')
 # What atomic_path leaves when the process is killed while it writes.
 LEFTOVER = re.compile(r'\.(?:.*\.pth|last_checkpoint)\.\w+\.tmp(?:\.pth)?')
 
@@ -54,13 +55,13 @@ def truncated_message(path: str) -> str:
 
 
 def numbered_checkpoints(folder: str) -> List[str]:
-    """Checkpoints of epochs or iterations in a folder, the newest first."""
+    """The checkpoints of a training in a folder, the newest first."""
     found = []
     for name in os.listdir(folder) if osp.isdir(folder) else ():
         match = NUMBERED.fullmatch(name)
         if match:
             path = osp.join(folder, name)
-            found.append((osp.getmtime(path), int(match[1]), path))
+            found.append((osp.getmtime(path), int(match[1] or 0), path))
     return [path for _, _, path in sorted(found, reverse=True)]
 
 

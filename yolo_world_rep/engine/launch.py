@@ -1,6 +1,6 @@
 """From a config and the arguments of a command to a runner."""
-import copy
 import os.path as osp
+import sys
 from importlib.util import find_spec
 from typing import Any, Optional
 
@@ -8,12 +8,15 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from ..config.options import with_options
 from ..config.variables import check_config, find, resolve_variables, type_name
 from ..utils.files import require_regular
 from . import adapt
 from .checkpoints import is_truncated, truncated_message
+from .hooks.terminal_hook import TerminalHook
 from .loading import read_safely
 from .process_group import start_processes
+from .terminal import Log
 
 
 def work_dir_of(cfg: Config, config_path: str, work_dir: Optional[str]) -> str:
@@ -26,10 +29,7 @@ def _prepared(cfg: Config, config_path: str, work_dir: Optional[str],
               cfg_options: Optional[dict], launcher: str,
               cuda: bool) -> Config:
     """What training and testing share."""
-    if cfg_options:
-        cfg = copy.deepcopy(cfg)
-        cfg.merge_from_dict(cfg_options)
-    cfg, notes = resolve_variables(cfg)
+    cfg, notes = resolve_variables(with_options(cfg, cfg_options))
     for note in notes:
         adapt.log(f'Config: {note}')
     check_config(cfg)
@@ -182,9 +182,11 @@ def build_runner(cfg: Config, trust: bool = False) -> Runner:
         raise ValueError(str(error)) from error
     start_processes(cfg)
     read_safely(trust)
-    if 'runner_type' in cfg:
-        return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+    runner = (RUNNERS.build(cfg) if 'runner_type' in cfg
+              else Runner.from_cfg(cfg))
+    if isinstance(sys.stdout, Log) and runner.rank == 0:
+        runner.register_hook(TerminalHook(sys.stdout.terminal))
+    return runner
 
 
 def train(runner: Runner) -> None:

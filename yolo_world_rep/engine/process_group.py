@@ -3,10 +3,12 @@ import os
 import subprocess
 from datetime import timedelta
 from shutil import which
-from typing import Optional
+from typing import List, Optional
 
 import torch
 from mmengine.config import Config
+
+from ..inference.backends.torchscript import require_device
 
 
 def start_processes(cfg: Config, cuda: Optional[bool] = None) -> None:
@@ -35,6 +37,38 @@ def start_processes(cfg: Config, cuda: Optional[bool] = None) -> None:
     # torch 2.1 takes no None for its own default.
     timeout = dict(timeout=timedelta(seconds=seconds)) if seconds else {}
     distributed.init_process_group('gloo', **timeout)
+
+
+def take_devices(device: Optional[str]) -> List[str]:
+    """The devices of ``--device``, each of which is there; one is used."""
+    names = device.split(',') if device else []
+    for name in names:
+        require_device(name)
+    if len(names) == 1 and 'cpu' not in names:
+        torch.cuda.set_device(names[0])
+    return names
+
+
+def run_in_processes(names: List[str], words: List[str]) -> int:
+    """Run a command with a process on each device, by torchrun; its status.
+    """
+    visible = os.environ.get('CUDA_VISIBLE_DEVICES')
+    here = visible.split(',') if visible else list(map(str, range(99)))
+    if 'cpu' not in names:
+        os.environ['CUDA_VISIBLE_DEVICES'] = ','.join(
+            here[torch.device(name).index or 0] for name in names)
+    os.environ.pop('LOCAL_RANK', None)
+    os.environ.setdefault('OMP_NUM_THREADS', '1')  # torchrun says so at length
+    from torch.distributed.elastic.multiprocessing.errors import (
+        ChildFailedError,
+    )
+    from torch.distributed.run import main
+    try:
+        main(['--standalone', f'--nproc_per_node={len(names)}', '-m',
+              'yolo_world_rep_cli', *words, '--launcher', 'pytorch'])
+    except ChildFailedError as error:
+        return error.get_first_failure()[1].exitcode
+    return 0
 
 
 def _environment_of_slurm() -> None:

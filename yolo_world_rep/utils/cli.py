@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import threading
+from contextlib import contextmanager
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -68,6 +69,12 @@ def say(text: str, file: Optional[TextIO] = None, keep: str = '') -> None:
     print(printable(text, keep), file=file)
 
 
+def fail(message: str) -> NoReturn:
+    """End the command with an error of the user's."""
+    say(f'error: {message}', sys.stderr)
+    sys.exit(2)
+
+
 def say_notes(notes: Iterable[str], options: Mapping[str, str]) -> None:
     """Print what a user should know of a result, a line each."""
     for note in notes:
@@ -86,6 +93,34 @@ def console() -> 'Console':
                 yield Segment(printable(text, LINES), style, control)
 
     return Escaping(markup=False, emoji=False, highlight=False)
+
+
+@contextmanager
+def progress(total: Optional[int],
+             what: str = 'images') -> Iterator[Callable[..., None]]:
+    """A progress bar on standard error, where that is a terminal.
+
+    It is for ``total`` of them, if known; call what it yields after each, with
+    a text in the place of the speed.
+    """
+    if not sys.stderr.isatty():  # an older rich would end an empty line
+        yield lambda text='': None
+        return
+    from rich import progress as bars
+    from rich.console import Console
+    with bars.Progress(
+            bars.TextColumn('{task.description}'), bars.BarColumn(),
+            bars.MofNCompleteColumn(), bars.TextColumn('{task.fields[speed]}'),
+            bars.TimeRemainingColumn(), console=Console(stderr=True),
+            transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task(what, total=total, speed='')
+
+        def advance(text: str = '') -> None:
+            speed = bar.tasks[0].speed
+            text = text or (f'{speed:.1f}/s' if speed else '')
+            bar.update(task, advance=1, speed=text)
+
+        yield advance
 
 
 def take_any_name() -> None:
@@ -154,10 +189,8 @@ def run(main: Callable[[], Optional[int]], debug: bool = False,
             # An environment of requirements/deploy.txt, and no more.
             hint = ('; it is a requirement of this package, which was '
                     'installed here without its requirements')
-        message = as_options(one_line(error), options)
-        say(f'error: {message}{hint}', sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        say('interrupted', sys.stderr)
+        fail(as_options(one_line(error), options) + hint)
+    except KeyboardInterrupt as end:
+        say(f'interrupted{end}', sys.stderr)
         sys.exit(130)
     sys.exit(status or 0)

@@ -48,6 +48,14 @@ def require_new(path: PathLike, overwrite: bool = False, place: str = '`out`',
     return Path(path)
 
 
+def require_room(path: PathLike) -> None:
+    """``OSError`` if a file or folder of this name cannot be made."""
+    folder = next(folder for folder in Path(os.path.abspath(path)).parents
+                  if folder.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise OSError(f'{path}: {folder} is no folder that can be written to')
+
+
 @contextmanager
 def writing(place: PathLike) -> Iterator[None]:
     """Name the file that was not written, where a system only says why."""

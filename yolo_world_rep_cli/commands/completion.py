@@ -21,12 +21,15 @@ def run(args: argparse.Namespace) -> None:
             'completion needs shtab, which is not installed: pip install '
             '"yolo-world-rep[completion]"') from error
     from ..main import make_parser
+    from ..parsing import NewFile, existing_file, existing
     parser = make_parser()
     commands, = (action for action in parser._actions
                  if isinstance(action, argparse._SubParsersAction))
     for each in commands.choices.values():
         for action in each._actions:
             # Most words here are paths.
-            if action.nargs != 0 and action.choices is action.type is None:
+            if action.nargs != 0 and action.choices is None and (
+                    action.type in (None, existing_file, existing)
+                    or isinstance(action.type, NewFile)):
                 action.complete = shtab.FILE  # which shtab looks for
     say(shtab.complete(parser, args.shell), keep=LINES)

@@ -3,11 +3,13 @@ import argparse
 
 from yolo_world_rep.utils.cli import say, say_notes
 
+from ..parsing import NewFile
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--model', required=True, help='yolov8{s,m,l,x}-worldv2.pt')
-    parser.add_argument('--out', required=True,
+    parser.add_argument('--out', required=True, type=NewFile('.pth'),
                         help='the text-conditioned checkpoint to write (.pth)')
     parser.add_argument(
         '--overwrite', action='store_true', help='replace an older result')

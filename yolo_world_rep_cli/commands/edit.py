@@ -4,11 +4,13 @@ import argparse
 from yolo_world_rep.utils.cli import say, say_notes
 
 from ..models import add_encoder
+from ..parsing import NewFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', help='folded checkpoint (.pth)')
-    parser.add_argument('--out', required=True, help='the file to write')
+    parser.add_argument(
+        '--out', required=True, type=NewFile(), help='the file to write')
     parser.add_argument(
         '--keep', nargs='+', metavar='NAME',
         help='classes that stay, in their new order (default: all)')

@@ -3,20 +3,23 @@ import argparse
 
 from yolo_world_rep.utils.cli import say
 
+from ..parsing import NewFile, add_device
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--text', required=True,
         help='classes: JSON list (of synonym lists), COCO annotations, or '
         '.txt with one a line')
-    parser.add_argument('--out', required=True, help='the .npy to write')
+    parser.add_argument('--out', required=True, type=NewFile('.npy'),
+                        help='the .npy to write')
     parser.add_argument('--model', help='CLIP text model: folder or hub name')
     parser.add_argument('--encoder', dest='kind', choices=['clip', 'words'],
                         default='clip',
                         help='words: the built-in one that needs no weights')
     parser.add_argument(
         '--dim', type=int, default=512, help='width of --encoder words')
-    parser.add_argument('--device', default='auto')
+    add_device(parser, default='auto')
     parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument(
         '--prompt-format', nargs='+', default=['{}'],

@@ -1,18 +1,21 @@
 """Average precision of any form of a model on data in COCO's format."""
 import argparse
 
-from yolo_world_rep.utils.cli import say
+from yolo_world_rep.utils.cli import progress, say
 
 from .. import models
+from ..parsing import NewFile, existing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     models.add_model_arguments(parser)
     parser.add_argument('annotations', help='COCO file of the truth')
-    parser.add_argument('images', help='folder of its images')
+    parser.add_argument(
+        'images', type=existing, help='folder of its images')
     parser.add_argument(
         '--per-class', action='store_true', help='AP of each class too')
-    parser.add_argument('--json-out', help='write the figures to this file')
+    parser.add_argument('--json-out', type=NewFile(),
+                        help='write the figures to this file')
 
 
 def run(args: argparse.Namespace) -> None:
@@ -28,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     count = len(quiet_coco(args.annotations).dataset['images'])
     with models.open_predictor(args) as predictor:
         say(models.describe(predictor))
-        with models.progress(count) as advance:
+        with progress(count) as advance:
             scores = evaluate(predictor, args.annotations, args.images,
                               args.per_class, advance)
         scores.update(

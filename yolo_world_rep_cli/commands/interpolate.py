@@ -3,13 +3,16 @@ import argparse
 
 from yolo_world_rep.utils.cli import say
 
+from ..parsing import NewFile
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('before', help='folded checkpoint before training')
     parser.add_argument('after', help='the same after it')
     parser.add_argument(
         '--alpha', type=float, required=True, help='share of AFTER, 0 to 1')
-    parser.add_argument('--out', required=True, help='the file to write')
+    parser.add_argument(
+        '--out', required=True, type=NewFile(), help='the file to write')
     parser.add_argument(
         '--overwrite', action='store_true', help='replace an older result')
 

@@ -3,11 +3,14 @@ import argparse
 
 from yolo_world_rep.utils.cli import say
 
+from ..parsing import NewFile
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', metavar='FILE', help='config file')
     parser.add_argument(
-        '--out', required=True, metavar='NEW', help='config to write (.py)')
+        '--out', required=True, metavar='NEW', type=NewFile('.py'),
+        help='config to write (.py)')
 
 
 def run(args: argparse.Namespace) -> None:

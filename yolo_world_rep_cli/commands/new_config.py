@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Container, Dict, Mapping, Sequence
 
 from yolo_world_rep.utils.cli import as_options, console, say
 
+from ..parsing import NewFile, existing
+
 if TYPE_CHECKING:
     from yolo_world_rep.config.data_layouts import DataLayout
     from yolo_world_rep.config.new_config import NewConfig, Wishes
@@ -23,7 +25,7 @@ def add_data(parser: argparse.ArgumentParser, required: bool) -> None:
     """What says where the data are, for :func:`layout_of`."""
     data = parser.add_argument_group('data')
     data.add_argument(
-        '--data', required=required,
+        '--data', required=required, type=existing,
         help='folder of the data, COCO file, or YAML of Ultralytics')
     for split in SPLITS:
         data.add_argument(
@@ -68,7 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--checkpoint', required=True, help='folded checkpoint (.pth)')
     add_wishes(parser)
-    parser.add_argument('--out', required=True, help='config to write (.py)')
+    parser.add_argument('--out', required=True, type=NewFile('.py'),
+                        help='config to write (.py)')
     parser.add_argument(
         '--overwrite', action='store_true', help='replace an older config')
 

@@ -2,9 +2,10 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from yolo_world_rep.utils.cli import say
+from yolo_world_rep.utils.cli import progress, say
 
 from .. import models
+from ..parsing import NewFile
 
 if TYPE_CHECKING:
     from yolo_world_rep.inference import Result
@@ -18,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'standard input, one a line')
     parser.add_argument(
         '--save-dir', help='folder for pictures with boxes, names and masks')
-    parser.add_argument('--json', help='COCO results file to write')
+    parser.add_argument(
+        '--json', type=NewFile(), help='COCO results file to write')
     parser.add_argument(
         '--txt', help='folder for label files: class x y w h score')
     parser.add_argument('--score', type=float, default=0.25,
@@ -58,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         say(models.describe(predictor))
         images = detections = 0
         start = time.perf_counter()
-        with writer, models.progress(count_images(files)) as advance:
+        with writer, progress(count_images(files)) as advance:
             for result in predictor.stream(
                     files, on_error=skip, keep_images=bool(args.save_dir)):
                 writer.add(result)

@@ -3,16 +3,19 @@ import argparse
 
 from yolo_world_rep.utils.cli import say
 
+from ..parsing import add_device, existing
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('work_dir', help='folder of the training')
+    parser.add_argument('work_dir', type=existing,
+                        help='folder of the training')
     parser.add_argument(
         '--before', help='checkpoint it started from (default: the config\'s '
         'load_from)')
     parser.add_argument(
         '--after', help='trained checkpoint (default: the best, else the '
         'last)')
-    parser.add_argument('--device', default='cpu', help='such as cuda:0')
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> None:

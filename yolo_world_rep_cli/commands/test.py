@@ -1,14 +1,21 @@
 """Test a checkpoint with a config file."""
 import argparse
+from typing import Optional
 
-from ..parsing import add_run_arguments, cfg_options, set_local_rank
+from ..parsing import (
+    NewFile,
+    add_run_arguments,
+    cfg_options,
+    prepare_device,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--work-dir', help='folder of logs')
-    parser.add_argument('--out', help='write the detections to this .pkl')
+    parser.add_argument('--out', type=NewFile('.pkl', '.pickle'),
+                        help='write the detections to this .pkl')
     parser.add_argument(
         '--json-prefix',
         help='write the detections to PREFIX.bbox.json, evaluate nothing')
@@ -26,24 +33,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
 
 
-def run(args: argparse.Namespace) -> None:
-    if args.out is not None and not args.out.endswith(('.pkl', '.pickle')):
-        raise ValueError(f'--out {args.out}: expected a name that ends in '
-                         f'.pkl or .pickle')
-    set_local_rank(args)
+def run(args: argparse.Namespace) -> Optional[int]:
+    prepare_device(args)
     from mmengine.evaluator import DumpResults
 
     from yolo_world_rep.config.migration import config_from_file
     from yolo_world_rep.engine import launch
-    cfg = launch.config_for_test(
-        config_from_file(args.config), args.config, args.checkpoint,
-        work_dir=args.work_dir, json_prefix=args.json_prefix, show=args.show,
-        show_dir=args.show_dir, wait_time=args.wait_time, tta=args.tta,
-        deploy=args.deploy, cfg_options=cfg_options(args.cfg_options),
-        launcher=args.launcher, trust=args.trust)
-    launch.check_files(cfg, ('test_dataloader', ))
-    runner = launch.build_runner(cfg, args.trust)
-    if args.out is not None:
-        runner.test_evaluator.metrics.append(
-            DumpResults(out_file_path=args.out))
-    runner.test()
+    from yolo_world_rep.engine.process_group import (
+        run_in_processes,
+        take_devices,
+    )
+    from yolo_world_rep.engine.terminal import quiet
+    devices = take_devices(args.device)
+    if len(devices) > 1:
+        return run_in_processes(devices, args.line)
+    with quiet(args.verbose):
+        cfg = launch.config_for_test(
+            config_from_file(args.config), args.config, args.checkpoint,
+            work_dir=args.work_dir, json_prefix=args.json_prefix,
+            show=args.show, show_dir=args.show_dir, wait_time=args.wait_time,
+            tta=args.tta, deploy=args.deploy,
+            cfg_options=cfg_options(args.cfg_options), launcher=args.launcher,
+            trust=args.trust)
+        launch.check_files(cfg, ('test_dataloader', ))
+        runner = launch.build_runner(cfg, args.trust)
+        if args.out is not None:
+            runner.test_evaluator.metrics.append(
+                DumpResults(out_file_path=args.out))
+        runner.test()
+    return None

@@ -1,12 +1,12 @@
 """Train a detector: from a checkpoint and data, or from a config."""
 import argparse
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, List, Optional
 
 from yolo_world_rep.utils.cli import say
 
 from ..models import add_words, words_of
-from ..parsing import add_run_arguments, cfg_options, set_local_rank
+from ..parsing import add_run_arguments, cfg_options, prepare_device
 from . import new_config
 
 if TYPE_CHECKING:
@@ -79,11 +79,42 @@ def show_end(tuned: 'Finetuned') -> None:
         f'onnx --out {shlex.quote(str(path.parent / "export"))}')
 
 
-def run(args: argparse.Namespace) -> None:
-    set_local_rank(args)
+def words_of_run(args: argparse.Namespace, config: str,
+                 work_dir: str) -> List[str]:
+    """The command that trains by the config that was written."""
+    words = ['train', config, '--work-dir', work_dir]
+    words += [args.names[name] for name in (
+        'amp', 'skip_unreadable', 'trust', 'verbose') if getattr(args, name)]
+    if args.resume:
+        words += ['--resume', *[args.resume][args.resume == 'auto':]]
+    if args.cfg_options:
+        words += ['--cfg-options', *args.cfg_options]
+    return words
+
+
+def how_to_resume(args: argparse.Namespace, work_dir: str) -> str:
+    """What to type to go on with an interrupted training."""
+    from yolo_world_rep.engine.checkpoints import checkpoint_to_resume
+    if args.launcher != 'none':
+        return ''
+    words = [word for word in args.line if not word.startswith('--resume')
+             and word != args.resume]
+    if checkpoint_to_resume(work_dir):
+        words.append('--resume')
+    return f'; go on with: yolo-world-rep {shlex.join(words)}'
+
+
+def run(args: argparse.Namespace) -> Optional[int]:
+    prepare_device(args)
     from yolo_world_rep.config.migration import config_from_file
     from yolo_world_rep.engine import launch
     from yolo_world_rep.engine.finetune import result_of
+    from yolo_world_rep.engine.process_group import (
+        run_in_processes,
+        take_devices,
+    )
+    from yolo_world_rep.engine.terminal import quiet
+    devices, words = take_devices(args.device), args.line
     if args.model.endswith('.py'):
         require_config_alone(args)
         config, work_dir = args.model, args.work_dir
@@ -91,15 +122,25 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f'{args.model} is no config (.py): say by --data '
                          f'what to train it on.')
     else:
+        args.gpus = args.gpus or len(devices) or None
         config = prepared(args).path
         work_dir = str(config.parents[1])
-    cfg = launch.config_for_training(
-        config_from_file(str(config)), str(config), work_dir=work_dir,
-        amp=args.amp, resume=args.resume,
-        cfg_options=cfg_options(args.cfg_options), launcher=args.launcher,
-        skip_unreadable=args.skip_unreadable, trust=args.trust)
-    launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
-    runner = launch.build_runner(cfg, args.trust)
-    launch.train(runner)
+        words = words_of_run(args, str(config), work_dir)
+    if len(devices) > 1:
+        return run_in_processes(devices, words)
+    with quiet(args.verbose):
+        cfg = launch.config_for_training(
+            config_from_file(str(config)), str(config), work_dir=work_dir,
+            amp=args.amp, resume=args.resume,
+            cfg_options=cfg_options(args.cfg_options), launcher=args.launcher,
+            skip_unreadable=args.skip_unreadable, trust=args.trust)
+        launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
+        try:
+            runner = launch.build_runner(cfg, args.trust)
+            launch.train(runner)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                how_to_resume(args, cfg.work_dir)) from None
     if args.data:
         show_end(result_of(runner, config))
+    return None

@@ -12,7 +12,7 @@ from mmyolo.registry import HOOKS
 from ...registry import register
 from ...utils.files import atomic_path
 from ...utils.log import log
-from ..checkpoints import ATOMIC, LAST, remove_leftovers
+from ..checkpoints import ATOMIC, LAST, NEWEST, remove_leftovers
 
 
 class SaveError(OSError):
@@ -69,8 +69,9 @@ class SafeCheckpointHook(CheckpointHook):
 
     A file gets its name when it is complete on the disk; outdated files go
     when the new one and the note of the last one are there, not before, so
-    there is room needed for one checkpoint more than are kept. A write that
-    fails ends the training with the path and the reason. The arguments are
+    there is room needed for one checkpoint more than are kept. Epochs between
+    those that ``interval`` saves are saved as ``last.pth``. A write that fails
+    ends the training with the path and the reason. The arguments are
     CheckpointHook's; the launcher puts this hook in its place.
     """
 
@@ -92,12 +93,27 @@ class SafeCheckpointHook(CheckpointHook):
                     log(f'Removed from {folder}, begun and not finished by a '
                         f'run before: {", ".join(names)}', logging.WARNING)
 
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Save each epoch, as ``last.pth`` where no other file is due."""
+        if self.by_epoch:
+            self._numbered = self.every_n_epochs(
+                runner, self.interval, self.save_begin) or (
+                    self.save_last and self.is_last_train_epoch(runner))
+            self._save_checkpoint(runner)
+
     def _save_checkpoint_with_step(self, runner: Runner, step: int,
                                    meta: dict) -> None:
         """Save, note it as the last one, then drop the outdated."""
-        path = self.file_backend.join_path(self.out_dir,
-                                           self.filename_tmpl.format(step))
-        if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
+        numbered = not self.by_epoch or self._numbered
+        path, newest = (
+            self.file_backend.join_path(self.out_dir, name)
+            for name in (self.filename_tmpl.format(step), NEWEST))
+        if not numbered:
+            path = newest
+        elif is_main_process():
+            self.file_backend.remove(newest)
+        if numbered and self.max_keep_ckpts > 0 and (
+                step not in self.keep_ckpt_ids):
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
                 outdated = self.filename_tmpl.format(
                     self.keep_ckpt_ids.popleft())

@@ -11,15 +11,23 @@ from ..spec import METADATA_FILE
 from .base import Backend, first_line, plain_precision, read_spec, require_file
 
 
+def require_device(device: str, error: Optional[Exception] = None) -> None:
+    """``ValueError`` if a CPU or GPU is not there, with those that are."""
+    gpus = [f'cuda:{number}' for number in range(torch.cuda.device_count())]
+    if error or device not in ('cpu', *gpus, *['cuda'][:len(gpus)]):
+        reason = f' ({str(error).splitlines()[0]})' if error else ''
+        raise ValueError(
+            f'device {device!r}: torch has no such device here{reason}; it '
+            f'has {", ".join(["cpu", *gpus])}.') from error
+
+
 def to_device(device: str, threads: Optional[int] = None) -> torch.device:
     """A device of torch that is there; ``threads`` are of the process."""
     try:
         found = torch.device(device)
         torch.zeros(1, device=found)
     except Exception as error:  # of several kinds, by the device
-        reason = str(error).splitlines()[0]
-        raise ValueError(f'device {device!r}: torch has no such device here '
-                         f'({reason}).') from error
+        require_device(device, error)
     if threads is not None:
         torch.set_num_threads(threads)
     return found
