@@ -104,7 +104,7 @@ def test_train_then_test(run, data, tmp_path):
     assert f'{checkpoint}' in lines[8]
     log = Path(lines[9].split()[1]).read_text()
     for part in ('Config: num_classes=3, was 80', 'System environment',
-                 'optim_wrapper = dict', 'paramwise_options', 'Epoch(train)',
+                 'optim_wrapper', 'paramwise_options', 'Epoch(train)',
                  'index created!', 'Average Precision', 'UserWarning'):
         assert part in log
     dumped = read_config().fromfile(work_dir / CONFIG.name)

@@ -15,6 +15,7 @@ from ..reparam import Checkpoint, load_checkpoint, save_checkpoint
 from ..reparam.conversion import SUFFIXES, fold, texts_for
 from ..utils.files import PathLike, require_new
 from . import launch
+from .terminal import quiet
 
 Model = Union[PathLike, Checkpoint]
 Words = Union[PathLike, Sequence[str], None]
@@ -145,13 +146,14 @@ def finetune(model: Model, data: Union[PathLike, DataLayout],
         data, val_fraction)
     made = prepare(model, layout, work_dir, wishes=wishes, words=words,
                    encoder=encoder, overwrite=overwrite or bool(resume))
-    cfg = launch.config_for_training(
-        config_from_file(str(made.path)), str(made.path),
-        work_dir=str(made.path.parents[1]), amp=amp, resume=resume,
-        cfg_options=cfg_options)
-    # mmengine gives a visualizer of the same name the folder of an older run.
-    (cfg.get('visualizer') or {}).pop('name', None)
-    launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
-    runner = launch.build_runner(cfg)
-    launch.train(runner)
+    with quiet():
+        cfg = launch.config_for_training(
+            config_from_file(str(made.path)), str(made.path),
+            work_dir=str(made.path.parents[1]), amp=amp, resume=resume,
+            cfg_options=cfg_options)
+        # mmengine gives one of the same name the folder of an older run.
+        (cfg.get('visualizer') or {}).pop('name', None)
+        launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
+        runner = launch.build_runner(cfg)
+        launch.train(runner)
     return result_of(runner, made.path)

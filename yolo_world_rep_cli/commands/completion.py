@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> None:
             'completion needs shtab, which is not installed: pip install '
             '"yolo-world-rep[completion]"') from error
     from ..main import make_parser
-    from ..parsing import NewFile, existing_file, existing
+    from ..parsing import NewFile, existing, existing_file
     parser = make_parser()
     commands, = (action for action in parser._actions
                  if isinstance(action, argparse._SubParsersAction))
