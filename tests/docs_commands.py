@@ -18,7 +18,7 @@ from unittest import mock
 import cv2
 import torch
 from docs_blocks import REPOSITORY, Block, Statement, expand, pipeline
-from docs_world import COCO, FOLDED, SIDE, SMALL, World
+from docs_world import CLIP, COCO, FOLDED, SIDE, SMALL, World
 from mmengine.config import Config
 from mmyolo.registry import MODELS
 from PIL import Image
@@ -43,6 +43,9 @@ OF_COMMAND = {'retention': {'CONFIG': 'own.py'}}
 IMPLIED = {'train': ('checkpoints/yolo_world_v2_s_rep_conv.pth', )}
 #: Commands that run a config, and take its settings.
 OF_CONFIGS = ('train', 'test', 'retention')
+#: A training in Python, and what is soon done in its place.
+QUICK = 'epochs=40', (f'epochs=1, image_size=({SIDE}, {SIDE}), batch_size=2, '
+                      'workers=0, report=False')
 OUTPUTS = ('--out', '--out-dir', '--json-out')
 #: Programs of others that are run as they are.
 PROGRAMS = ('cat', 'find', 'head', 'ls')
@@ -66,6 +69,8 @@ class Reader:
     def __init__(self, world: World, root: Path, monkeypatch: Any) -> None:
         self.world, self.root = world, world.sandbox(root)
         self.variables: Dict[str, str] = {}
+        # Of the Python of a page, from one block to the next.
+        self.names: Dict[str, Any] = {}
         self.monkeypatch = monkeypatch
         monkeypatch.chdir(root)
         monkeypatch.syspath_prepend(str(REPOSITORY / 'benchmarks'))
@@ -147,7 +152,7 @@ class Reader:
             if before not in OUTPUTS:
                 self.world.put(word.split('=')[-1], self.root)
         # What embeds words unless another is named.
-        clip = ('openai/clip-vit-base-patch32', ) if '--words' in words else ()
+        clip = (CLIP, ) if '--words' in words else ()
         for path in (*IMPLIED.get(name, ()), *clip):
             self.world.put(path, self.root)
 
@@ -226,7 +231,8 @@ class Reader:
     def execute(self, block: Block) -> None:
         """Execute Python; what only assigns dicts is a part of a config."""
         tree = ast.parse(block.text)
-        if any(isinstance(each, (ast.Import, ast.ImportFrom, ast.With))
+        if any(isinstance(each, (ast.Import, ast.ImportFrom, ast.With)) or (
+                isinstance(each, ast.Name) and each.id in self.names)
                for each in ast.walk(tree)):
             self.execute_code(block)
         elif '_base_' in block.text:
@@ -242,20 +248,27 @@ class Reader:
         for name in ('openai/clip-vit-base-patch32',
                      *re.findall(r"'([^']+)'", block.text)):
             self.world.put(name, self.root)
+        if 'fold(' in block.text:
+            self.world.put(CLIP, self.root)
+        if not self.names:
+            self.names.update(self.left_to_the_reader())
+        code = compile(block.text.replace(*QUICK), block.place, 'exec')
+        self.call(lambda: exec(code, self.names), [], None)
+
+    def left_to_the_reader(self) -> Dict[str, Any]:
+        """What programs of the pages name and do not make."""
         array = cv2.imread('a.jpg')
         text = torch.load(self.world.text(), weights_only=True)
         supervision = types.ModuleType('supervision')
         supervision.Detections = lambda **values: values
-        names = dict(
+        self.monkeypatch.setitem(sys.modules, 'supervision', supervision)
+        return dict(
             config=small_config(),
             paths=['a.jpg', 'image.jpg'],
             array_bgr=array,
             pillow_image=Image.fromarray(array[..., ::-1]),
             state_dict=text['state_dict'],
             text=torch.nn.functional.normalize(torch.rand(len(COCO), 512)))
-        code = compile(block.text, block.place, 'exec')
-        self.monkeypatch.setitem(sys.modules, 'supervision', supervision)
-        self.call(lambda: exec(code, names), [], None)
 
     def load(self, block: Block, text: str) -> None:
         """Load a config that says so, and build its model."""

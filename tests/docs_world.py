@@ -29,6 +29,7 @@ SEGMENTING = ('configs/segmentation/yolo_world_v2_seg_s_rep_vlpan_bn_2e-4_'
               '80e_8gpus_finetune_coco.py')
 TEXT = FOLDED.replace('_rep_', '_')
 SIDE = 64
+CLIP = 'openai/clip-vit-base-patch32'
 #: Appended where a config runs: the same on small images, and soon done.
 SMALL = (f'img_scale=({SIDE},{SIDE})', 'max_epochs=1',
          'close_mosaic_epochs=1', 'save_epoch_intervals=1',
@@ -113,7 +114,7 @@ class World:
             'best.bin': openvino,
             'film.mp4': self.film,
             'own.py': self.own,
-            'openai/clip-vit-base-patch32': self.clip,
+            CLIP: self.clip,
         }
 
     def sandbox(self, root: Path) -> Path:
