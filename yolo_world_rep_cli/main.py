@@ -27,7 +27,7 @@ class _TopParser(Parser):
                  for command in COMMANDS.values()]
         return '\n'.join([
             f'usage: {PROG} COMMAND ...   ({PROG} COMMAND --help says more)',
-            '', DESCRIPTION, '', *lines, '',
+            DESCRIPTION, '', *lines, '',
             '--debug shows the traceback of an error, --version the version'
         ]) + '\n'
 

@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from yolo_world_rep.inference import Predictor
 
 MODEL_HELP = ('checkpoint (.pth, .safetensors), exported file (.onnx, .xml, '
-              '.torchscript, .pt), or config (.py, with --checkpoint)')
+              '.torchscript, .pt), name of a public model, or config (.py, '
+              'with --checkpoint)')
+
+
+def local(model: str) -> str:
+    """The path of a model, which may be the name of a public one."""
+    from yolo_world_rep.utils.public_models import path_of
+    return str(path_of(model))
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +56,17 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
         'or "words" (default: the CLIP of the public models)')
 
 
+def add_norms(parser: argparse.ArgumentParser) -> None:
+    """What becomes of embeddings whose norms a neck may not expect."""
+    norms = parser.add_mutually_exclusive_group()
+    norms.add_argument(
+        '--normalize', dest='norms', action='store_const', const='normalize',
+        default='refuse', help='bring the embeddings to norm 1')
+    norms.add_argument(
+        '--keep-norms', dest='norms', action='store_const', const='keep',
+        help='fold embeddings of another norm than 1 as they are')
+
+
 def words_of(args: argparse.Namespace) -> Any:
     """Those of :func:`add_words`: names, or the file that has them."""
     if args.words and len(args.words) == 1 and args.words[0].endswith(
@@ -66,7 +84,9 @@ def config_and_checkpoint(
     if not is_config and args.checkpoint is not None:
         raise ValueError(f'{args.model} and {args.checkpoint}: expected one '
                          f'checkpoint, or a config (.py) and its checkpoint.')
-    return (args.model, args.checkpoint) if is_config else (None, args.model)
+    if is_config:
+        return args.model, local(args.checkpoint)
+    return None, local(args.model)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +94,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('model', help=MODEL_HELP)
     parser.add_argument('--checkpoint', help='weights of a config')
     add_words(parser)
+    # What --only was called in version 0.1.
+    parser.add_argument('--classes', nargs='+', help=argparse.SUPPRESS)
+    parser.add_argument('--only', dest='classes', nargs='+', metavar='NAME',
+                        help='report only these of its classes')
     add_backend_arguments(parser)
     parser.add_argument(
         '--batch', dest='batch_size', metavar='BATCH', type=int,
@@ -108,16 +132,17 @@ def open_predictor(args: argparse.Namespace, **settings: Any) -> 'Predictor':
     import cv2
 
     from yolo_world_rep.inference import Predictor
-    be_quiet(args.model)
+    model = local(args.model)
+    be_quiet(model)
     # One thread an image: they work on several at the same time anyhow.
     cv2.setNumThreads(1)
     return Predictor(
-        args.model, args.checkpoint, device=args.device, threads=args.threads,
-        precision=args.precision, batch_size=args.batch_size,
-        workers=args.workers,
+        model, args.checkpoint and local(args.checkpoint), device=args.device,
+        threads=args.threads, precision=args.precision,
+        batch_size=args.batch_size, workers=args.workers,
         image_size=args.img_size and tuple(args.img_size),
-        cfg_options=cfg_options(args.cfg_options), words=words_of(args),
-        encoder=args.encoder, **settings)
+        classes=args.classes, cfg_options=cfg_options(args.cfg_options),
+        words=words_of(args), encoder=args.encoder, **settings)
 
 
 def describe(predictor: 'Predictor') -> str:

@@ -2,6 +2,9 @@
 import json
 
 import pytest
+import torch
+from builders import build_detector, randomize
+from tiny_deploy import SMALL
 from tiny_exports import save_brightness
 
 from yolo_world_rep_cli.main import main
@@ -16,8 +19,9 @@ def bench(tmp_path, capsys, monkeypatch):
         folder.mkdir()
         save_brightness(folder)
 
-    def run(*words):
+    def run(*words, more=()):
         models = [str(folder / 'brightness.torchscript') for folder in files]
+        models += more
         with pytest.raises(SystemExit) as end:
             main(['bench', *models, '--rounds', '2', *words])
         return (end.value.code or 0, *capsys.readouterr())
@@ -60,3 +64,18 @@ def test_a_warning_does_not_mix_with_the_json(bench, tmp_path, monkeypatch):
     assert [each['precision'] for each in json.loads(out)] == ['int8', 'f32']
     assert err.count('\n') == 1
     assert 'INT8 with weights of 8 bits' in err
+
+
+def test_words_are_for_the_text_conditioned_ones(bench, tmp_path):
+    model = randomize(build_detector('text', **SMALL)).state_dict()
+    del model['embeddings']
+    torch.save(dict(state_dict=model, meta={}), tmp_path / 'text.pth')
+    words = ('--words', 'cat', 'dog', '--encoder', 'words')
+    status, out, err = bench('--json', '--img-size', '64', '96', *words,
+                             more=[str(tmp_path / 'text.pth')])
+    assert status == 0, err
+    assert [each['runtime'] for each in json.loads(out)] == [
+        'TorchScript', 'TorchScript', 'PyTorch']
+    status, _, err = bench(*words)
+    assert (status, err.count('\n')) == (2, 1)
+    assert '--words: none of the models is a text-conditioned' in err

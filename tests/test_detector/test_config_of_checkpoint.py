@@ -121,6 +121,22 @@ def test_any_text_may_stand_there(text):
         assert isinstance(_of_training(dict(cfg=text)), dict)
 
 
+def test_what_mmengine_saved_has_the_names_of_its_data_set(tmp_path):
+    """Without this package's hooks, or by the tools of the original."""
+    path, model = saved(tmp_path)
+    meta = dict(dataset_meta=dict(classes=NAMES), epoch=3)
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
+    cfg = config_of_checkpoint(load_checkpoint(path))
+    spec = spec_of_config(cfg, load_detector(cfg, path)[0])
+    assert spec.classes == NAMES
+
+
+def test_the_dual_neck_needs_its_config(tmp_path):
+    path, _ = saved(tmp_path, dual=dict(embed_channels=32, num_heads=4))
+    with pytest.raises(ValueError, match='dual neck of v1.*its config too'):
+        config_of_checkpoint(load_checkpoint(path))
+
+
 def test_a_text_conditioned_one_is_refused(tmp_path):
     model = randomize(build_detector('text', **SMALL))
     torch.save(dict(state_dict=model.state_dict(), meta={}),

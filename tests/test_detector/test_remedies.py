@@ -135,23 +135,23 @@ CASES = {
             name: tensor for name, tensor in detector('text').state_dict()
             .items() if name != 'embeddings'}), lambda: detector(),
         'The file is a text-conditioned YOLO-World and the model is '
-        'reparameterized: fold the text first with yolo-world-rep '
-        'reparameterize --model some.pth --text-embed CLASSES.npy '
-        '--out-dir checkpoints, and load the file it writes.'),
+        'reparameterized: fold its classes first, such as with '
+        'yolo-world-rep fold some.pth --words cat dog, and load the file it '
+        'writes.'),
     'tuned prompts, not folded yet': (
         lambda: checkpoint(detector('text').state_dict()),
         lambda: detector('rep_linear'),
         'The file is a text-conditioned YOLO-World and the model is '
-        'reparameterized: fold the text first with yolo-world-rep '
-        'reparameterize --model some.pth --text-embed checkpoint --out-dir '
-        'checkpoints, and load the file it writes.'),
+        'reparameterized: fold its classes first, such as with '
+        'yolo-world-rep fold some.pth --text-embed checkpoint, and load the '
+        'file it writes.'),
     'not folded yet, for the head alone': (
         lambda: checkpoint(detector('text').state_dict()),
         lambda: detector('text_neck'),
         'The file is a text-conditioned YOLO-World and the model is '
-        'reparameterized: fold the text first with yolo-world-rep '
-        'reparameterize --model some.pth --text-embed checkpoint --head-only '
-        '--out-dir checkpoints, and load the file it writes.'),
+        'reparameterized: fold its classes first, such as with '
+        'yolo-world-rep fold some.pth --text-embed checkpoint --head-only, '
+        'and load the file it writes.'),
     'the head alone': (
         lambda: checkpoint(detector('text_neck').state_dict(), NAMES),
         lambda: detector(),

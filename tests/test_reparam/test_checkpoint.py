@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import build_detector, randomize
+from builders import EFFICIENT, build_detector, randomize
 from mmengine.logging import HistoryBuffer
 
 from yolo_world_rep.reparam import (
@@ -221,11 +221,44 @@ def test_embeddings_that_are_refused(model, tmp_path, out_dir, array):
     assert not out_dir.exists()
 
 
-def test_unusual_norms_are_reported(model, vectors, tmp_path, out_dir):
-    path = tmp_path / 'long.npy'
-    np.save(path, vectors * np.linspace(1, 9, NUM_TEXTS)[:, None])
-    notes = convert_checkpoint(model, path, out_dir).notes
-    assert any('norms of 1 to 9' in note for note in notes)
+def test_other_norms_than_1_are_refused(model, vectors, tmp_path, out_dir):
+    """As CLIP gives them before they are divided: the neck would be ruined."""
+    raw = tmp_path / 'raw.npy'
+    lengths = np.linspace(8, 13, NUM_TEXTS, dtype=np.float32)
+    np.save(raw, vectors * lengths[:, None])
+    unit = np.load(raw).astype(np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    np.save(tmp_path / 'unit.npy', unit.astype(np.float32))
+    for texts, neck in ((raw, None), (tmp_path / 'unit.npy', raw)):
+        with pytest.raises(ValueError, match=(
+                r'raw.npy has embeddings with norms of 8 to 13; .*'
+                r'`norms=\'normalize\'` .* `norms=\'keep\'`')):
+            convert_checkpoint(model, texts, out_dir, neck_text_embed=neck)
+    assert not out_dir.exists()
+
+    def folded(name, **options):
+        path = convert_checkpoint(model, tmp_path / name, out_dir,
+                                  overwrite=True, **options).path
+        return torch.load(path, weights_only=True)['state_dict']
+
+    expected = folded('unit.npy')
+    found = folded('raw.npy', norms='normalize')
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    kept = folded('raw.npy', norms='keep')
+    layer = 'neck.top_down_layers.0.attn_block.guide_convs.0.weight'
+    assert (kept[layer] - expected[layer]).abs().max() > 0.1
+    # The head divides by them all the same.
+    head = 'bbox_head.head_module.cls_contrasts.0.conv.weight'
+    torch.testing.assert_close(kept[head], expected[head])
+    with pytest.raises(ValueError, match='norms=.divide.; expected one of'):
+        folded('raw.npy', norms='divide')
+
+
+def test_norms_are_of_no_matter_without_guides(vectors, tmp_path, out_dir):
+    state = build_detector('text', block=dict(type=EFFICIENT)).state_dict()
+    torch.save(dict(state_dict=state), tmp_path / 'm.pth')
+    np.save(tmp_path / 'raw.npy', vectors * 9)
+    convert_checkpoint(tmp_path / 'm.pth', tmp_path / 'raw.npy', out_dir)
 
 
 def test_tuned_prompts_are_not_passed_over_silently(state_dict, vectors,
@@ -315,7 +348,7 @@ def test_padding_is_the_necks_alone(model, vectors, tmp_path, out_dir):
     save_embeddings(padded, np.concatenate([vectors[::-1], padding]),
                     [*NAMES, ' '])
     with pytest.raises(ValueError, match='does not begin with the rows'):
-        convert_checkpoint(model, path, out_dir, pad=True)
+        convert_checkpoint(model, path, out_dir, pad=True, overwrite=True)
 
 
 def test_no_overwriting_unless_told(model, text_embed, out_dir):

@@ -111,6 +111,26 @@ def test_words_in_place_of_embeddings(folder, tmp_path):
             assert torch.equal(state_dict[key], value)
 
 
+@pytest.mark.parametrize('change', ['add', 'replace'])
+@pytest.mark.parametrize('form', ['rep_conv', 'text'])
+def test_other_norms_than_1_are_refused(folder, change, form):
+    folded = folder.fold(OLD, form)
+    raw = folder.path / 'raw.npy'
+    save_embeddings(raw, 9 * vectors(NEW), NEW)
+    with pytest.raises(ValueError, match='raw.npy has embeddings with norms'):
+        edit_checkpoint(folded, folder.out(), **{change: raw})
+    assert not folder.out().exists()
+    edit_checkpoint(folded, folder.out(), norms='normalize', **{change: raw})
+    edit_checkpoint(folded, folder.out('unit.pth'),
+                    **{change: folder.embed(NEW)})
+    found, expected = (read(folder.out(name))[0]
+                       for name in ('edited.pth', 'unit.pth'))
+    for key, tensor in expected.items():
+        torch.testing.assert_close(found[key], tensor, msg=key)
+    edit_checkpoint(folded, folder.out('kept.pth'), norms='keep',
+                    **{change: raw})
+
+
 @pytest.mark.parametrize('dual', [None, dict(embed_channels=32, num_heads=4)],
                          ids=['v2', 'dual'])
 @pytest.mark.parametrize('form', ['rep_conv', 'rep_linear', 'text'])

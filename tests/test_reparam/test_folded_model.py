@@ -70,13 +70,18 @@ def test_names_of_other_number_than_rows(tmp_path, content):
 
 def test_text_conditioned_files_are_to_be_folded_first(tmp_path):
     model = build_detector('text', num_classes=3, **TINY)
-    with pytest.raises(ValueError, match='rep reparameterize'):
+    with pytest.raises(ValueError, match='rep fold .*folded.pth --words cat'):
         read(tmp_path, dict(state_dict=model.state_dict(), meta={}))
 
 
 def test_files_of_other_tools_and_other_models(tmp_path, content):
-    with pytest.raises(ValueError, match='another tool made it'):
-        read(tmp_path, dict(state_dict=content['state_dict'], meta={}))
+    state = content['state_dict']
+    model = read(tmp_path, dict(state_dict=state, meta=dict(
+        dataset_meta=dict(classes=NAMES, palette=[]))))
+    assert model == read(tmp_path, content)
+    for meta in ({}, dict(dataset_meta=dict(classes=('a', 'b')))):
+        with pytest.raises(ValueError, match='no names for its 3 classes'):
+            read(tmp_path, dict(state_dict=state, meta=meta))
     with pytest.raises(ValueError, match='is not a YOLO-World'):
         read(tmp_path, dict(state_dict=dict(a=torch.zeros(1)), meta={}))
     half = {

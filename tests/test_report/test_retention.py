@@ -59,6 +59,7 @@ def test_classes_of_a_config():
 def test_extended_in_the_order_of_the_labels(golden_dir, tmp_path):
     """As if all classes had been folded at once, in the data's order."""
     rows = np.random.default_rng(0).normal(size=(5, 64)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     order = ('a', 'b', 'c', 'd', 'e')
 
     def fold(names):

@@ -73,7 +73,7 @@ def test_folded_trained_and_exported(run, config, tmp_path):
     np.save(tmp_path / 'dual.npy', text.astype('f4'))
     (tmp_path / 'dual.json').write_text(json.dumps(NAMES))
     out = run('reparameterize_yoloworld.py', '--model', tmp_path / 'dual.pth',
-              '--text-embed', tmp_path / 'dual.npy', '--conv-neck',
+              '--text-embed', tmp_path / 'dual.npy', '--keep-norms',
               '--out-dir', tmp_path)
     folded_path = tmp_path / 'dual_rep_conv.pth'
     assert folded_path.name in out

@@ -74,6 +74,24 @@ def test_the_figures(evaluate, data):
                                                           'f32')
 
 
+def test_only_some_classes(evaluate, data):
+    """The figures are of these; the rest may differ."""
+    save_brightness(data, classes=('dark', 'grey', 'white'))
+    code, out, err = evaluate('--only', 'dark', '--per-class', '--json-out',
+                              data / 'f.json')
+    assert (code, err) == (0, '')
+    figures = json.loads((data / 'f.json').read_text())
+    assert figures['per_class'] == dict(dark=pytest.approx(1))
+    assert figures['AP'] == pytest.approx(1)
+    assert figures['detections'] == 1
+    for name, message in (('dakr', "Did you mean 'dark'"),
+                          ('white', "no categories named ['white']; expected "
+                           "--only among those it has: 'dark', 'grey'")):
+        code, out, err = evaluate('--only', name)
+        assert (code, err.count('\n')) == (2, 1)
+        assert message in err
+
+
 def test_other_classes_are_refused_in_one_line(evaluate, data):
     save_brightness(data, classes=('dark', 'grey', 'white'))
     code, _, err = evaluate('--json-out', data / 'f.json')

@@ -101,13 +101,14 @@ def test_a_list_on_standard_input(predict, images):
 def test_score_and_classes(predict, images):
     _, out, _ = predict(images, '--score', 0.81)
     assert ' 0 detections' in out
-    _, out, _ = predict(images, '--classes', 'bright')
-    assert ' 1 detections' in out
+    for option in ('--only', '--classes'):  # the name of version 0.1
+        _, out, _ = predict(images, option, 'bright')
+        assert ' 1 detections' in out
 
 
 @pytest.mark.parametrize('args, message', [
     (['nowhere.png'], 'source nowhere.png: no such file'),
-    (['IMAGES', '--classes', 'brihgt'], "Did you mean 'bright'"),
+    (['IMAGES', '--only', 'brihgt'], "Did you mean 'bright'"),
     (['IMAGES', '--batch', '0'], '--batch 0'),
     (['IMAGES', '--score', '1'], 'threshold 1'),
     (['IMAGES', '--device', 'tpu'], "device 'tpu'"),

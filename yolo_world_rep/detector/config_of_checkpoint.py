@@ -143,6 +143,10 @@ def config_of_checkpoint(loaded: Checkpoint) -> Config:
     classes, is a ValueError that says what to run.
     """
     model = folded_model(loaded)
+    if loaded.description.dual:
+        raise ValueError(
+            f'{loaded.path} has the dual neck of v1, and no tensor tells how '
+            f'many heads the update of its texts has: give its config too.')
     state = loaded.state_dict
     # Its scale is set below: there are sizes without a config of their own.
     base = config_root() / 'segmentation' / SEGMENTATION if (

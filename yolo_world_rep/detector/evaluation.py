@@ -23,6 +23,7 @@ from yolo_world_rep.datasets.annotations import from_content, read_content
 from yolo_world_rep.inference.predictor import Predictor
 from yolo_world_rep.text.names import name_differences
 from yolo_world_rep.utils.files import PathLike
+from yolo_world_rep.utils.wording import some
 
 Rows = List[Dict[str, Any]]
 #: As arguments of :meth:`Precisions.mean`.
@@ -150,9 +151,13 @@ def masks_of_truth(truth: Any, annotation_file: PathLike) -> bool:
     return True
 
 
-def category_ids(truth: Any, names: Sequence[str],
-                 annotation_file: PathLike) -> List[int]:
-    """The category of each class, found by name."""
+def category_ids(truth: Any, names: Sequence[str], annotation_file: PathLike,
+                 only: Optional[Sequence[str]] = None) -> List[int]:
+    """The category of each class, found by name.
+
+    With ``only``, other classes than these may be on one side alone; they get
+    the category -1.
+    """
     categories = sorted(truth.dataset['categories'], key=lambda c: c['id'])
     known = [category['name'] for category in categories]
     for where, listed in (('the model', names), (annotation_file, known)):
@@ -160,12 +165,17 @@ def category_ids(truth: Any, names: Sequence[str],
         if twice:
             raise ValueError(f'{where} has class names twice: {twice[:5]}; '
                              f'expected each once.')
-    if set(known) != set(names):
+    if only is None and set(known) != set(names):
         raise ValueError(f'The model and {annotation_file} have other '
                          f'classes: {name_differences(names, known)}. '
                          f'Expected the same names, in any order.')
+    absent = [name for name in only or () if name not in known]
+    if absent:
+        raise ValueError(f'{annotation_file} has no categories named '
+                         f'{absent[:5]}; expected `classes` among those it '
+                         f'has: {some(list(map(repr, known)), 8)}.')
     ids = {category['name']: category['id'] for category in categories}
-    return [ids[name] for name in names]
+    return [ids.get(name, -1) for name in names]
 
 
 def evaluate(predictor: Predictor, annotation_file: PathLike, images: PathLike,
@@ -175,7 +185,8 @@ def evaluate(predictor: Predictor, annotation_file: PathLike, images: PathLike,
 
     Args:
         predictor (Predictor): The detector, with a low score threshold, as
-            by default.
+            by default. Where it reports some classes only, the figures are
+            of these.
         annotation_file (str | Path): The ground truth; its categories are
             matched to the classes by name.
         images (str | Path): Folder of the images.
@@ -195,7 +206,11 @@ def evaluate(predictor: Predictor, annotation_file: PathLike, images: PathLike,
             image is missing or none.
     """
     truth = quiet_coco(annotation_file)
-    ids = category_ids(truth, list(predictor.names), annotation_file)
+    names = predictor.names
+    kept = range(len(names)) if predictor.kept is None else predictor.kept
+    only = None if predictor.kept is None else [names[each] for each in kept]
+    ids = category_ids(truth, list(names), annotation_file, only)
+    chosen = [ids[each] for each in kept]
     entries = truth.dataset['images']
     if not entries:
         raise ValueError(f'annotations {annotation_file}: no images in it.')
@@ -210,10 +225,11 @@ def evaluate(predictor: Predictor, annotation_file: PathLike, images: PathLike,
     for entry, result in zip(entries, predictor.stream(paths)):
         rows += result.to_coco(entry['id'], ids)
         on_image()
-    of_boxes = Precisions.of(truth, rows, ids)
+    of_boxes = Precisions.of(truth, rows, chosen)
     scores: Dict[str, Any] = of_boxes.figures()
     if masks:
-        scores.update(Precisions.of(truth, rows, ids, 'segm').figures('segm_'))
+        scores.update(
+            Precisions.of(truth, rows, chosen, 'segm').figures('segm_'))
     scores.update(images=len(entries), detections=len(rows))
     if per_class:
         scores['per_class'] = of_boxes.by_class()

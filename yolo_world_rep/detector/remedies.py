@@ -48,12 +48,13 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
     if folded_model and have.folded and have.neck == 'text' and more.guided:
         return [HEAD_ALONE]
     if folded_model and (more.guided or more.contrasts):
-        text = 'checkpoint' if have.prompts else 'CLASSES.npy'
+        command = (f'yolo-world-rep fold {file} --text-embed checkpoint'
+                   if have.prompts else
+                   f'yolo-world-rep fold {file} --words cat dog')
         form = ' --head-only' if want.neck == 'text' else ''
         return [f'The file is a text-conditioned YOLO-World and the model is '
-                f'reparameterized: fold the text first with yolo-world-rep '
-                f'reparameterize --model {file} --text-embed {text}{form} '
-                f'--out-dir checkpoints, and load the file it writes.']
+                f'reparameterized: fold its classes first, such as with '
+                f'{command}{form}, and load the file it writes.']
     if less.contrasts and have.folded:
         return [FOLDED]
     if have.head is not None and any(

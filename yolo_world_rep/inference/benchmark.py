@@ -1,13 +1,14 @@
 """How long models of any form take, side by side."""
 from contextlib import ExitStack
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..utils.timing import interleaved_medians
-from .backends import SUFFIXES, Backend, open_backend
+from .backends import CHECKPOINTS, SUFFIXES, Backend, open_backend
 from .letterbox import Preprocess
 from .predictor import input_size
 
@@ -44,6 +45,16 @@ def pair_checkpoints(models: Sequence[Any],
     return [next(waiting) if model in configs else None for model in models]
 
 
+def takes_words(model: Any) -> bool:
+    """Whether a model is a text-conditioned checkpoint."""
+    if isinstance(model, Backend) or (
+            Path(str(model)).suffix.lower() not in CHECKPOINTS):
+        return False
+    # By name, as the backends are: that room stands on this one.
+    loaded = import_module('yolo_world_rep.reparam').load_checkpoint(model)
+    return loaded.description.text_conditioned
+
+
 def compare_latency(models: Sequence[Any],
                     checkpoints: Sequence[Any] = (),
                     *,
@@ -54,7 +65,9 @@ def compare_latency(models: Sequence[Any],
                     device: str = 'cpu',
                     threads: Optional[int] = None,
                     precision: Optional[str] = None,
-                    cfg_options: Optional[dict] = None) -> List[Latency]:
+                    cfg_options: Optional[dict] = None,
+                    words: Any = None,
+                    encoder: Optional[str] = None) -> List[Latency]:
     """Time models in one process, in turns, on the same noise.
 
     What is timed is the model alone, from the prepared images to its outputs:
@@ -62,7 +75,8 @@ def compare_latency(models: Sequence[Any],
     file does it itself. ``models`` are files, configs, or open backends, which
     stay open. ``checkpoints`` are of the configs, in their order; ``batch``
     defaults to each file's fixed number, else 1, ``image_size``
-    (H, W) to the one that a model is tested with.
+    (H, W) to the one that a model is tested with. ``words`` and ``encoder``
+    are for the text-conditioned checkpoints among the models.
     """
     for name, value, least in (('batch', batch, 1), ('rounds', rounds, 1),
                                ('warm_up', warm_up, 0)):
@@ -74,13 +88,19 @@ def compare_latency(models: Sequence[Any],
         raise ValueError(f'precision {precision}: only OpenVINO files (.xml) '
                          f'have a choice, and there is none among the '
                          f'models. Leave it out.')
+    texts = [dict(words=words, encoder=encoder)
+             if words and takes_words(model) else {} for model in models]
+    if words and not any(texts):
+        raise ValueError('`words`: none of the models is a text-conditioned '
+                         'checkpoint. Leave it out.')
     with ExitStack() as stack:
         backends = [model if isinstance(model, Backend) else
                     stack.enter_context(open_backend(
                         model, checkpoint, device=device, threads=threads,
                         precision=precision if kind == 'openvino' else None,
-                        cfg_options=cfg_options if kind == 'pytorch' else None
-                    )) for (model, checkpoint), kind in zip(pairs, kinds)]
+                        cfg_options=cfg_options if kind == 'pytorch' else None,
+                        **own)) for (model, checkpoint), kind, own in zip(
+                            pairs, kinds, texts)]
         calls: Dict[str, Any] = {}
         shapes = []
         for number, backend in enumerate(backends):

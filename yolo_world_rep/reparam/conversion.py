@@ -16,6 +16,7 @@ from yolo_world_rep.text import (
 from yolo_world_rep.text.embeddings import (
     check_vectors,
     computed,
+    for_guides,
     padded_path,
 )
 from yolo_world_rep.text.names import Names, names_of_checkpoint
@@ -34,8 +35,6 @@ SUFFIXES = dict(
 Embeddings = Union[PathLike, np.ndarray, TextEmbeddings]
 # In place of an embeddings file: the texts that are in the checkpoint.
 OWN_TEXTS = 'checkpoint'
-# Norms further from 1 than this are reported.
-NORM_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -138,13 +137,6 @@ def notes_on(embeddings: TextEmbeddings, names: Optional[Names],
              source: Description) -> List[str]:
     """Remarks on what is legitimate but may surprise."""
     notes = []
-    norms = torch.from_numpy(embeddings.vectors).norm(dim=1)
-    if embeddings.path != OWN_TEXTS and (
-        (norms - 1).abs() > NORM_TOLERANCE).any():
-        notes.append(
-            f'the embeddings have norms of {norms.min():.3g} to '
-            f'{norms.max():.3g}; encoders of public models give 1. The '
-            f'head normalizes them, the neck takes them as they are')
     if names is None:
         notes.append('the classes have no names: give `texts`, or a sidecar '
                      'beside the embeddings, so that predictions and checks '
@@ -167,7 +159,8 @@ def convert_checkpoint(model: PathLike,
                        neck_text_embed: Optional[Embeddings] = None,
                        pad: bool = False, overwrite: bool = False,
                        trust: bool = False, words: Any = None,
-                       encoder: Optional[str] = None) -> Conversion:
+                       encoder: Optional[str] = None, norms: str = 'refuse',
+                       name: Optional[str] = None) -> Conversion:
     """Fold texts into a checkpoint file, check it, and write the result.
 
     Args:
@@ -190,6 +183,9 @@ def convert_checkpoint(model: PathLike,
         words (str | Path | Sequence[str], optional): The classes, in the
             place of all embeddings, see :func:`texts_for`.
         encoder (str, optional): What embeds the words.
+        norms (str): See :func:`~.text.embeddings.for_guides`.
+        name (str, optional): Of the result, to which the form is added.
+            Defaults to None for that of the checkpoint.
 
     Returns:
         Conversion: The path, the errors and the meta written.
@@ -199,14 +195,14 @@ def convert_checkpoint(model: PathLike,
     """
     model = Path(model)
     path = require_new(
-        Path(out_dir) / f'{model.stem}{SUFFIXES[neck_form]}.pth', overwrite,
-        '`out_dir`')
+        Path(out_dir) / f'{name or model.stem}{SUFFIXES[neck_form]}.pth',
+        overwrite, '`out_dir`')
     source = load_checkpoint(model, trust)
     embeddings, neck_texts, kind = choose_texts(
         source, words, text_embed, neck_text_embed, pad, encoder)
     names = class_names_of(embeddings, texts)
     folded, checks = fold(source, embeddings, neck_texts, neck_form, names,
-                          kind)
+                          kind, norms)
     save_checkpoint(path, folded.state_dict, folded.meta, overwrite)
     return Conversion(path, checks, folded.meta,
                       notes_on(embeddings, names, source.description))
@@ -216,8 +212,8 @@ def fold(source: Checkpoint,
          embeddings: TextEmbeddings,
          neck_texts: Optional[TextEmbeddings] = None,
          neck_form: str = 'rep_conv',
-         names: Optional[Names] = None,
-         neck_vocabulary: str = 'same') -> Tuple[Checkpoint, List[LayerCheck]]:
+         names: Optional[Names] = None, neck_vocabulary: str = 'same',
+         norms: str = 'refuse') -> Tuple[Checkpoint, List[LayerCheck]]:
     """Fold texts into a checkpoint that was read, and check the result.
 
     Args:
@@ -230,6 +226,8 @@ def fold(source: Checkpoint,
         names (Sequence[str], optional): Of the classes. Defaults to None for
             those of the embeddings.
         neck_vocabulary (str): 'same', 'padded' or 'own', for the meta.
+        norms (str): See :func:`~.text.embeddings.for_guides`; of the texts
+            of a neck that has guides, prompts of the checkpoint excepted.
 
     Returns:
         tuple[Checkpoint, list[LayerCheck]]: The folded one, and the error of
@@ -240,15 +238,18 @@ def fold(source: Checkpoint,
     """
     neck_texts = neck_texts or embeddings
     names = names or embeddings.names
-    vectors, neck_vectors = (
-        torch.from_numpy(each.vectors) for each in (embeddings, neck_texts))
     with about_file(source.path):
         layout = inspect_layout(source.state_dict)
-    with about_file(embeddings.path):
-        check_text(layout, vectors)
-    if neck_texts is not embeddings:
-        with about_file(neck_texts.path):
-            check_text(layout, neck_vectors)
+    for each in (embeddings, ) if neck_texts is embeddings else (
+            embeddings, neck_texts):
+        with about_file(each.path):
+            check_text(layout, torch.from_numpy(each.vectors))
+    if layout.guided and neck_texts.path != OWN_TEXTS:
+        neck_texts = for_guides(neck_texts, norms)
+        if norms == 'normalize':
+            embeddings = for_guides(embeddings, norms)
+    vectors, neck_vectors = (
+        torch.from_numpy(each.vectors) for each in (embeddings, neck_texts))
     converted = fold_texts(layout, source.state_dict, vectors, neck_form,
                            neck_vectors)
     checks = check_layers(layout, source.state_dict, converted, vectors,

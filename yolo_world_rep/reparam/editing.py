@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from yolo_world_rep.text import TextEmbeddings, embed_words, load_embeddings
+from yolo_world_rep.text.embeddings import for_guides
 from yolo_world_rep.text.names import Names
 from yolo_world_rep.utils.files import PathLike, require_new
 from yolo_world_rep.utils.wording import some
@@ -166,8 +167,8 @@ def new_texts(given: Texts, width: int,
 
 def edit(checkpoint: Checkpoint, keep: Optional[Sequence[str]] = None,
          add: Optional[Texts] = None, replace: Optional[Texts] = None,
-         texts: Optional[PathLike] = None, encoder: Optional[str] = None
-         ) -> Checkpoint:
+         texts: Optional[PathLike] = None, encoder: Optional[str] = None,
+         norms: str = 'refuse') -> Checkpoint:
     """Change the classes of a folded checkpoint that was read.
 
     Arguments and errors are those of :func:`edit_checkpoint`; what was given
@@ -186,6 +187,9 @@ def edit(checkpoint: Checkpoint, keep: Optional[Sequence[str]] = None,
         tuple(range(about['num_classes'])) if keep is None else
         positions(names, keep))
     new_names = _new_names(names, kept, embeddings, texts)
+    if embeddings is not None and about.get('neck_vocabulary') != 'own' and (
+            not all(map(in_head, checkpoint.description.row_axes))):
+        embeddings = for_guides(embeddings, norms)
     added = None if embeddings is None else (
         torch.from_numpy(embeddings.vectors))
     return dataclasses.replace(
@@ -199,7 +203,8 @@ def edit_checkpoint(model: PathLike, out: PathLike,
                     replace: Optional[Texts] = None,
                     texts: Optional[PathLike] = None,
                     overwrite: bool = False,
-                    encoder: Optional[str] = None) -> Conversion:
+                    encoder: Optional[str] = None,
+                    norms: str = 'refuse') -> Conversion:
     """Change the classes of a folded checkpoint file, converted or trained.
 
     Args:
@@ -217,12 +222,15 @@ def edit_checkpoint(model: PathLike, out: PathLike,
         overwrite (bool): Whether an existing ``out`` is replaced.
         encoder (str, optional): What embeds names, see
             :func:`~.text.embed_words`.
+        norms (str): See :func:`~.text.embeddings.for_guides`; where the neck
+            gets the new classes too.
 
     Raises:
         ValueError: If anything does not fit; nothing is written then.
     """
     require_new(out, overwrite)
-    edited = edit(load_checkpoint(model), keep, add, replace, texts, encoder)
+    edited = edit(load_checkpoint(model), keep, add, replace, texts, encoder,
+                  norms)
     save_checkpoint(out, edited.state_dict, edited.meta, overwrite)
     about = edited.meta[META_KEY]
     notes = []

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Optional, Tuple
 
 from .checkpoint import Checkpoint
-from .meta import META_KEY, folding_meta
+from .meta import folding_meta
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,8 @@ def folded_model(checkpoint: Checkpoint,
     found = checkpoint.description
     if found.text_conditioned:
         raise ValueError(
-            f'{path} is text-conditioned: fold your classes first. Run: '
-            f'yolo-world-rep reparameterize --model '
-            f'{shlex.quote(str(path))} --text-embed CLASSES.npy '
-            f'--out-dir checkpoints (yolo-world-rep embed makes '
-            f'CLASSES.npy).')
+            f'{path} is text-conditioned: fold your classes first, such as: '
+            f'yolo-world-rep fold {shlex.quote(str(path))} --words cat dog')
     if not found.folded or found.neck == 'text':
         raise ValueError(
             f'{path} is {found.kind}; expected a checkpoint with head and '
@@ -56,12 +53,8 @@ def folded_model(checkpoint: Checkpoint,
             f'{path} is of size {found.size}, and `size` is {size}: give '
             f'{found.size}, or the checkpoint of the other size.')
     about = folding_meta(path, checkpoint.meta)
-    if not about:
-        raise ValueError(
-            f'{path} does not say what was folded into it (its meta has no '
-            f'{META_KEY!r}): another tool made it. Convert its source with '
-            f'yolo-world-rep reparameterize.')
-    classes = about.get('classes')
+    # Of a file that another tool made the tensors say all but the names.
+    classes = checkpoint.class_names
     if classes is None:
         raise ValueError(
             f'{path} has no names for its {found.classes} classes, so '

@@ -64,10 +64,11 @@ def label_names(dataset: Any) -> Names:
 
 
 def extend(checkpoint: PathLike, held_out: PathLike, order: Sequence[str],
-           out: PathLike) -> None:
+           out: PathLike, norms: str = 'refuse') -> None:
     """Add held-out classes and put all in the order of the labels."""
     wider = Path(out).with_suffix('.wider.pth')
-    edit_checkpoint(checkpoint, wider, add=held_out, overwrite=True)
+    edit_checkpoint(checkpoint, wider, add=held_out, overwrite=True,
+                    norms=norms)
     try:
         edit_checkpoint(wider, out, keep=order, overwrite=True)
     finally:
@@ -83,7 +84,8 @@ def mean_ap(by_class: Mapping[str, float], names: Sequence[str]) -> float:
 
 def evaluate_retention(config: PathLike, checkpoints: Mapping[str, PathLike],
                        held_out: PathLike, work_dir: Optional[PathLike] = None,
-                       cfg_options: Optional[dict] = None) -> List[Retention]:
+                       cfg_options: Optional[dict] = None,
+                       norms: str = 'refuse') -> List[Retention]:
     """Evaluate checkpoints with classes added that they were not tuned on.
 
     The config's test data hold instances of both groups, and ``held_out`` is a
@@ -104,7 +106,7 @@ def evaluate_retention(config: PathLike, checkpoints: Mapping[str, PathLike],
         with tempfile.TemporaryDirectory() as folder:
             extended = Path(folder) / 'extended.pth'
             tuned = require_folded(load_checkpoint(checkpoint)).get('classes')
-            extend(checkpoint, held_out, order, extended)
+            extend(checkpoint, held_out, order, extended, norms)
             about = require_folded(load_checkpoint(extended))
             model, _ = load_detector(
                 with_classes(base, about['num_classes'], about['num_guide']),

@@ -3,7 +3,7 @@ import hashlib
 import io
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -13,6 +13,9 @@ from .names import class_names
 from .vocabulary import check_class_texts
 
 Path = Union[str, os.PathLike]
+# Encoders of public models give rows of norm 1, up to rounding.
+NORM_TOLERANCE = 1e-2
+NORMS = ('refuse', 'normalize', 'keep')
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,31 @@ def computed(vectors: np.ndarray, names: Optional[Tuple[str, ...]],
     """Embeddings that are of no file; ``origin`` is what made them."""
     sha256 = hashlib.sha256(vectors.tobytes()).hexdigest()
     return TextEmbeddings(vectors, names, sha256, origin)
+
+
+def for_guides(texts: TextEmbeddings, norms: str) -> TextEmbeddings:
+    """Embeddings for a neck, which takes their norms as they are.
+
+    Args:
+        texts (TextEmbeddings): Those of the neck.
+        norms (str): 'normalize' divides by the norms, 'keep' leaves them,
+            'refuse' is a ValueError if one is not 1.
+    """
+    if norms not in NORMS:
+        raise ValueError(f'norms={norms!r}; expected one of {NORMS}.')
+    rows = texts.vectors.astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    lengths[lengths == 0] = 1  # folding refuses such rows by name
+    if norms == 'normalize':
+        return replace(texts, vectors=(rows / lengths).astype(np.float32))
+    if norms == 'refuse' and (abs(lengths - 1) > NORM_TOLERANCE).any():
+        raise ValueError(
+            f'{texts.path} has embeddings with norms of {lengths.min():.3g} '
+            f'to {lengths.max():.3g}; expected 1, as encoders of public '
+            f'models give them: other norms change the attention in the '
+            f'neck. Pass `norms=\'normalize\'` to divide by them, or '
+            f'`norms=\'keep\'` if the model was trained with such norms.')
+    return texts
 
 
 def sidecar_path(path: Path) -> str:

@@ -23,6 +23,7 @@ class Command(NamedTuple):
 COMMANDS = {
     command.name: command
     for command in (
+        Command('download', '', 'fetch a public checkpoint by its name'),
         Command('embed', 'generate_text_prompts',
                 'embed the names of classes'),
         Command('reparameterize', 'reparameterize_yoloworld',

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--checkpoint', dest='checkpoints', action='append',
                         metavar='CHECKPOINT', default=[],
                         help='weights of a config')
+    models.add_words(parser)
     models.add_backend_arguments(parser)
     parser.add_argument(
         '--batch', type=positive,
@@ -65,12 +66,14 @@ def run(args: argparse.Namespace) -> None:
     import json
 
     from yolo_world_rep.inference.benchmark import compare_latency
-    models.be_quiet(*args.model)
+    paths = [models.local(model) for model in args.model]
+    models.be_quiet(*paths)
     found = compare_latency(
-        args.model, args.checkpoints, batch=args.batch,
+        paths, list(map(models.local, args.checkpoints)), batch=args.batch,
         image_size=args.img_size and tuple(args.img_size), rounds=args.rounds,
         warm_up=args.warm_up, device=args.device, threads=args.threads,
-        precision=args.precision, cfg_options=cfg_options(args.cfg_options))
+        precision=args.precision, cfg_options=cfg_options(args.cfg_options),
+        words=models.words_of(args), encoder=args.encoder)
     if args.json:
         say(json.dumps([each._asdict() for each in found], indent=1),
             keep=LINES)

@@ -3,7 +3,7 @@ import argparse
 
 from yolo_world_rep.utils.cli import say, say_notes
 
-from ..models import add_encoder
+from ..models import add_encoder, add_norms, local
 from ..parsing import NewFile
 
 
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help='names of classes to add')
     new.add_argument('--replace', help='classes that replace all, likewise')
     add_encoder(parser)
+    add_norms(parser)
     parser.add_argument(
         '--texts', help='names of the rows of a .npy (JSON)')
     parser.add_argument(
@@ -28,10 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    path = local(args.checkpoint)
     from yolo_world_rep.reparam.editing import edit_checkpoint
     result = edit_checkpoint(
-        args.checkpoint, args.out, args.keep, args.add, args.replace,
-        args.texts, args.overwrite, args.encoder)
+        path, args.out, args.keep, args.add, args.replace, args.texts,
+        args.overwrite, args.encoder, args.norms)
     about = result.meta['yolo_world_rep']
     say_notes(result.notes, args.names)
     say(f'wrote {result.path}: {about["num_classes"]} classes, '

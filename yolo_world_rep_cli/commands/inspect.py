@@ -3,20 +3,23 @@ import argparse
 
 from yolo_world_rep.utils.cli import LINES, say
 
+from ..models import local
+
 NAMES_SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('checkpoint', help='the .pth file')
+    parser.add_argument(
+        'checkpoint', help='the .pth file, or the name of a public one')
     parser.add_argument(
         '--json', action='store_true', help='print everything as JSON')
 
 
 def run(args: argparse.Namespace) -> None:
     import json
-
+    path = local(args.checkpoint)
     from yolo_world_rep.reparam.inspection import inspect_checkpoint
-    found = inspect_checkpoint(args.checkpoint)
+    found = inspect_checkpoint(path)
     if args.json:
         say(json.dumps(found, indent=2, ensure_ascii=False), keep=LINES)
         return

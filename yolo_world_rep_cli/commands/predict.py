@@ -25,8 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--txt', help='folder for label files: class x y w h score')
     parser.add_argument('--score', type=float, default=0.25,
                         help='least score of a detection (default: 0.25)')
-    parser.add_argument(
-        '--classes', nargs='+', metavar='NAME', help='report only these')
 
 
 def summary(result: 'Result') -> str:
@@ -53,8 +51,7 @@ def run(args: argparse.Namespace) -> int:
         say(f'skipped: {" ".join(str(error).split())}', sys.stderr)
 
     silent = args.save_dir or args.txt or args.json
-    with models.open_predictor(args, score_threshold=args.score,
-                               classes=args.classes) as predictor:
+    with models.open_predictor(args, score_threshold=args.score) as predictor:
         # After the model, so that one that is refused leaves no folders.
         writer = Writer(args.save_dir, args.txt, args.json, files)
         say(models.describe(predictor))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Mapping
 
 from yolo_world_rep.utils.cli import console, say, say_notes
 
-from ..models import add_words, words_of
+from ..models import add_norms, add_words, local, words_of
 from ..parsing import add_trust
 
 if TYPE_CHECKING:
@@ -15,10 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         'model', nargs='?', metavar='MODEL',
-        help='text-conditioned checkpoint (.pth)')
+        help='text-conditioned checkpoint (.pth), or the name of a public one')
     source.add_argument('--model', dest='model_option', help=argparse.SUPPRESS)
     parser.add_argument(
-        '--out-dir', help='folder of the result (default: that of MODEL)')
+        '--out-dir', help='folder of the result (default: that of MODEL, of '
+        'a name the present one)')
     texts = parser.add_mutually_exclusive_group(required=True)
     texts.add_argument(
         '--text-embed',
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument(
         '--head-only', dest='neck_form', action='store_const', const='text',
         help='fold the head alone; the neck keeps its texts')
+    add_norms(parser)
     parser.add_argument(
         '--texts', help='JSON of class texts, for the class names')
     parser.add_argument(
@@ -70,15 +72,18 @@ def show(conversion: 'Conversion', names: Mapping[str, str]) -> None:
 def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from yolo_world_rep.reparam import convert_checkpoint
+    from yolo_world_rep.utils.public_models import public_models
     model = args.model or args.model_option
     if args.words and (args.pad or args.neck_text_embed):
         raise ValueError('--words brings the padding for the neck: leave '
                          '--pad and --neck-text-embed out.')
+    path = local(model)
+    from yolo_world_rep.reparam import convert_checkpoint
     show(
         convert_checkpoint(
-            model, args.text_embed, args.out_dir or Path(model).parent,
+            path, args.text_embed, args.out_dir or Path(model).parent,
             neck_form=args.neck_form, texts=args.texts,
             neck_text_embed=args.neck_text_embed, pad=args.pad,
             overwrite=args.overwrite, trust=args.trust, words=words_of(args),
-            encoder=args.encoder), args.names)
+            encoder=args.encoder, norms=args.norms,
+            name=model if model in public_models() else None), args.names)

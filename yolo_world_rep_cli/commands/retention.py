@@ -3,6 +3,7 @@ import argparse
 
 from yolo_world_rep.utils.cli import console
 
+from ..models import add_norms
 from ..parsing import add_cfg_options, cfg_options
 
 
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='points between both to evaluate as well, such as 0.5')
     parser.add_argument(
         '--work-dir', help='folder to write the AP of each class into')
+    add_norms(parser)
     add_cfg_options(parser)
 
 
@@ -33,7 +35,8 @@ def run(args: argparse.Namespace) -> None:
         points = between(args.before, args.after, args.alphas, folder)
         results = evaluate_retention(args.config, points, args.text_embed,
                                      args.work_dir,
-                                     cfg_options(args.cfg_options))
+                                     cfg_options(args.cfg_options),
+                                     args.norms)
     table = Table('checkpoint', 'tuned classes', 'held-out classes',
                   title='AP with the held-out classes added')
     for each in results:

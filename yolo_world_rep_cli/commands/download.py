@@ -1,0 +1,40 @@
+"""Download a public checkpoint by its name, and print where it lies."""
+import argparse
+
+from yolo_world_rep.utils.cli import console, say
+
+COLUMNS = ('name', 'family', 'size', 'image', 'texts', 'runs')
+RUNS = dict(yes='yes', config='with config', no='not yet')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument('name', nargs='?', help='such as yolo-world-v2-s')
+    what.add_argument(
+        '--list', action='store_true', help='list the names')
+
+
+def show() -> None:
+    """Print the table of public models."""
+    from rich.table import Table
+
+    from yolo_world_rep.utils.public_models import public_models
+    models = public_models().values()
+    for place in dict.fromkeys((each.repository, each.licence)
+                               for each in models):
+        table = Table(*COLUMNS, title='{} (licence: {})'.format(*place))
+        for each in models:
+            if (each.repository, each.licence) == place:
+                table.add_row(each.name, each.family, each.size, each.image,
+                              each.texts, RUNS[each.runs])
+        console().print(table)
+    say('image: side of the input in pixels. texts: their width, 512 of CLIP '
+        'ViT-B/32, 768 of CLIP ViT-L/14 at 336 pixels.')
+
+
+def run(args: argparse.Namespace) -> None:
+    from yolo_world_rep.utils.public_models import fetch
+    if args.list:
+        show()
+    else:
+        say(str(fetch(args.name)))
