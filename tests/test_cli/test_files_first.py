@@ -28,7 +28,7 @@ MISSING = {
     'evaluate': ['gone.onnx', HERE, '.'],
     'bench': ['gone.onnx'],
 }
-WITHOUT = {'demo', 'completion'}  # they read no file
+WITHOUT = {'download', 'demo', 'completion'}  # they read no file
 # A process that cannot import what takes time.
 CODE = ('import sys\n'
         'for name in ("torch", "numpy", "mmengine", "cv2"):\n'

@@ -2,6 +2,7 @@
 import argparse
 from typing import Optional
 
+from ..models import local
 from ..parsing import (
     NewFile,
     add_run_arguments,
@@ -44,13 +45,14 @@ def run(args: argparse.Namespace) -> Optional[int]:
         take_devices,
     )
     from yolo_world_rep.engine.terminal import quiet
+    checkpoint = local(args.checkpoint)  # before several processes are there
     devices = take_devices(args.device)
     if len(devices) > 1:
         return run_in_processes(devices, args.line)
     with quiet(args.verbose):
         cfg = launch.config_for_test(
-            config_from_file(args.config), args.config, args.checkpoint,
-            work_dir=args.work_dir, json_prefix=args.json_prefix,
+            config_from_file(args.config), args.config,
+            checkpoint, work_dir=args.work_dir, json_prefix=args.json_prefix,
             show=args.show, show_dir=args.show_dir, wait_time=args.wait_time,
             tta=args.tta, deploy=args.deploy,
             cfg_options=cfg_options(args.cfg_options), launcher=args.launcher,

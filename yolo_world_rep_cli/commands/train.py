@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, List, Optional
 
 from yolo_world_rep.utils.cli import say
 
-from ..models import add_words, words_of
+from ..models import add_words, local, words_of
 from ..parsing import add_run_arguments, cfg_options, prepare_device
 from . import new_config
 
@@ -57,7 +57,7 @@ def prepared(args: argparse.Namespace) -> 'NewConfig':
     """The config for a checkpoint and data."""
     from yolo_world_rep.engine.finetune import prepare
     made = prepare(
-        args.model, new_config.layout_of(args), args.work_dir,
+        local(args.model), new_config.layout_of(args), args.work_dir,
         wishes=new_config.wishes_of(args), words=words_of(args),
         encoder=args.encoder, overwrite=args.overwrite or bool(args.resume))
     new_config.show_splits(made.data)
