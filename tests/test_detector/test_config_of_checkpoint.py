@@ -16,7 +16,9 @@ from yolo_world_rep.detector.config_of_checkpoint import (
 )
 from yolo_world_rep.detector.loading import load_detector
 from yolo_world_rep.detector.spec_of_config import spec_of_config
-from yolo_world_rep.reparam import load_checkpoint
+from yolo_world_rep.reparam import convert_checkpoint, load_checkpoint
+from yolo_world_rep.reparam.editing import edit_checkpoint
+from yolo_world_rep.reparam.inspection import inspect_checkpoint
 
 THRESHOLDS = dict(
     multi_label=True, nms_pre=3000, score_thr=0.2,
@@ -68,6 +70,24 @@ def test_what_no_training_wrote_has_the_values_of_our_configs(tmp_path):
     assert spec.classes == NAMES
     assert spec.image_size == (640, 640)
     assert spec.std == (255, 255, 255)
+
+
+def test_folding_keeps_the_size_that_the_source_was_trained_with(tmp_path):
+    """So a checkpoint of 1280x1280 detects at 1280x1280."""
+    model = randomize(build_detector('text', **SMALL))
+    state = {key: value for key, value in model.state_dict().items()
+             if key != 'embeddings'}
+    torch.save(dict(state_dict=state, meta=dict(cfg=text_of_config())),
+               tmp_path / 'text.pth')
+    path = convert_checkpoint(tmp_path / 'text.pth', None, tmp_path,
+                              words=NAMES, encoder='words').path
+    edit_checkpoint(path, tmp_path / 'edited.pth', keep=NAMES[:2])
+    for each in (path, tmp_path / 'edited.pth'):
+        cfg = config_of_checkpoint(load_checkpoint(each))
+        spec = spec_of_config(cfg, load_detector(cfg, each)[0])
+        assert spec.image_size == SIZE
+        assert spec.max_detections == 7
+    assert 'cfg' not in inspect_checkpoint(path)['folding']['source']
 
 
 def test_what_a_training_wrote_is_taken_from_it(tmp_path):

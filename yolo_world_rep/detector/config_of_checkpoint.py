@@ -19,6 +19,7 @@ from yolo_world_rep.config.variables import resolve_variables
 from yolo_world_rep.inference.spec_checks import CHECKS
 from yolo_world_rep.reparam import Checkpoint
 from yolo_world_rep.reparam.folded_model import folded_model
+from yolo_world_rep.text.names import META_KEY
 from yolo_world_rep.utils.configs import config_root
 
 from .class_names import test_dataset
@@ -85,8 +86,12 @@ def _plain(node: ast.expr) -> Any:
 
 
 def trained_with(meta: Mapping[str, Any]) -> Dict[str, Any]:
-    """The dicts of plain values in the config of a meta, by variable."""
-    text = meta.get('cfg')
+    """The dicts of plain values in the config of a meta, by variable.
+
+    Of what no training wrote since it was folded, it is that of its source.
+    """
+    source = (meta.get(META_KEY) or {}).get('source') or {}
+    text = meta.get('cfg') or source.get('cfg')
     if not isinstance(text, str) or len(text) > LONGEST:
         return {}
     values = {}

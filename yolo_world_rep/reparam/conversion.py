@@ -334,7 +334,9 @@ def conversion_meta(source: Checkpoint, layout: Layout,
         classes=names,
         source=dict(
             file=source.path.name, sha256=source.sha256,
-            epoch=source.meta.get('epoch'), iter=source.meta.get('iter')),
+            epoch=source.meta.get('epoch'), iter=source.meta.get('iter'),
+            # Says with which images, of which size, it was trained.
+            cfg=source.meta.get('cfg')),
         embeddings=origin_of(embeddings),
         neck_embeddings=origin_of(neck_texts),
         neck_vocabulary=neck_vocabulary,

@@ -32,11 +32,12 @@ def describe_state_dict(state_dict: StateDict) -> Dict[str, Any]:
 
 
 def without_tensors(value: Any) -> Any:
-    """A value with each tensor replaced by its shape, in words."""
+    """A value with the shapes of tensors, in words, and without configs."""
     if isinstance(value, Tensor):
         return f'tensor {tuple(value.shape)}'
     if isinstance(value, Mapping):
-        return {str(key): without_tensors(item) for key, item in value.items()}
+        return {str(key): without_tensors(item)
+                for key, item in value.items() if key != 'cfg'}
     if isinstance(value, (list, tuple)):
         return [without_tensors(item) for item in value]
     return value
