@@ -167,6 +167,11 @@ def test_embeddings_in_place_of_words(tmp_path, world, pets, image):
         world.fold(['cat'], embeddings=vectors)
     with pytest.raises(ValueError, match=r'edit\(replace='):
         pets.fold(WORDS)
+    long = 9 * vectors
+    with pytest.raises(ValueError, match='norms of 9 to 9'):
+        world.fold(WORDS, embeddings=long)
+    same(world.fold(WORDS, embeddings=long, norms='normalize').predict(
+        image, **ANY), bare)
 
 
 def test_other_classes_are_another_object(world, pets, image):
@@ -215,7 +220,8 @@ def test_evaluation(tmp_path, pets, image):
         images=[dict(id=1, file_name='a.png', width=90, height=60)],
         annotations=boxes,
         categories=[dict(id=3, name='dog'), dict(id=5, name='cat')])))
-    scores = pets.evaluate(tmp_path / 'a.json', tmp_path, per_class=True)
+    scores = pets.evaluate(tmp_path / 'a.json', tmp_path, per_class=True,
+                           image_size=(64, 96))
     assert scores['images'] == 1
     assert set(scores['per_class']) == set(WORDS)
 
@@ -237,6 +243,8 @@ def test_what_it_is_said_to_be(tmp_path, folder, world, pets):
 def test_what_is_no_model_is_refused(tmp_path):
     with pytest.raises(ValueError, match='no such file'):
         YOLOWorld(tmp_path / 'none.pth')
+    with pytest.raises(ValueError, match='mean yolo-world-v2-s'):
+        YOLOWorld('yolo-world-v2-ss')
     for name in ('a.py', 'a.jpg'):
         (tmp_path / name).write_text('')
         with pytest.raises(ValueError, match='expected a checkpoint or'):

@@ -19,6 +19,7 @@ from .inference.backends.base import require_file
 from .inference.predictor import OnError
 from .inference.sources import images_of, is_one
 from .utils.files import PathLike
+from .utils.public_models import path_of
 
 if TYPE_CHECKING:
     from .inference.benchmark import Latency
@@ -42,7 +43,7 @@ class AnyModel:
             self._checkpoint = model
             self.path = model.path
             return
-        self.path = require_file(model)
+        self.path = require_file(path_of(model))
         suffix = self.path.suffix.lower()
         if suffix in CHECKPOINTS:
             from .reparam import load_checkpoint
@@ -135,19 +136,20 @@ class AnyModel:
                                 keep_images)
 
     def evaluate(self, annotations: PathLike, images: PathLike, *,
+                 image_size: Optional[Tuple[int, int]] = None,
                  per_class: bool = False) -> Dict[str, Any]:
         """Average precision on data in COCO's format.
 
         Arguments, result and errors are those of
         :func:`~.detector.evaluation.evaluate`; categories are matched to the
-        classes by name.
+        classes by name. ``image_size`` is that of :meth:`stream`.
 
         Example:
             >>> pets.evaluate('val.json', 'images/')['AP50']
         """
         from .detector.evaluation import evaluate
-        return evaluate(Predictor(self._backend), annotations, images,
-                        per_class)
+        return evaluate(Predictor(self._backend, image_size=image_size),
+                        annotations, images, per_class)
 
     def benchmark(self, *others: 'Union[AnyModel, PathLike]',
                   **options: Any) -> 'List[Latency]':

@@ -40,8 +40,9 @@ class YOLOWorld(AnyModel):
 
     Args:
         model (str | Path | Checkpoint): A checkpoint (``.pth``,
-            ``.safetensors``) or an exported file (``.onnx``, ``.xml``,
-            ``.torchscript``).
+            ``.safetensors``), an exported file (``.onnx``, ``.xml``,
+            ``.torchscript``), or the name of a public model, such as
+            ``yolo-world-v2-s``, which is downloaded once.
         device (str): What it runs on, ``'cpu'`` or ``'cuda:0'``.
         threads (int, optional): Of the runtime, None for its choice.
         precision (str, optional): Of OpenVINO, None for float32.
@@ -69,7 +70,8 @@ class YOLOWorld(AnyModel):
 
     def fold(self, words: 'Union[PathLike, Sequence[str], None]' = None, *,
              embeddings: Any = None, neck: Any = None, pad: bool = False,
-             encoder: Optional[str] = None) -> 'YOLOWorld':
+             encoder: Optional[str] = None,
+             norms: str = 'refuse') -> 'YOLOWorld':
         """Fold class names into a text-conditioned checkpoint.
 
         Each folded layer is compared with the text-conditioned one in
@@ -89,6 +91,8 @@ class YOLOWorld(AnyModel):
             encoder (str, optional): What embeds the words: folder or hub name
                 of a CLIP text model, or ``'words'``. Defaults to None for
                 the CLIP of the public models.
+            norms (str): What becomes of embeddings for the neck whose norms
+                are not 1: ``'refuse'``, ``'normalize'`` or ``'keep'``.
 
         Returns:
             YOLOWorld: The folded model.
@@ -115,14 +119,15 @@ class YOLOWorld(AnyModel):
         names = None if embeddings is None else (
             conversion.class_names_of(texts, words))
         folded, _ = conversion.fold(source, texts, neck_texts, names=names,
-                                    neck_vocabulary=kind)
+                                    neck_vocabulary=kind, norms=norms)
         path = source.path.with_name(
             f'{source.path.stem}{conversion.SUFFIXES["rep_conv"]}.pth')
         return self._derived(dataclasses.replace(folded, path=path))
 
     def edit(self, *, keep: Optional[Sequence[str]] = None,
              add: 'Optional[Texts]' = None, replace: 'Optional[Texts]' = None,
-             encoder: Optional[str] = None) -> 'YOLOWorld':
+             encoder: Optional[str] = None,
+             norms: str = 'refuse') -> 'YOLOWorld':
         """Change the classes of a folded model, fine-tuned or not.
 
         Rows of classes that stay are copied bit for bit.
@@ -135,6 +140,7 @@ class YOLOWorld(AnyModel):
             replace (Sequence[str] | str | Path, optional): Classes that
                 replace all, likewise.
             encoder (str, optional): As of :meth:`fold`.
+            norms (str): As of :meth:`fold`.
 
         Raises:
             ValueError: If a class is unknown or there already, or the model
@@ -146,7 +152,7 @@ class YOLOWorld(AnyModel):
         """
         from .reparam.editing import edit
         return self._derived(edit(self._required('edit'), keep, add, replace,
-                                  encoder=encoder))
+                                  encoder=encoder, norms=norms))
 
     def train(self, data: PathLike, *, work_dir: Optional[PathLike] = None,
               encoder: Optional[str] = None,
@@ -154,7 +160,7 @@ class YOLOWorld(AnyModel):
               overwrite: bool = False, resume: Optional[str] = None,
               cfg_options: Optional[Dict[str, Any]] = None,
               **wishes: Any) -> Trained:
-        """Fine-tune on data as they are.
+        """Fine-tune on data as they are, on a GPU if there is one.
 
         A text-conditioned model gets the classes of the data folded in
         first; a folded one must have them already.
