@@ -15,9 +15,10 @@ from runtime_process import write_onnx
 ROOT = Path(__file__).resolve().parents[2]
 IN_PYTHON = """
 import sys
-from yolo_world_rep.inference import Predictor
-with Predictor('m.onnx') as predictor:
-    result, = predictor.predict('images/a.png')
+from yolo_world_rep import YOLOWorld
+model = YOLOWorld('m.onnx')
+assert repr(model).startswith("YOLOWorld('m.onnx': exported")
+result, = model.predict('images/')
 print(type(result).__name__, *{'torch', 'mmengine'} & set(sys.modules))
 """
 
