@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from tiny_exports import save_brightness
 
 import yolo_world_rep
 from yolo_world_rep.config import own_data, recipes
@@ -126,3 +127,10 @@ def test_many_names_are_cut_short(monkeypatch, capsys):
         out = capsys.readouterr().out
         assert out.count('class ') - (not option) == shown
         assert ('and 1183 more' in out) is (not option)
+
+
+def test_what_an_exported_file_is(tmp_path, run):
+    status, out, _ = run('inspect', str(save_brightness(tmp_path)))
+    assert status == 0
+    assert 'classes  dark, grey, bright' in out
+    assert 'image size  [64, 96]' in out
