@@ -90,7 +90,7 @@ class AnyModel:
             ValueError: If something is no image, or the model has no
                 classes.
 
-        Example:
+        Examples:
             >>> result = pets.predict('garden.jpg', score=0.4)
             >>> result.boxes, result.scores, result.label_names
         """
@@ -123,7 +123,7 @@ class AnyModel:
         Yields:
             Result: In the order of the images.
 
-        Example:
+        Examples:
             >>> for result in pets.stream('film.mp4', keep_images=True):
             ...     picture = result.plot()
         """
@@ -144,7 +144,7 @@ class AnyModel:
         :func:`~.detector.evaluation.evaluate`; categories are matched to the
         classes by name. ``image_size`` is that of :meth:`stream`.
 
-        Example:
+        Examples:
             >>> pets.evaluate('val.json', 'images/')['AP50']
         """
         from .detector.evaluation import evaluate
@@ -160,7 +160,7 @@ class AnyModel:
             **options: More of
                 :func:`~.inference.benchmark.compare_latency`.
 
-        Example:
+        Examples:
             >>> pets.benchmark('pets.onnx', rounds=50)
         """
         from .inference.benchmark import compare_latency
@@ -177,7 +177,7 @@ class AnyModel:
         Of a checkpoint what ``yolo-world-rep inspect`` says; of an exported
         file its metadata, see :class:`~.inference.spec.Spec`.
 
-        Example:
+        Examples:
             >>> pets.info()['size']
             's'
         """

@@ -50,7 +50,7 @@ class YOLOWorld(AnyModel):
     Raises:
         ValueError: If the file is none of these.
 
-    Example:
+    Examples:
         >>> from yolo_world_rep import YOLOWorld
         >>> model = YOLOWorld('yolo_world_v2_s.pth')
         >>> pets = model.fold(['cat', 'dog'])
@@ -101,7 +101,7 @@ class YOLOWorld(AnyModel):
             ValueError: If the model has its classes already, or the texts do
                 not fit it.
 
-        Example:
+        Examples:
             >>> pets = model.fold(['cat', 'dog'])
             >>> pets = model.fold(embeddings='pets.npy', pad=True)
         """
@@ -146,7 +146,7 @@ class YOLOWorld(AnyModel):
             ValueError: If a class is unknown or there already, or the model
                 cannot be edited.
 
-        Example:
+        Examples:
             >>> pets.edit(add=['hamster'])
             >>> pets.edit(keep=['dog'])
         """
@@ -186,7 +186,7 @@ class YOLOWorld(AnyModel):
         Raises:
             ValueError: If data and model do not go together.
 
-        Example:
+        Examples:
             >>> tuned, report, scores = pets.train('pets.yaml', epochs=40)
         """
         from .config.composition import Wishes
@@ -222,7 +222,7 @@ class YOLOWorld(AnyModel):
                 left then.
             ImportError: If a package is not installed.
 
-        Example:
+        Examples:
             >>> pets.export('onnx', dynamic=True).predict('garden.jpg')
         """
         checkpoint = self._required('export')
@@ -247,7 +247,7 @@ class YOLOWorld(AnyModel):
         Raises:
             ValueError: If it exists, or the model is an exported file.
 
-        Example:
+        Examples:
             >>> pets.save('pets.pth')
         """
         from .reparam import save_checkpoint

@@ -11,7 +11,7 @@ from ..registry import register
 @register(COLLATE_FUNCTIONS)
 def yolow_collate(data_batch: Sequence[dict], use_ms_training: bool = False,
                   _scope_: Optional[str] = None) -> dict:
-    """Collate a training batch: mmyolo's fast form, and the texts with it.
+    """Collate a training batch in mmyolo's fast form, with its texts.
 
     Args:
         data_batch (Sequence[dict]): B items, each with ``inputs``, an

@@ -168,7 +168,7 @@ class YOLOv5MixedGroundingDataset(BatchShapePolicyDataset, CocoDataset):
 
 @register(DATASETS)
 class YOLOv5GeneralGroundingDataset(YOLOv5MixedGroundingDataset):
-    """Boxes with phrases that the annotations spell out.
+    """Boxes with phrases given in the annotations.
 
     As :class:`YOLOv5MixedGroundingDataset`, but an entry of ``annotations``
     has its phrase under ``tokens``, and images need no caption.

@@ -11,7 +11,7 @@ from ..text import class_names, load_class_texts
 
 @register(DATASETS)
 class MultiModalDataset:
-    """Adds class texts to the images of a detection dataset.
+    """Add class texts to the images of a detection dataset.
 
     The texts travel through the pipeline as ``texts``: one list of
     synonyms a class, in the order of the dataset's labels. ``LoadText`` or
@@ -25,13 +25,13 @@ class MultiModalDataset:
         dataset (dict | BaseDataset): The detection dataset, with an empty
             pipeline.
         class_text_path (str, optional): JSON file of the class texts, one
-            entry a class. None leaves ``texts`` to the wrapped dataset.
+            entry per class. Defaults to None for those of the wrapped dataset.
             Defaults to None.
-        test_mode (bool): False has images carry the reference although
-            the wrapped dataset is in test mode. Defaults to True.
+        test_mode (bool): If False, images keep the reference even if the
+            wrapped dataset is in test mode. Defaults to True.
         pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
-        lazy_init (bool): Whether to put off loading the annotations.
-            Defaults to False.
+        lazy_init (bool): Whether to load the annotations later. Defaults to
+            False.
 
     Raises:
         ValueError: If the class texts cannot be read, or are not those of
@@ -142,8 +142,8 @@ class MultiModalMixedDataset(MultiModalDataset):
             ``'grounding'``. Defaults to ``'detection'``.
         test_mode (bool): As in :class:`MultiModalDataset`.
         pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
-        lazy_init (bool): Whether to put off loading the annotations.
-            Defaults to False.
+        lazy_init (bool): Whether to load the annotations later. Defaults to
+            False.
     """
 
     def __init__(self, dataset: Union[dict, BaseDataset],

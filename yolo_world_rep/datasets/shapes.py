@@ -255,7 +255,7 @@ def write_dataset(folder: PathLike, count: int, names: Sequence[str],
 
 @register(DATASETS)
 class ShapesDataset(YOLOv5CocoDataset):
-    """What :func:`write_dataset` wrote; its classes are the file's.
+    """Images written by :func:`write_dataset`, with the classes of the file.
 
     Args:
         data_root (str): The folder.

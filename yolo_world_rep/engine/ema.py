@@ -10,7 +10,7 @@ from ..registry import register
 
 @register(MODELS)
 class ExactExpMomentumEMA(ExpMomentumEMA):
-    """mmdet's ExpMomentumEMA, exact where average and weight are equal.
+    """mmdet's ExpMomentumEMA, exact if average and weight are equal.
 
     mmdet computes ``(1 - m) * average + m * weight``, which rounds: the
     average of a frozen weight drifts away from it, step by step. The same

@@ -13,7 +13,8 @@ from .adapt import keep_names_and_origin
 
 @register(RUNNERS)
 class VariablesRunner(Runner):
-    """mmengine's runner of a config with its variables carried on.
+    """mmengine's runner, which updates the values derived from changed
+    variables.
 
     Our configs name it as their ``runner_type``, so that they also run under
     mmyolo's own tools and ``mim``, which know nothing of

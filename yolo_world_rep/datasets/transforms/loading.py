@@ -23,7 +23,7 @@ class UnreadableImageError(ValueError):
 
 @register(TRANSFORMS)
 class LoadCheckedImageFromFile(LoadImageFromFile):
-    """mmcv's LoadImageFromFile; an unreadable file is named.
+    """mmcv's LoadImageFromFile, whose errors name the file.
 
     The launcher puts it in the place of mmcv's in every config. Arguments
     and results are mmcv's. With ``ignore_empty=True`` another image of the

@@ -48,19 +48,19 @@ class _MergesTexts:
 
 @register(TRANSFORMS)
 class MultiModalMosaic(_MergesTexts, Mosaic):
-    """:class:`mmyolo.Mosaic` of four images with texts of their own."""
+    """:class:`mmyolo.Mosaic` of four images, each with its own texts."""
 
 
 @register(TRANSFORMS)
 class MultiModalMosaic9(_MergesTexts, Mosaic9):
-    """:class:`mmyolo.Mosaic9` of nine images with texts of their own."""
+    """:class:`mmyolo.Mosaic9` of nine images, each with its own texts."""
 
 
 @register(TRANSFORMS)
 class YOLOv5MultiModalMixUp(_MergesTexts, YOLOv5MixUp):
-    """:class:`mmyolo.YOLOv5MixUp` of two images with texts of their own."""
+    """:class:`mmyolo.YOLOv5MixUp` of two images, each with its own texts."""
 
 
 @register(TRANSFORMS)
 class YOLOXMultiModalMixUp(_MergesTexts, YOLOXMixUp):
-    """:class:`mmyolo.YOLOXMixUp` of two images with texts of their own."""
+    """:class:`mmyolo.YOLOXMixUp` of two images, each with its own texts."""

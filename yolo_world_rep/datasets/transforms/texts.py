@@ -39,11 +39,11 @@ class LoadText(_TextTransform):
     Args:
         text_path (str, optional): JSON file of class texts, used where the
             dataset has none. Defaults to None.
-        prompt_format (str): Prompt with ``{}`` in the place of the class
-            name. Defaults to ``'{}'``.
-        multi_prompt_flag (str): What separates several prompts within one
-            text. Such a text is passed on whole; only text models that
-            know the separator split it. Defaults to ``'/'``.
+        prompt_format (str): Prompt, with ``{}`` for the class name. Defaults
+            to ``'{}'``.
+        multi_prompt_flag (str): Separator of several prompts in one text. The
+            text is passed on as a whole; only text models that know the
+            separator split it. Defaults to ``'/'``.
 
     Raises:
         ValueError: If the file cannot be read or the prompt has no
@@ -65,7 +65,7 @@ class LoadText(_TextTransform):
 
 @register(TRANSFORMS)
 class RandomLoadText(_TextTransform):
-    """Draw another small vocabulary for each image, for training.
+    """Draw a new small vocabulary for each training image.
 
     Drawn are the classes of the image (all that fit) and random others as
     negatives, in random order, with a random synonym each. Labels are
@@ -74,16 +74,15 @@ class RandomLoadText(_TextTransform):
     Args:
         text_path (str, optional): JSON file of class texts, used where the
             dataset has none. Defaults to None.
-        prompt_format (str): Prompt with ``{}`` in the place of the class
-            name. Defaults to ``'{}'``.
-        num_neg_samples (Tuple[int, int]): Least and greatest number of
-            negatives, both included. Fewer are drawn where the vocabulary
-            or ``max_num_samples`` ends. Defaults to (80, 80).
-        max_num_samples (int): Greatest number of texts in all. Defaults to
-            80.
-        padding_to_max (bool): Whether to fill up to ``max_num_samples``
-            texts. All images of a batch need as many. Defaults to False.
-        padding_value (str): The text to fill up with. Defaults to ``''``.
+        prompt_format (str): Prompt, with ``{}`` for the class name. Defaults
+            to ``'{}'``.
+        num_neg_samples (Tuple[int, int]): Minimum and maximum number of
+            negatives. Fewer are drawn if the vocabulary or ``max_num_samples``
+            does not allow more. Defaults to (80, 80).
+        max_num_samples (int): Maximum number of texts. Defaults to 80.
+        padding_to_max (bool): Whether to fill up to ``max_num_samples`` texts.
+            All images in a batch need the same number. Defaults to False.
+        padding_value (str): The text to pad with. Defaults to ``''``.
 
     Raises:
         ValueError: If the file cannot be read, the prompt has no ``{}``,

@@ -84,11 +84,11 @@ class CheckpointGuardHook(Hook):
     tensors, the class names and the class counts before anything is loaded.
 
     Args:
-        fresh (Sequence[str]): Names of modules or tensors of the model that
-            start a training from their initialization, whatever the
-            checkpoint holds for them. Resuming and testing load them.
+        fresh (Sequence[str]): Names of modules or tensors of the model that a
+            training starts from their initialization, not from the checkpoint.
+            Resuming and testing load them.
         unused (Sequence[str]): Names of modules or tensors in the checkpoint
-            that the model does without.
+            that the model does not have.
         class_names (str): ``'match'`` or ``'ignore'``: whether the
             checkpoint's class names must be those of the data. They need not
             be when the rows of the head that stand for them are ``fresh``.

@@ -29,7 +29,7 @@ def data_sets(runner: Runner) -> Iterator[Tuple[str, Any, Optional[Names]]]:
 
 @register(HOOKS)
 class ClassNamesHook(Hook):
-    """Give the model the names of its classes, for its predictions.
+    """Give the model its class names, for its predictions.
 
     They are those of the training data, else those of the data that it is
     evaluated on. The launcher and :class:`VariablesRunner` add this hook.

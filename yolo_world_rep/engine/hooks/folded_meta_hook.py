@@ -14,7 +14,8 @@ from .class_names_hook import unwrapped
 
 @register(HOOKS)
 class FoldedMetaHook(Hook):
-    """Carry the origin of a folded model on, with its present classes.
+    """Copy the origin of a folded model to new checkpoints, with its current
+    classes.
 
     Without it ``yolo-world-rep edit`` could not change the classes of what
     was trained. The launcher and :class:`VariablesRunner` add this hook.

@@ -65,7 +65,7 @@ class _RemoveLater:
 
 @register(HOOKS)
 class SafeCheckpointHook(CheckpointHook):
-    """mmengine's CheckpointHook, for trainings that may end at any moment.
+    """mmengine's CheckpointHook, for trainings that may end at any time.
 
     A file gets its name when it is complete on the disk; outdated files go
     when the new one and the note of the last one are there, not before, so

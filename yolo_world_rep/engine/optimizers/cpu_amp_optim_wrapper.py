@@ -25,7 +25,7 @@ def check_cpu_bfloat16() -> None:
 
 @register(OPTIM_WRAPPERS)
 class CPUAmpOptimWrapper(OptimWrapper):
-    """Steps of which the forward pass runs in bfloat16 on the CPU.
+    """Training steps whose forward pass runs in bfloat16 on the CPU.
 
     Weights, their gradients and the optimizer's state stay float32.
     bfloat16 has float32's range, so there is no loss to scale. mmengine's

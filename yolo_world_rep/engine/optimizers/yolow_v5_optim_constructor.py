@@ -56,8 +56,8 @@ class YOLOWv5OptimizerConstructor(DefaultOptimWrapperConstructor):
 
     Args:
         optim_wrapper_cfg (dict): Config of the optimizer wrapper. Its
-            ``optimizer`` may hold ``batch_size_per_gpu``; without it
-            nothing is scaled. The dict is not changed.
+            ``optimizer`` may hold ``batch_size_per_gpu``; without it nothing
+            is scaled. The dict stays unchanged.
         paramwise_cfg (dict, optional): mmengine's options,
             ``base_total_batch_size``, in images, 64 by default, and
             ``lr_mults``, see :func:`multiplier_of`. Unlike ``custom_keys``

@@ -35,12 +35,12 @@ class HuggingCLIPLanguageBackbone(BaseModule):
 
     Args:
         model_name (str): A local folder or a hub name.
-        frozen_modules (Sequence[str]): Prefixes of the parts that do not
-            train; ``('all', )`` for everything. Defaults to ().
+        frozen_modules (Sequence[str]): Prefixes of the parts to freeze, or
+            ``('all', )``. Defaults to ().
         dropout (float): Attention dropout. Defaults to 0.0.
-        training_use_cache (bool): Accepted since public configs name it,
-            without effect. Defaults to False.
-        add_mask (bool): Only False: see Raises. Defaults to False.
+        training_use_cache (bool): No effect. Public configs set it. Defaults
+            to False.
+        add_mask (bool): Must be False, see Raises. Defaults to False.
         init_cfg (dict, optional): Initialization. Defaults to None.
 
     Raises:
@@ -114,8 +114,7 @@ class PseudoLanguageBackbone(BaseModule):
     the first one if the file lacks it as a whole.
 
     Args:
-        model_name (str): Accepted since public configs name it, without
-            effect.
+        model_name (str): No effect. Public configs set it.
         text_embed_path (str): A ``.pth`` with a dict from text to vector,
             or a ``.npy`` whose sidecar names its rows.
         test_embed_path (str, optional): The same for evaluation.

@@ -19,10 +19,10 @@ class MultiModalYOLOBackbone(BaseModule):
 
     Args:
         image_model (dict): The image backbone.
-        text_model (dict, optional): The text encoder; needed when
+        text_model (dict, optional): The text encoder; required with
             ``with_text_model``. Defaults to None.
-        frozen_stages (int): The image backbone's stages up to this one do
-            not train; -1 for none. Defaults to -1.
+        frozen_stages (int): Freezes the image backbone's stages up to this
+            one; -1 for none. Defaults to -1.
         with_text_model (bool): Whether texts are encoded. Defaults to True.
         init_cfg (dict, optional): Initialization. Defaults to None.
 

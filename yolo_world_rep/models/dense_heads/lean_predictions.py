@@ -164,8 +164,8 @@ class LeanPredictionsMixin:
     are kept; mmyolo leaves open which.
 
     Args:
-        lean_predictions (bool): Whether detections are made without copies
-            of all scores. Defaults to True.
+        lean_predictions (bool): Whether detections are selected without
+            copying all scores. Defaults to True.
     """
 
     def __init__(self, lean_predictions: bool = True, **kwargs) -> None:

@@ -89,7 +89,7 @@ class SparseTargetsMixin:
     Values and gradients are those of mmyolo up to rounding.
 
     Args:
-        sparse_targets (bool): Whether the losses do without one-hot targets.
+        sparse_targets (bool): Whether the losses avoid one-hot targets.
             Defaults to False.
 
     Raises:

@@ -36,7 +36,7 @@ class YOLOWorldSegAssigner(BatchTaskAlignedAssigner):
 
 @register(TASK_UTILS)
 class SparseTaskAlignedAssigner(YOLOWorldSegAssigner):
-    """mmyolo's assigner, with one class and score an anchor as the target.
+    """mmyolo's assigner, with one class and score per anchor as the target.
 
     In place of the scores of all classes it takes those of the boxes'
     classes, (B, A, G), with ``[b, :, g]`` for the class of box g. Its

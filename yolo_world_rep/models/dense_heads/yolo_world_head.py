@@ -29,11 +29,11 @@ class _ContrastHeadModule(YOLOv8HeadModule):
         embed_dims (int): D, width of a text embedding.
         use_bn_head (bool): v2's batch-norm head, or v1's L2 head.
             Defaults to False, as in public configs.
-        freeze_all (bool): Whether neither weights nor statistics change in
+        freeze_all (bool): Whether weights and statistics are frozen in
             training. Defaults to False.
-        pretrain_classes (int): Vocabulary of the pre-training, which the
-            class branch's hidden width comes from:
-            ``max(in_channels[0], pretrain_classes)``. Defaults to 80.
+        pretrain_classes (int): Size of the vocabulary in the pre-training. It
+            determines the class branch's hidden width: ``max(in_channels[0],
+            pretrain_classes)``. Defaults to 80.
     """
 
     def __init__(self, *args, embed_dims: int, use_bn_head: bool = False,
@@ -165,8 +165,8 @@ class RepYOLOWorldHead(GlobalNormalizerMixin, LeanPredictionsMixin,
     Weights, predictions and the values of the losses are YOLOv8Head's.
 
     Args:
-        sparse_targets (bool): Whether the losses do without one-hot
-            targets, see :class:`SparseTargetsMixin`. Defaults to True.
+        sparse_targets (bool): Whether the losses avoid one-hot targets, see
+            :class:`SparseTargetsMixin`. Defaults to True.
         **kwargs: As mmyolo's YOLOv8Head and the mixins.
     """
 
@@ -183,8 +183,8 @@ class YOLOWorldHead(GlobalNormalizerMixin, LeanPredictionsMixin,
     pair; losses and post-processing are YOLOv8's.
 
     Args:
-        world_size (int): Accepted since public configs name it, without
-            effect: the losses ask for the true one. Defaults to -1.
+        world_size (int): No effect: the losses use the true one. Public
+            configs set it. Defaults to -1.
         **kwargs: As mmyolo's YOLOv8Head and the mixins.
     """
 

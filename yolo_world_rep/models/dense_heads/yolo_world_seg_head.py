@@ -36,12 +36,12 @@ class _MaskBranches:
     """For a head module: coefficients on every level, and the prototypes.
 
     Args:
-        mask_channels (int): Coefficients of a mask. Defaults to 32.
+        mask_channels (int): Coefficients per mask. Defaults to 32.
         proto_channels (int): Width of the prototypes' layers, the same for
             all sizes; ``widen_factor`` does not scale it. Defaults to 256.
-        freeze_bbox (bool): Whether classes and boxes do not change in
-            training, so that masks are learned for an open vocabulary
-            from a few classes. Defaults to False.
+        freeze_bbox (bool): Whether the class and box branches are frozen, to
+            learn masks for an open vocabulary from a few classes. Defaults to
+            False.
     """
 
     def __init__(self, *args, mask_channels: int = 32,
@@ -112,8 +112,8 @@ class _Masks:
 
     Args:
         mask_overlap (bool): Whether the masks of an image are one map of
-            numbers, as Polygon2Mask makes it by default, rather than one
-            mask for each box. Defaults to True.
+            numbers, as Polygon2Mask makes by default, or one mask per box.
+            Defaults to True.
         loss_mask (dict): A loss with ``reduction='none'``.
         loss_mask_weight (float): Its weight. Defaults to 0.05.
         sparse_targets (bool): Must be True. Defaults to True.

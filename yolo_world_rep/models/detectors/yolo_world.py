@@ -128,8 +128,8 @@ class YOLOWorldDetector(_YOLOWorld):
 
     Args:
         mm_neck (bool): Whether the neck takes texts. Defaults to False.
-        num_train_classes (int): Texts an image in training. Defaults to 80.
-        num_test_classes (int): Texts an image in tests. Defaults to 80.
+        num_train_classes (int): Texts per image in training. Defaults to 80.
+        num_test_classes (int): Texts per image in tests. Defaults to 80.
         **kwargs: As mmyolo's YOLODetector.
     """
 
@@ -187,20 +187,20 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
 
     Args:
         mm_neck (bool): Whether the neck takes texts. Defaults to False.
-        num_train_classes (int): Texts an image in training. Defaults to 80.
-        num_test_classes (int): Texts an image in tests. Defaults to 80.
+        num_train_classes (int): Texts per image in training. Defaults to 80.
+        num_test_classes (int): Texts per image in tests. Defaults to 80.
         prompt_dim (int): D, width of a text embedding. Defaults to 512.
         num_prompts (int): N, number of texts. Defaults to 80.
         embedding_path (str): ``.npy`` of N×D embeddings to start from;
-            random unit rows when empty. Defaults to ''.
-        reparameterized (bool): Whether the texts are in the weights of
-            the head and of the neck; there are no prompts then. A neck
-            whose layers are text-conditioned (a checkpoint converted with
-            --head-only) has its texts as prompts. Defaults to False.
-        freeze_prompt (bool): Whether the prompts do not train.
-            Defaults to False.
-        use_mlp_adapter (bool): Whether a residual MLP of two layers
-            refines the prompts. Defaults to False.
+            if empty, random unit rows. Defaults to ''.
+        reparameterized (bool): Whether the texts are in the weights of head
+            and neck, so there are no prompts. If the layers of the neck are
+            text-conditioned (a checkpoint converted with --head-only), their
+            texts are the prompts. Defaults to False.
+        freeze_prompt (bool): Whether the prompts are frozen. Defaults to
+            False.
+        use_mlp_adapter (bool): Whether a residual two-layer MLP refines the
+            prompts. Defaults to False.
         **kwargs: As mmyolo's YOLODetector.
 
     Raises:

@@ -20,11 +20,11 @@ class _GuidedCSPLayer(CSPLayerWithTwoConv):
     Args:
         in_channels (int): Channels of the input.
         out_channels (int): Channels of the output.
-        guide_channels (int): Of the attention: text width or number of
-            guides.
+        guide_channels (int): Width of a text embedding, or number of guides
+            when folded.
         embed_channels (int): Of the attention.
         num_heads (int): Of the attention. Defaults to 1.
-        expand_ratio (float): Hidden width over ``out_channels``.
+        expand_ratio (float): Ratio of the hidden width to ``out_channels``.
             Defaults to 0.5.
         num_blocks (int): Number of bottlenecks. Defaults to 1.
         with_scale (bool): Of the attention. Defaults to False.
@@ -95,15 +95,15 @@ class RepMaxSigmoidCSPLayerWithTwoConv(_GuidedCSPLayer):
 
 @register(MODELS)
 class EfficientCSPLayerWithTwoConv(_GuidedCSPLayer):
-    """CSP layer whose attended branch has no gate: it uses no guide.
+    """CSP layer whose attended branch has no gate, and so no guide.
 
     The layer of the efficient neck. It starts from the checkpoint of any of
     its siblings: only the tensors of the gate are left over.
 
     Args:
-        with_act (bool): Whether the branch ends in x·σ(x). The original
-            computed it up to its release 0.10.0, later versions do not, and
-            their files have the same names and shapes. Defaults to False.
+        with_act (bool): Whether the branch ends in x·σ(x), as in the original
+            up to release 0.10.0. Later versions do without; their files have
+            the same names and shapes. Defaults to False.
         **kwargs: As its siblings'; those of the gate are without effect.
     """
 

@@ -34,7 +34,7 @@ class _ImagePoolingAttention(BaseModule):
             otherwise. Defaults to False.
         num_feats (int): Number of levels. Defaults to 3.
         num_heads (int): Heads of the attention. Defaults to 8.
-        pool_size (int): Patches a side. Defaults to 3.
+        pool_size (int): Patches per side. Defaults to 3.
         init_cfg (dict, optional): Initialization. Defaults to None.
         use_einsum (bool): Accepted and without effect.
 

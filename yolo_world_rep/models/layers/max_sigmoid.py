@@ -43,8 +43,8 @@ class _MaxSigmoidAttn(BaseModule):
         out_channels (int): Channels of the output, a multiple of the heads.
         guide_channels (int): Width of a text embedding in the
             text-conditioned form, number of guides in the folded ones.
-        embed_channels (int): E, a multiple of ``num_heads``. The input is
-            embedded by a 1×1 convolution when it has another width.
+        embed_channels (int): E, a multiple of ``num_heads``. If the input has
+            another width, a 1×1 convolution embeds it.
         kernel_size (int): Of the projection. Defaults to 3.
         padding (int): Of the projection. Defaults to 1.
         num_heads (int): M. Defaults to 1.
@@ -56,8 +56,8 @@ class _MaxSigmoidAttn(BaseModule):
         norm_cfg (dict): Normalization layers.
             Defaults to dict(type='BN', momentum=0.03, eps=0.001).
         init_cfg (dict, optional): Initialization. Defaults to None.
-        use_einsum (bool): Accepted since public configs name it, without
-            effect: the product is always one batched matmul.
+        use_einsum (bool): No effect: the product is always one batched matmul.
+            Public configs set it.
 
     Raises:
         ValueError: If ``num_heads`` does not divide both widths.
@@ -112,7 +112,7 @@ class _MaxSigmoidAttn(BaseModule):
 
 @register(MODELS)
 class MaxSigmoidAttnBlock(_MaxSigmoidAttn):
-    """Text-conditioned: the guide is a projection of each image's texts.
+    """Text-conditioned: the guides are projections of each image's texts.
 
     The arguments are those of the shared body; ``guide_channels`` is the
     width D of a text embedding.
@@ -179,7 +179,7 @@ class _FoldedAttn(_MaxSigmoidAttn):
 
 @register(MODELS)
 class RepConvMaxSigmoidAttnBlock(_FoldedAttn):
-    """Folded: the guide is the weights of one d→N convolution a head.
+    """Folded: the guides are the weights of one d→N convolution per head.
 
     The arguments are those of the shared body; ``guide_channels`` is the
     number of guides N.
@@ -198,7 +198,7 @@ class RepConvMaxSigmoidAttnBlock(_FoldedAttn):
 
 @register(MODELS)
 class RepMatrixMaxSigmoidAttnBlock(_FoldedAttn):
-    """Folded: the guide is one parameter, (M, N, d).
+    """Folded: the guides are one parameter, (M, N, d).
 
     The arguments are those of the shared body; ``guide_channels`` is the
     number of guides N.

@@ -34,7 +34,7 @@ class YOLOWorldPAFPN(YOLOv8PAFPN):
         widen_factor (float): Scales the width. Defaults to 1.0.
         num_csp_blocks (int): Bottlenecks of a CSP layer before deepening.
             Defaults to 3.
-        freeze_all (bool): Whether neither weights nor statistics change in
+        freeze_all (bool): Whether weights and statistics are frozen in
             training. Defaults to False.
         block_cfg (dict): The CSP layer.
             Defaults to dict(type='MaxSigmoidCSPLayerWithTwoConv').
@@ -165,9 +165,10 @@ class YOLOWorldDualPAFPN(YOLOWorldPAFPN):
 
     Args:
         text_enhancder (dict): The attention that updates the texts; its
-            ``image_channels``, ``text_channels`` and ``num_feats`` are
-            filled in. Spelled so in public configs.
-        text_enhancer (dict): The same under its right spelling; give one.
+            ``image_channels``, ``text_channels`` and ``num_feats`` are filled
+            in. Public configs spell it like this.
+        text_enhancer (dict): The same in correct spelling; give only one of
+            them.
         **kwargs: As :class:`YOLOWorldPAFPN`.
     """
 
@@ -206,7 +207,7 @@ class YOLOWorldDualPAFPN(YOLOWorldPAFPN):
 
 @register(MODELS)
 class RepYOLOWorldDualPAFPN(YOLOWorldDualPAFPN):
-    """The neck of v1 with what does not depend on the image folded.
+    """The neck of v1; everything that does not depend on the image is folded.
 
     The top-down half takes its guides from its weights, and so does the
     attention its queries. The bottom-up half takes constant texts, a buffer,
