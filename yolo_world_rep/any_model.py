@@ -205,7 +205,7 @@ class AnyModel:
             found = self._checkpoint.description
             said = dict(kind=found.kind, size=str(found.size))
         return dict(said, classes=f'{len(self.classes)}: {names}' if names
-                    else 'whatever is folded')
+                    else 'none yet: fold() names them')
 
     def __repr__(self) -> str:
         said = ', '.join(f'{key} {value}' if key != 'kind' else value

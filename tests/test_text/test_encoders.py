@@ -143,3 +143,13 @@ def test_words_for_a_model(tmp_path, clip_folder):
 def test_words_that_no_model_takes(words, width, message):
     with pytest.raises(ValueError, match=message):
         embed_words(words, width)
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch, capfd):
+    """And the message says how to do without it."""
+    for name in ('huggingface_hub.constants.ENDPOINT',
+                 'huggingface_hub.file_download.constants.ENDPOINT'):
+        monkeypatch.setattr(name, 'http://127.0.0.1:9')
+    with pytest.raises(ValueError, match='hf download some/clip --local-dir'):
+        CLIPEncoder('some/clip', 'cpu')
+    assert 'Retry' not in ''.join(capfd.readouterr())

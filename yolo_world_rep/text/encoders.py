@@ -1,7 +1,7 @@
 """From a vocabulary to unit vectors: encoders, prompts, synonyms."""
 import logging
 import os
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.logging import print_log
@@ -19,6 +19,24 @@ SYNONYMS = ('first', 'mean')
 # The CLIP that the public models were trained with, by the width of its texts.
 CLIP_OF_WIDTH = {512: 'openai/clip-vit-base-patch32',
                  768: 'openai/clip-vit-large-patch14-336'}
+
+
+def _from_cache_or_hub(model: str, *kinds: Any) -> List[Any]:
+    """What these classes of transformers load from a folder or hub name."""
+
+    def load(offline: bool) -> List[Any]:
+        return [kind.from_pretrained(model, local_files_only=offline)
+                for kind in kinds]
+
+    try:
+        return load(offline=True)
+    except OSError:
+        if os.path.isdir(model):
+            raise
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    # Fails at once where transformers would try again for a minute.
+    get_hf_file_metadata(hf_hub_url(model, 'config.json'))
+    return load(offline=False)
 
 
 class CLIPEncoder:
@@ -48,18 +66,18 @@ class CLIPEncoder:
                               '"yolo-world-rep[clip]"') from error
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        local = os.path.isdir(model)
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(
-                model, local_files_only=local)
-            self.model = CLIPTextModelWithProjection.from_pretrained(
-                model, local_files_only=local).eval().to(device)
-        except (OSError, ValueError, RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0] if str(error) else ''
+            self.tokenizer, clip = _from_cache_or_hub(
+                model, AutoTokenizer, CLIPTextModelWithProjection)
+            self.model = clip.eval().to(device)
+        except Exception as error:  # of the hub's library, torch, transformers
+            reason = str(error).partition('\n')[0].rstrip('.')
             raise ValueError(
                 f'model={model!r} on device={device!r} cannot be used: '
-                f'{reason} Give the folder or the hub name of a CLIP text '
-                f'model, and a device that exists.') from error
+                f'{reason}. Give the folder or the hub name of a CLIP text '
+                f'model, and a device that exists. Without network, run hf '
+                f'download {model} --local-dir clip on another machine, copy '
+                f'the folder here, and give its path.') from error
         self.name = f'clip:{os.path.basename(os.path.normpath(model))}'
         self.batch_size = batch_size
         self.dim = self.model.config.projection_dim
