@@ -276,8 +276,9 @@ def test_training_gives_a_model_and_its_report(tmp_path):
         if key != 'embeddings'}), tmp_path / 'world.pth')
     tuned, report, scores = YOLOWorld(tmp_path / 'world.pth').train(
         tmp_path / 'data', work_dir=tmp_path / 'run', encoder='words',
-        epochs=1, image_size=(64, 64), batch_size=2, workers=0)
+        epochs=1, image_size=(64, 96), batch_size=2, workers=0)
     assert tuned.classes == own_data.NAMES
+    assert tuned._backend.spec.image_size == (64, 96)
     assert report.is_file()
     assert set(scores) >= {'AP', 'AP50'}
     pictures = sorted((tmp_path / 'data' / 'val').rglob('*.jpg'))

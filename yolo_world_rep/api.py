@@ -7,6 +7,7 @@ from typing import (
     NamedTuple,
     Optional,
     Sequence,
+    Tuple,
     Union,
 )
 
@@ -156,8 +157,10 @@ class YOLOWorld(AnyModel):
 
     def train(self, data: PathLike, *, work_dir: Optional[PathLike] = None,
               encoder: Optional[str] = None,
-              val_fraction: Optional[float] = None, amp: bool = False,
-              overwrite: bool = False, resume: Optional[str] = None,
+              val_fraction: Optional[float] = None,
+              image_size: Optional[Tuple[int, int]] = None,
+              amp: bool = False, overwrite: bool = False,
+              resume: Optional[str] = None,
               cfg_options: Optional[Dict[str, Any]] = None,
               **wishes: Any) -> Trained:
         """Fine-tune on data as they are, on a GPU if there is one.
@@ -173,12 +176,14 @@ class YOLOWorld(AnyModel):
             encoder (str, optional): As of :meth:`fold`.
             val_fraction (float, optional): Share of the images to validate
                 on where the data have no set for it. Defaults to 0.2.
+            image_size (tuple[int, int], optional): Height and width of the
+                input, multiples of 32. Defaults to (640, 640).
             amp (bool): Whether to train in mixed precision.
             overwrite (bool): Whether the config of an earlier run is replaced.
             resume (str, optional): ``'auto'``, or a checkpoint to go on from.
             cfg_options (dict, optional): Settings of the config.
             **wishes: Those of :class:`~.config.composition.Wishes`, such as
-                ``epochs``, ``batch_size``, ``recipe``, ``image_size``.
+                ``epochs``, ``batch_size``, ``recipe``.
 
         Returns:
             Trained: The tuned model, its report and its scores.
@@ -190,7 +195,10 @@ class YOLOWorld(AnyModel):
             >>> tuned, report, scores = pets.train('pets.yaml', epochs=40)
         """
         from .config.composition import Wishes
+        from .config.new_config import require_image_size
         from .engine.finetune import finetune
+        if image_size is not None:  # which configs have the other way round
+            wishes['image_size'] = require_image_size(image_size[::-1])
         model = self.path if self._saved else self._required('train')
         tuned = finetune(
             model, data, work_dir, wishes=Wishes(**wishes), encoder=encoder,

@@ -168,7 +168,8 @@ class TestVariants:
 
     def test_eight_gpus(self, world, tmp_path):
         result = write(world, tmp_path / 'my.py', Wishes(gpus=8))
-        assert result.command == f'tools/dist_train.sh {result.path} 8'
+        assert result.command == (
+            f'yolo-world-rep train {result.path} --device 0,1,2,3,4,5,6,7')
         assert result.schedule.total_batch == 8  # one image each
         assert launch_command('a b.py', 1) == "yolo-world-rep train 'a b.py'"
 

@@ -87,9 +87,9 @@ def require_image_size(img_size: Sequence[int]) -> Tuple[int, int]:
 
 def launch_command(out: PathLike, gpus: int) -> str:
     """What trains with a config."""
-    name = shlex.quote(str(out))
-    return (f'yolo-world-rep train {name}'
-            if gpus == 1 else f'tools/dist_train.sh {name} {gpus}')
+    devices = ','.join(map(str, range(gpus)))
+    return f'yolo-world-rep train {shlex.quote(str(out))}' + (
+        f' --device {devices}' if gpus > 1 else '')
 
 
 def new_config(data: OwnData, checkpoint: PathLike, out: PathLike,
