@@ -1,7 +1,7 @@
 """Messages of the library name parameters; commands say them as options."""
 import re
 from functools import cache
-from typing import Mapping, Tuple
+from typing import Tuple
 
 import pytest
 from docs_blocks import REPOSITORY
@@ -15,10 +15,6 @@ LIBRARY = REPOSITORY / 'yolo_world_rep'
 COMMAND = re.compile(r'\b(yolo-world-rep|trtexec|pip) .*?(?=[;,:)]|\. |\.?$)')
 OPTION = re.compile(r'(?<![\w-])--[a-z][\w-]*')
 PARAMETER = re.compile(r'`(\w+)[^`]*`')
-#: Options that stay: those of commands that a field begins.
-OF_COMMANDS: Mapping[str, Tuple[str, ...]] = {
-    'config/new_config.py': ('--keep', '--replace'),
-}
 
 
 @cache
@@ -32,9 +28,7 @@ def messages() -> Tuple[Tuple[str, str], ...]:
 def test_no_option_stands_without_its_command():
     bare = {(path, option) for path, message in messages()
             for option in OPTION.findall(COMMAND.sub('', message))}
-    allowed = {(path, option) for path, listed in OF_COMMANDS.items()
-               for option in listed}
-    assert bare == allowed
+    assert not bare
 
 
 @pytest.mark.parametrize('name', COMMANDS)

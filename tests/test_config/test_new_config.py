@@ -168,8 +168,8 @@ class TestVariants:
 
     def test_eight_gpus(self, world, tmp_path):
         result = write(world, tmp_path / 'my.py', Wishes(gpus=8))
-        assert result.command == (
-            f'yolo-world-rep train {result.path} --device 0,1,2,3,4,5,6,7')
+        assert result.command == (f'yolo-world-rep train {result.path} '
+                                  f'--device 0,1,2,3,4,5,6,7')
         assert result.schedule.total_batch == 8  # one image each
         assert launch_command('a b.py', 1) == "yolo-world-rep train 'a b.py'"
 
@@ -230,13 +230,15 @@ class TestMismatch:
         kept = load_checkpoint(tmp_path / 'own.pth').state_dict[rows]
         assert torch.equal(kept, content['state_dict'][rows][[3, 2, 1]])
 
-    def test_new_classes_are_to_be_embedded(self, world, tmp_path):
+    def test_new_classes_have_a_command_too(self, world, tmp_path):
         torch.save(folded_checkpoint(names=('a', 'b', 'c')),
                    world / 'abc.pth')
         text = self.refused(world, tmp_path, 'other classes',
                             checkpoint='abc.pth')
-        assert 'yolo-world-rep embed' in text
-        assert '--replace CLASSES.npy' in text
+        names = ' '.join(f"'{name}'" for name in NAMES)
+        assert text.endswith(
+            f'yolo-world-rep edit {world}/abc.pth --out {world}/abc_own.pth '
+            f'--replace-words {names}')
 
     def test_errors_of_the_data(self, world, tmp_path):
         root = tmp_path / 'data'

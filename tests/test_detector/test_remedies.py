@@ -1,6 +1,7 @@
 """What a user is told of a file that does not fit: the shortest mend."""
 import copy
 import logging
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -100,7 +101,10 @@ def test_names_of_the_rows_still_count():
     assert guard(detector(), file, class_names='ignore') == ''
 
 
-# What a user has, the model, and all that the guard says after its list.
+NOT_FOLDED = ('The file is text-conditioned and the model is folded: load the '
+              'file that comes of folding your classes into it, as by '
+              'yolo-world-rep fold some.pth ')
+# What a user has, the model, and what the guard says before its list.
 CASES = {
     'a wider branch': (
         lambda: original(pretrain_classes=365), lambda: detector(),
@@ -117,8 +121,8 @@ CASES = {
         lambda: original(), lambda: detector(num_classes=7),
         'The file is folded for 5 class(es) and 5 guides and the model for 7 '
         'and 7: set num_classes=5, num_padding=0 and class_names to use its '
-        'rows; for others fold its source again: yolo-world-rep '
-        'reparameterize --text-embed CLASSES.npy.'),
+        'rows; fold other names into the text-conditioned checkpoint that '
+        'the file was folded from, with yolo-world-rep fold.'),
     'another text width, folded': (
         lambda: original(embed_dims=48, text=torch.randn(5, 48)),
         lambda: detector(),
@@ -128,30 +132,21 @@ CASES = {
     'another size': (
         lambda: original(widen_factor=0.25, num_heads=(4, 4, 4)),
         lambda: detector(widen_factor=0.5, num_heads=(4, 4, 4)),
-        'The file is of size n and the model of size s: take the config of '
-        'size n.'),
+        'The file is of size n and the model of size s: take a config of '
+        'the size of the file.'),
     'not folded yet': (
         lambda: checkpoint({
             name: tensor for name, tensor in detector('text').state_dict()
             .items() if name != 'embeddings'}), lambda: detector(),
-        'The file is a text-conditioned YOLO-World and the model is '
-        'reparameterized: fold its classes first, such as with '
-        'yolo-world-rep fold some.pth --words cat dog, and load the file it '
-        'writes.'),
+        NOT_FOLDED + '--words cat dog.'),
     'tuned prompts, not folded yet': (
         lambda: checkpoint(detector('text').state_dict()),
         lambda: detector('rep_linear'),
-        'The file is a text-conditioned YOLO-World and the model is '
-        'reparameterized: fold its classes first, such as with '
-        'yolo-world-rep fold some.pth --text-embed checkpoint, and load the '
-        'file it writes.'),
+        NOT_FOLDED + '--text-embed checkpoint.'),
     'not folded yet, for the head alone': (
         lambda: checkpoint(detector('text').state_dict()),
         lambda: detector('text_neck'),
-        'The file is a text-conditioned YOLO-World and the model is '
-        'reparameterized: fold its classes first, such as with '
-        'yolo-world-rep fold some.pth --text-embed checkpoint --head-only, '
-        'and load the file it writes.'),
+        NOT_FOLDED + '--head-only --text-embed checkpoint.'),
     'the head alone': (
         lambda: checkpoint(detector('text_neck').state_dict(), NAMES),
         lambda: detector(),
@@ -167,8 +162,8 @@ CASES = {
         lambda: checkpoint({
             name: tensor for name, tensor in detector('text').state_dict()
             .items() if name != 'embeddings'}), lambda: detector('text'),
-        'The file has no prompts: set model.embedding_path=\'CLASSES.npy\' '
-        '(yolo-world-rep embed makes that file).'),
+        'The file has no prompts: set model.embedding_path to a file of '
+        'yolo-world-rep embed.'),
     'another number of prompts': (
         lambda: checkpoint(detector('text').state_dict()),
         lambda: detector('text', num_prompts=7),
@@ -202,8 +197,9 @@ CASES = {
 def test_the_guard_names_the_mend(case):
     file, model, mend = CASES[case]
     said = guard(model(), file())
-    assert said.startswith('Checkpoint some.pth does not fit the model. ')
-    assert said.endswith(f'. {mend}')
+    start = f'Checkpoint some.pth does not fit the model. {mend} '
+    assert said.startswith(start)
+    assert re.match(r'\d+ tensor\(s\) ', said[len(start):])
     assert 'fresh=' not in said
 
 
@@ -236,18 +232,18 @@ def folded_here(names, **about):
 
 @pytest.mark.parametrize(('file', 'mend'), [
     (folded_here(tuple('bacde'), text_layers=dict(a=1)),
-     'For the classes of the data run yolo-world-rep edit some.pth --out '
-     'NEW.pth --keep a b c d e, and set load_from.'),
+     'For the classes of the data set load_from to what this writes: '
+     'yolo-world-rep edit some.pth --out some_own.pth --keep a b c d e.'),
     (folded_here(tuple('vwxyz'), text_layers=dict(a=1)),
-     'For the classes of the data run yolo-world-rep edit some.pth --out '
-     'NEW.pth --replace CLASSES.npy (of yolo-world-rep embed), and set '
-     'load_from.'),
+     'For the classes of the data set load_from to what this writes: '
+     'yolo-world-rep edit some.pth --out some_own.pth --replace-words a b c '
+     'd e.'),
     (folded_here(tuple('bacde')), 'Set class_names (metainfo=dict(classes='
      '...) of the data sets) and the categories of the annotation files to '
      'the order of the checkpoint.'),
-    (folded_here(tuple('vwxyz')), 'For the classes of the data fold its '
-     'source with their embeddings, yolo-world-rep reparameterize '
-     '--text-embed CLASSES.npy, and set load_from.'),
+    (folded_here(tuple('vwxyz')), 'To load classes of the data, fold other '
+     'names into the text-conditioned checkpoint that the file was folded '
+     'from, with yolo-world-rep fold, and set load_from.'),
 ], ids=['kept', 'replaced', 'order', 'folded again'])
 def test_other_names(file, mend):
     said = guard(detector(), file)
@@ -264,10 +260,10 @@ def test_new_rows_are_offered_where_the_rest_fits():
     for head in wanted.bbox_head.head_module.cls_contrasts:
         head.conv = torch.nn.Conv2d(32, 3, 1)
     said = guard(wanted, file, names=('a', 'b', 'c'))
-    assert said.endswith(
+    assert (
         'To train new rows of the head in the place of its: default_hooks='
         'dict(checkpoint_guard=dict(fresh=[\'bbox_head.head_module.'
-        'cls_contrasts\'])).')
+        'cls_contrasts\'])). 6 tensor(s) have another shape: ') in said
 
 
 @pytest.mark.parametrize(('form', 'stored'), [

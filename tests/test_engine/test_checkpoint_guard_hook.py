@@ -125,7 +125,7 @@ def test_wrapped_models_are_compared_inside():
     (lambda s: s.update({f'{CONTRAST}.0.norm.weight': torch.ones(1)}),
      ['use_bn_head=True']),
     (lambda s: s.update({'x.guide_fc.weight': torch.ones(1)}),
-     ['text-conditioned', 'yolo-world-rep reparameterize']),
+     ['text-conditioned', 'yolo-world-rep fold some.pth']),
 ])
 def test_what_does_not_fit_is_listed_with_a_remedy(change, words):
     model = Model()

@@ -151,7 +151,7 @@ def test_processes_without_gpus():
 
 def test_processes_need_their_environment(monkeypatch):
     monkeypatch.delenv('MASTER_PORT', raising=False)
-    with pytest.raises(ValueError, match='MASTER_PORT.*dist_train.sh'):
+    with pytest.raises(ValueError, match='MASTER_PORT.*torchrun'):
         launch.start_processes(training(launcher='pytorch'), cuda=False)
     with pytest.raises(ValueError, match='RANK.*srun'):
         launch.start_processes(training(launcher='slurm'), cuda=False)

@@ -182,13 +182,6 @@ def test_half_a_checkpoint_ends_the_run(data, tmp_path):
     assert 'fresh=' in str(caught.value)
 
 
-def test_matrix_config_says_that_the_file_is_of_convolutions(data, tmp_path):
-    kind = 'RepMaxSigmoidCSPLayerWithTwoConv'
-    cfg = tiny_config(data, tmp_path, **{'model.neck.block_cfg.type': kind})
-    with pytest.raises(ValueError, match='RepConvMaxSigmoidCSP'):
-        launch.build_runner(cfg).train()
-
-
 def test_l2_head_in_the_file_is_recognized(data, tmp_path):
     l2 = torch.load(data / 'rep_conv.pth', weights_only=False)
     for key in [k for k in l2['state_dict'] if '.norm.' in k]:

@@ -56,7 +56,8 @@ def test_summary_says_what_was_found_and_what_to_run(run, world, tmp_path):
                                 '--gpus', '2', '--batch', '1'))
     assert (status, errors) == (0, '')
     for part in (*NAMES, 'less than a pixel', 'no masks',
-                 f'yolo-world-rep train {out} --device 0,1', 'steps of 2 images'):
+                 f'yolo-world-rep train {out} --device 0,1',
+                 'steps of 2 images'):
         assert part in shown
     cfg = Config.fromfile(out)
     assert cfg.optim_wrapper.paramwise_cfg.lr_mults == {

@@ -234,6 +234,13 @@ def test_shell_commands_train_and_test_in_two_processes(data, tmp_path):
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout + done.stderr
 
+    main = [sys.executable, '-m', 'yolo_world_rep_cli', 'train', CONFIG]
+    done = subprocess.run(
+        [*map(str, main), '--device', 'cpu,cpu', '--work-dir', tmp_path,
+         *arguments(data, max_epochs=1)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert 'cpu, 2 processes' in done.stdout
+    assert done.stdout.count('\nepoch ') == 1
     shell('dist_train.sh', CONFIG, 2, '--work-dir', tmp_path,
           *arguments(data, max_epochs=1))
     text = shell('dist_test.sh', CONFIG, tmp_path / 'epoch_1.pth', 2,

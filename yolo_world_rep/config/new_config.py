@@ -1,5 +1,4 @@
 """A config for fine-tuning a folded checkpoint on one's own data."""
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Sequence, Tuple
@@ -13,6 +12,7 @@ from ..reparam.fit import compare, describe
 from ..reparam.folded_model import FoldedModel, folded_model
 from ..text.names import name_differences
 from ..utils.files import PathLike, atomic_path, require_new
+from ..utils.wording import command
 from .composition import Wishes, compose
 from .own_data import OwnData
 from .recipes import recipe
@@ -44,19 +44,11 @@ def require_classes(model: FoldedModel, names: Sequence[str],
     if not difference:
         return
     out = model.path.with_name(f'{model.path.stem}_own.pth')
-    command = (f'yolo-world-rep edit {shlex.quote(str(model.path))} '
-               f'--out {shlex.quote(str(out))}')
-    if set(names) <= set(model.classes):
-        keep = ' '.join(map(shlex.quote, names))
-        remedy = f'Run: {command} --keep {keep}'
-    else:
-        text = shlex.quote(str(source)) if Path(source).is_file() else (
-            'NAMES.txt')  # of converted data there is no file yet
-        remedy = (f'Embed the names of the data and fold them in the place of '
-                  f'the old: yolo-world-rep embed --model CLIP --text {text} '
-                  f'--out CLASSES.npy; {command} --replace CLASSES.npy')
+    change = ('--keep' if set(names) <= set(model.classes)
+              else '--replace-words')
     raise ValueError(f'{model.path} and {source} have other classes: '
-                     f'{difference}. {remedy}')
+                     f'{difference}. Run: ' +
+                     command('edit', model.path, '--out', out, change, *names))
 
 
 def verify(path: PathLike, model: FoldedModel,
@@ -87,9 +79,8 @@ def require_image_size(img_size: Sequence[int]) -> Tuple[int, int]:
 
 def launch_command(out: PathLike, gpus: int) -> str:
     """What trains with a config."""
-    devices = ','.join(map(str, range(gpus)))
-    return f'yolo-world-rep train {shlex.quote(str(out))}' + (
-        f' --device {devices}' if gpus > 1 else '')
+    devices = ['--device', ','.join(map(str, range(gpus)))] * (gpus > 1)
+    return command('train', out, *devices)
 
 
 def new_config(data: OwnData, checkpoint: PathLike, out: PathLike,

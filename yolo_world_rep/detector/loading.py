@@ -66,9 +66,10 @@ def load_detector(cfg: Config, checkpoint: Union[PathLike, Checkpoint]
     if not fit:
         raise ValueError(
             f'Checkpoint {checkpoint} does not fit the model of the config. '
-            f'{" ".join(describe(fit))} ' +
-            (' '.join(remedies(fit, model, whole, loaded.meta, checkpoint))
-             or 'Give the config that the checkpoint was trained with.'))
+            + ' '.join(
+                remedies(fit, model, whole, loaded.meta, loaded.path)
+                or ['Give the config that the checkpoint was trained with.'])
+            + f' {" ".join(describe(fit))}')
     model.load_state_dict(state, strict=False)
     names = loaded.class_names
     model.dataset_meta = None if names is None else dict(classes=names)

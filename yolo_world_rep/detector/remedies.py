@@ -1,11 +1,13 @@
 """What to set where a checkpoint does not fit a model."""
-import shlex
+from pathlib import Path
 from typing import Any, List, Mapping, Sequence
 
 from torch import Tensor, nn
 
 from yolo_world_rep.reparam import META_KEY, Description, description_of
 from yolo_world_rep.reparam.fit import Fit
+from yolo_world_rep.text.names import names_of
+from yolo_world_rep.utils.wording import command
 
 HEAD_MODULE = 'model.bbox_head.head_module'
 BN_HEAD = ('The head of the file is of the batch-norm form (v2): set '
@@ -23,11 +25,13 @@ PROJECTION = '.attn_block.project_conv.conv.weight'
 OLD_EFFICIENT = ('The file is of the efficient neck of version 0.1 of this '
                  'package, which had no attended branch and is another '
                  'network: train it again from a checkpoint with guides.')
+AGAIN = ('fold other names into the text-conditioned checkpoint that the file '
+         'was folded from, with yolo-world-rep fold')
 HEAD_ALONE = ('The head alone is folded in the file, and the model\'s neck is '
               'folded too: fold its source again as a whole, with '
               'yolo-world-rep reparameterize.')
-NO_PROMPTS = ('The file has no prompts: set model.embedding_path='
-              '\'CLASSES.npy\' (yolo-world-rep embed makes that file).')
+NO_PROMPTS = ('The file has no prompts: set model.embedding_path to a file of '
+              'yolo-world-rep embed.')
 
 
 def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
@@ -43,18 +47,17 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
                         if isinstance(each[name], Tensor)})
         for each, names in ((state, state), (wanted, wanted),
                             (state, fit.unexpected), (wanted, fit.missing)))
-    file = shlex.quote(str(path or 'FILE'))
+    names = names_of(getattr(model, 'dataset_meta', None)) or ()
     folded_model = getattr(model, 'reparameterized', False)
     if folded_model and have.folded and have.neck == 'text' and more.guided:
         return [HEAD_ALONE]
     if folded_model and (more.guided or more.contrasts):
-        command = (f'yolo-world-rep fold {file} --text-embed checkpoint'
-                   if have.prompts else
-                   f'yolo-world-rep fold {file} --words cat dog')
-        form = ' --head-only' if want.neck == 'text' else ''
-        return [f'The file is a text-conditioned YOLO-World and the model is '
-                f'reparameterized: fold its classes first, such as with '
-                f'{command}{form}, and load the file it writes.']
+        texts = (['--text-embed', 'checkpoint'] if have.prompts else
+                 ['--words', *(names or ('cat', 'dog'))])
+        form = ['--head-only'] if want.neck == 'text' else []
+        return [f'The file is text-conditioned and the model is folded: load '
+                f'the file that comes of folding your classes into it, as by '
+                f'{command("fold", path, *form, *texts)}.']
     if less.contrasts and have.folded:
         return [FOLDED]
     if have.head is not None and any(
@@ -63,7 +66,7 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
         return [OLD_EFFICIENT]
     if None not in (have.size, want.size) and have.size != want.size:
         return [f'The file is of size {have.size} and the model of size '
-                f'{want.size}: take the config of size {have.size}.']
+                f'{want.size}: take a config of the size of the file.']
     found = _of_prototypes(fit)
     if more.head == 'bn':
         found.append(BN_HEAD)
@@ -81,7 +84,7 @@ def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
             f'The file has {prompts[0]} prompts of width {prompts[1]}: set '
             f'{kind}model.num_prompts={prompts[0]}, '
             f'model.prompt_dim={prompts[1]} and num_classes={prompts[0]}.')
-    return found + _of_rows(have, want, meta, file)
+    return found + _of_rows(have, want, meta, names, path)
 
 
 def _of_prototypes(fit: Fit) -> List[str]:
@@ -113,7 +116,7 @@ def _of_widths(have: Description, want: Description) -> List[str]:
 
 
 def _of_rows(have: Description, want: Description, meta: Mapping[str, Any],
-             file: str) -> List[str]:
+             names: Sequence[str], path: Any) -> List[str]:
     classes, wanted = have.classes, want.classes
     guides, others = have.guides, want.guides
     if None in (guides, others):  # one has none, or may do without
@@ -122,11 +125,9 @@ def _of_rows(have: Description, want: Description, meta: Mapping[str, Any],
             (classes, guides) == (wanted, others)):
         return []
     about = meta.get(META_KEY)
-    change = ('for others fold its source again: yolo-world-rep '
-              'reparameterize --text-embed CLASSES.npy')
-    if isinstance(about, Mapping) and about.get('text_layers'):
-        change = (f'yolo-world-rep edit {file} --replace CLASSES.npy --out '
-                  f'NEW.pth puts others in their place')
+    change = AGAIN
+    if isinstance(about, Mapping) and about.get('text_layers') and names:
+        change = f'for yours run {edit(path, "--replace-words", *names)}'
     texts, mine, padding = f'{classes} class(es)', f'{wanted}', ''
     if guides:
         texts += f' and {guides} guides'
@@ -137,25 +138,24 @@ def _of_rows(have: Description, want: Description, meta: Mapping[str, Any],
             f'{change}.']
 
 
+def edit(path: Any, *change: str) -> str:
+    """The command that changes the classes of a file."""
+    out = Path(path).with_name(f'{Path(path).stem}_own.pth')
+    return command('edit', path, '--out', out, *change)
+
+
 def mend_of_names(names: Sequence[str], wanted: Sequence[str],
                   about: Mapping[str, Any], path: Any) -> str:
     """What to do about a checkpoint of other classes than the data's.
 
     ``about`` is what folding noted in the checkpoint, if anything.
     """
-    file = shlex.quote(str(path or 'FILE'))
     if about.get('text_layers'):
-        if set(wanted) <= set(names):
-            keep = ' '.join(map(shlex.quote, wanted))
-            return (f'For the classes of the data run yolo-world-rep edit '
-                    f'{file} --out NEW.pth --keep {keep}, and set load_from.')
-        return (f'For the classes of the data run yolo-world-rep edit {file} '
-                f'--out NEW.pth --replace CLASSES.npy (of yolo-world-rep '
-                f'embed), and set load_from.')
+        option = '--keep' if set(wanted) <= set(names) else '--replace-words'
+        return (f'For the classes of the data set load_from to what this '
+                f'writes: {edit(path, option, *wanted)}.')
     if sorted(names) == sorted(wanted):
         return ('Set class_names (metainfo=dict(classes=...) of the data '
                 'sets) and the categories of the annotation files to the '
                 'order of the checkpoint.')
-    return ('For the classes of the data fold its source with their '
-            'embeddings, yolo-world-rep reparameterize --text-embed '
-            'CLASSES.npy, and set load_from.')
+    return f'To load classes of the data, {AGAIN}, and set load_from.'

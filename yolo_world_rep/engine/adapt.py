@@ -164,8 +164,8 @@ def run_on_cpus(cfg: Config, launcher: str) -> None:
     from mmyolo.registry import MODELS
     if launcher not in ('pytorch', 'slurm'):
         raise ValueError(f'`launcher` {launcher} needs GPUs, and torch finds '
-                         f'none: expected `launcher` pytorch (as '
-                         f'tools/dist_train.sh sets it), slurm or none')
+                         f'none: expected `launcher` pytorch (of torchrun), '
+                         f'slurm or none')
     cfg.model_wrapper_cfg = {
         'type': 'MMDistributedDataParallel', 'broadcast_buffers': False,
         'find_unused_parameters': cfg.get('find_unused_parameters', False),

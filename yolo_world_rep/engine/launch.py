@@ -184,6 +184,8 @@ def build_runner(cfg: Config, trust: bool = False) -> Runner:
     read_safely(trust)
     runner = (RUNNERS.build(cfg) if 'runner_type' in cfg
               else Runner.from_cfg(cfg))
+    # yapf would take a second to format it for each checkpoint.
+    object.__setattr__(runner.cfg, '_format_python_code', False)
     if isinstance(sys.stdout, Log) and runner.rank == 0:
         runner.register_hook(TerminalHook(sys.stdout.terminal))
     return runner

@@ -28,8 +28,7 @@ def start_processes(cfg: Config, cuda: Optional[bool] = None) -> None:
                if name not in os.environ]
     if missing:
         how = ('srun, with MASTER_ADDR the host of the first task'
-               if cfg.launcher == 'slurm' else 'tools/dist_train.sh, '
-               'tools/dist_test.sh or torchrun')
+               if cfg.launcher == 'slurm' else 'torchrun')
         raise ValueError(f'`launcher` {cfg.launcher}: {", ".join(missing)} '
                          f'not in the environment; start with {how}')
     settings = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
@@ -59,15 +58,15 @@ def run_in_processes(names: List[str], words: List[str]) -> int:
             here[torch.device(name).index or 0] for name in names)
     os.environ.pop('LOCAL_RANK', None)
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # torchrun says so at length
-    from torch.distributed.elastic.multiprocessing.errors import (
-        ChildFailedError,
-    )
+    from torch.distributed.elastic.multiprocessing import api, errors
     from torch.distributed.run import main
     try:
         main(['--standalone', f'--nproc_per_node={len(names)}', '-m',
               'yolo_world_rep_cli', *words, '--launcher', 'pytorch'])
-    except ChildFailedError as error:
+    except errors.ChildFailedError as error:
         return error.get_first_failure()[1].exitcode
+    except api.SignalException as error:
+        raise KeyboardInterrupt from error
     return 0
 
 

@@ -11,7 +11,7 @@ from mmengine.logging import MMLogger, print_log
 # Warnings of mmengine that are for those who write libraries.
 NO_NEWS = ('Failed to search registry', '"FileClient" will be deprecated',
            '"HardDiskBackend" is the alias', '`save_param_scheduler` is True',
-           'The prefix is not set in metric class')
+           '`resume_param_scheduler` is True', 'The prefix is not set in')
 
 
 class Log(io.TextIOBase):

@@ -1,4 +1,5 @@
-"""Lists in messages, cut to a length that is read."""
+"""Lists and commands in messages."""
+import shlex
 from typing import Collection, Optional
 
 
@@ -8,3 +9,8 @@ def some(items: Collection[object], limit: int = 4,
     count = len(items) if count is None else count
     more = f' and {count - limit} more' if count > limit else ''
     return ', '.join(map(str, list(items)[:limit])) + more
+
+
+def command(*words: object) -> str:
+    """A command of this package, to be pasted."""
+    return shlex.join(['yolo-world-rep', *map(str, words)])

@@ -20,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     new.add_argument('--add-words', dest='add', nargs='+', metavar='NAME',
                      help='names of classes to add')
     new.add_argument('--replace', help='classes that replace all, likewise')
+    new.add_argument('--replace-words', dest='replace', nargs='+',
+                     metavar='NAME', help='their names')
     add_encoder(parser)
     add_norms(parser)
     parser.add_argument(

@@ -126,8 +126,6 @@ def run(args: argparse.Namespace) -> Optional[int]:
         config = prepared(args).path
         work_dir = str(config.parents[1])
         words = words_of_run(args, str(config), work_dir)
-    if len(devices) > 1:
-        return run_in_processes(devices, words)
     with quiet(args.verbose):
         cfg = launch.config_for_training(
             config_from_file(str(config)), str(config), work_dir=work_dir,
@@ -136,6 +134,8 @@ def run(args: argparse.Namespace) -> Optional[int]:
             skip_unreadable=args.skip_unreadable, trust=args.trust)
         launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
         try:
+            if len(devices) > 1:
+                return run_in_processes(devices, words)
             runner = launch.build_runner(cfg, args.trust)
             launch.train(runner)
         except KeyboardInterrupt:

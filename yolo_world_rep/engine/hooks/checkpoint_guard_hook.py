@@ -282,9 +282,9 @@ class CheckpointGuardHook(Hook):
             if names:
                 log(f'{title}: {", ".join(groups(names))}')
         if not fit:
-            problems.append(f'{source} does not fit the model. '
-                            f'{" ".join(describe(fit))}')
-            problems += self._remedies(fit, model, whole, meta, path)
+            problems += [f'{source} does not fit the model.',
+                         *self._remedies(fit, model, whole, meta, path),
+                         *describe(fit)]
         return problems
 
     @staticmethod
