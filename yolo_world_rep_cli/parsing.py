@@ -31,15 +31,10 @@ def parse(parser: argparse.ArgumentParser,
     """The arguments; files are looked for before anything is imported."""
     try:
         args = parser.parse_args(words)
-    except OSError as error:
-        fail(one_line(error))
-    try:
-        for name in args.new_files:
-            if getattr(args, name) is not None:
-                require_new(getattr(args, name),
-                            getattr(args, 'overwrite', True), f'`{name}`')
-    except ValueError as error:
-        fail(as_options(one_line(error), args.names))
+        for name in args.new_files if 'overwrite' in args else ():
+            require_new(getattr(args, name), args.overwrite, f'--{name}')
+    except (OSError, ValueError) as error:
+        fail(as_options(one_line(error), dict(overwrite='--overwrite')))
     return args
 
 

@@ -224,13 +224,13 @@ class Story:
     def say(self, text: str) -> None:
         self.console.print(f'      {text}', markup=False, soft_wrap=True)
 
-    def bar(self, *columns: str) -> rich.progress.Progress:
+    def bar(self) -> rich.progress.Progress:
         bars = rich.progress
         return bars.Progress(
             bars.TextColumn('     '), bars.SpinnerColumn(),
             bars.TextColumn('{task.description}'), bars.BarColumn(),
             bars.MofNCompleteColumn(), bars.TimeElapsedColumn(),
-            *map(bars.TextColumn, columns), console=self.console)
+            console=self.console)
 
     def config(self, name: str) -> Config:
         return training.read_config(
@@ -252,20 +252,8 @@ class Story:
         self.say('python ' + ' '.join(map(os.path.relpath, command[1:3])) +
                  ' ' + ' '.join(command[3:]))
         log = self.work_dir / f'{name}.log'
-        with self.bar('{task.fields[loss]}') as progress:
-            task = progress.add_task('steps', total=None, loss='starting')
-
-            def on_progress(at: training.Progress) -> None:
-                progress.update(
-                    task, total=epochs * at.steps,
-                    completed=(at.epoch - 1) * at.steps + at.step,
-                    loss=f'loss {at.loss:.1f}')
-                # A bar that cannot move is shown at its end only.
-                if at.step == at.steps and not self.console.is_terminal:
-                    self.say(f'epoch {at.epoch} of {epochs}: loss '
-                             f'{at.loss:.1f}')
-
-            training.run_training(command, self.data_root, log,
-                                  self.options.threads, on_progress)
+        training.run_training(
+            command, self.data_root, log, self.options.threads,
+            lambda line: line.startswith('epoch') and self.say(line))
         self.say(f'log: {log}')
         return work_dir / f'epoch_{epochs}.pth'

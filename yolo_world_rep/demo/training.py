@@ -1,10 +1,9 @@
-"""The trainer's command, run as a user would, with its progress."""
+"""The trainer's command, run as a user would."""
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, List, NamedTuple, Optional
+from typing import Callable, List
 
 from mmengine.config import Config
 
@@ -14,27 +13,6 @@ from ..utils.files import PathLike
 
 TEXT_CONFIG = 'yolo_world_tiny_shapes.py'
 FOLDED_CONFIG = 'yolo_world_tiny_rep_shapes_finetune.py'
-
-_LINE = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*?'
-                   r'\sloss: ([\d.]+|nan)')
-
-
-class Progress(NamedTuple):
-    """Where a training is, counted from 1, and its mean loss of late."""
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-
-
-def parse_progress(line: str) -> Optional[Progress]:
-    """Read a line of the trainer's log; None for other lines."""
-    match = _LINE.search(line)
-    if match is None:
-        return None
-    epoch, step, steps, loss = match.groups()
-    return Progress(int(epoch), int(step), int(steps), float(loss))
-
 
 def read_config(path: PathLike, data_root: PathLike) -> Config:
     """A config of the demo, for the data in a folder."""
@@ -57,15 +35,16 @@ def training_command(tools: PathLike, config: PathLike, work_dir: PathLike,
     settings = [f'{name.replace("__", ".")}={value}'
                 for name, value in options.items()]
     return [sys.executable, str(Path(tools) / 'train.py'), str(config),
-            '--work-dir', str(work_dir), '--verbose', '--cfg-options',
-            *settings]
+            '--work-dir', str(work_dir), '--cfg-options', *settings]
 
 
 def run_training(command: List[str], data_root: PathLike, log: PathLike,
                  threads: int = 1,
-                 on_progress: Callable[[Progress], None] = lambda _: None
-                 ) -> None:
-    """Run a training in a process of its own, whose output goes to ``log``."""
+                 on_line: Callable[[str], None] = lambda _: None) -> None:
+    """Run a training in a process of its own, whose output goes to ``log``.
+
+    ``on_line`` is called with each line of it.
+    """
     package = Path(yolo_world_rep.__file__).resolve().parents[1]
     paths = [str(package), os.environ.get('PYTHONPATH')]
     environment = dict(
@@ -82,9 +61,7 @@ def run_training(command: List[str], data_root: PathLike, log: PathLike,
             for line in process.stdout:
                 file.write(line)
                 last = line.strip() or last
-                progress = parse_progress(line)
-                if progress is not None:
-                    on_progress(progress)
+                on_line(line.rstrip())
         except BaseException:
             process.terminate()
             raise

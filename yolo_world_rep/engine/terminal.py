@@ -23,13 +23,12 @@ class Log(io.TextIOBase):
 
     def __init__(self, terminal: TextIO, undo: ExitStack) -> None:
         self.terminal, self.undo = terminal, undo
-        # What is logged before there is a file.
+        # What is logged before the run has a file.
         self.early = MemoryHandler(10_000, logging.CRITICAL + 1)
+        self.first = MMLogger.get_current_instance()
         self.hush()
-        logger = MMLogger.get_current_instance()
-        if self.early.target is None:
-            logger.addHandler(self.early)
-        undo.callback(logger.removeHandler, self.early)
+        self.first.addHandler(self.early)
+        undo.callback(self.first.removeHandler, self.early)
 
     def filter(self, record: logging.LogRecord) -> bool:
         return (record.levelno >= logging.WARNING
@@ -38,10 +37,12 @@ class Log(io.TextIOBase):
     def hush(self) -> bool:
         """Take mmengine's logger from the terminal; whether it was on it."""
         found = False
-        for handler in MMLogger.get_current_instance().handlers:
+        logger = MMLogger.get_current_instance()
+        for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
-                self.early.setTarget(handler)
-                self.early.flush()
+                if logger is not self.first:
+                    self.early.setTarget(handler)
+                    self.early.flush()
             elif handler is not self.early and self not in handler.filters:
                 found = True
                 handler.addFilter(self)

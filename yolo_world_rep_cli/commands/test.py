@@ -39,16 +39,12 @@ def run(args: argparse.Namespace) -> Optional[int]:
     from mmengine.evaluator import DumpResults
 
     from yolo_world_rep.config.migration import config_from_file
-    from yolo_world_rep.engine import launch
-    from yolo_world_rep.engine.process_group import (
-        run_in_processes,
-        take_devices,
-    )
+    from yolo_world_rep.engine import launch, process_group
     from yolo_world_rep.engine.terminal import quiet
     checkpoint = local(args.checkpoint)  # before several processes are there
-    devices = take_devices(args.device)
+    devices = process_group.take_devices(args.device)
     if len(devices) > 1:
-        return run_in_processes(devices, args.line)
+        return process_group.run_in_processes(devices, args.line)
     with quiet(args.verbose):
         cfg = launch.config_for_test(
             config_from_file(args.config), args.config,

@@ -107,14 +107,10 @@ def how_to_resume(args: argparse.Namespace, work_dir: str) -> str:
 def run(args: argparse.Namespace) -> Optional[int]:
     prepare_device(args)
     from yolo_world_rep.config.migration import config_from_file
-    from yolo_world_rep.engine import launch
+    from yolo_world_rep.engine import launch, process_group
     from yolo_world_rep.engine.finetune import result_of
-    from yolo_world_rep.engine.process_group import (
-        run_in_processes,
-        take_devices,
-    )
     from yolo_world_rep.engine.terminal import quiet
-    devices, words = take_devices(args.device), args.line
+    devices, words = process_group.take_devices(args.device), args.line
     if args.model.endswith('.py'):
         require_config_alone(args)
         config, work_dir = args.model, args.work_dir
@@ -135,7 +131,7 @@ def run(args: argparse.Namespace) -> Optional[int]:
         launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
         try:
             if len(devices) > 1:
-                return run_in_processes(devices, words)
+                return process_group.run_in_processes(devices, words)
             runner = launch.build_runner(cfg, args.trust)
             launch.train(runner)
         except KeyboardInterrupt:
