@@ -105,7 +105,6 @@ class World:
             'tuned.pth': self.tuned,
             'text_rep_conv.pth': partial(self.folded, seen_pairs()[:5]),
             'classes.npy': partial(self.embedded, COCO),
-            'coco80.npy': partial(self.embedded, COCO),
             'new.npy': partial(self.embedded, OTHERS),
             'held_out.npy': partial(self.embedded, OTHERS),
             'seg.pth': self.segmenting,
@@ -115,6 +114,7 @@ class World:
             'film.mp4': self.film,
             'own.py': self.own,
             CLIP: self.clip,
+            'clip-vit-base-patch32': self.clip,
         }
 
     def sandbox(self, root: Path) -> Path:

@@ -20,6 +20,8 @@ NOT_RUN = (
     (r'tools/dist_(train|test)\.sh',
      'eight processes; tests/test_engine/test_processes.py has two'),
     (r'.* … ', 'left to the reader to complete'),
+    (r'yolo-world-rep (download|\w+ yolo-world-v)',
+     'asks the hub; tests/test_utils/test_public_models.py has one'),
 )
 #: What runs with the slow tests alone.
 SLOW = (r'.* --img-size 640 640', r'python tools/train.py my.py')
