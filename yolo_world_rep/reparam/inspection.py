@@ -1,11 +1,11 @@
 """What a checkpoint file is, told without running anything from it."""
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Union
 
 from torch import Tensor
 
 from yolo_world_rep.utils.files import PathLike
 
-from .checkpoint import load_checkpoint
+from .checkpoint import Checkpoint, load_checkpoint
 from .description import StateDict, description_of
 from .meta import folding_meta
 
@@ -43,8 +43,8 @@ def without_tensors(value: Any) -> Any:
     return value
 
 
-def inspect_checkpoint(path: PathLike) -> Dict[str, Any]:
-    """What a checkpoint file is: kind, size, classes, hashes, history.
+def inspect_checkpoint(path: Union[PathLike, Checkpoint]) -> Dict[str, Any]:
+    """What a checkpoint is: kind, size, classes, hashes, history.
 
     Plain values, which a JSON file can hold; nothing in the file is executed.
     """
