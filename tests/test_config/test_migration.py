@@ -173,7 +173,7 @@ def test_commands(original, tmp_path, command, capsys):
     """The first two end in the line that names the third."""
     last = ['--out', str(tmp_path / 'new.py')
             ] if command == 'migrate-config' else []
-    last = ['none.pth'] if command == 'test' else last
+    last = [__file__] if command == 'test' else last
     with pytest.raises(SystemExit) as end:
         main([command, str(original), *last])
     out, err = capsys.readouterr()
@@ -187,7 +187,7 @@ def test_commands(original, tmp_path, command, capsys):
     assert line == (
         f'error: {original} imports yolo_world, the original\'s package. '
         f'Write the copy that runs here: yolo-world-rep migrate-config '
-        f'{original} --out NEW.py')
+        f'{original} --out {original.with_suffix("")}_here.py')
 
 
 def test_a_missing_base_names_the_command_too(original):

@@ -20,6 +20,7 @@ from mmengine.registry import Registry
 from ..models.refused import refusal
 from ..utils.configs import base_reference, config_root
 from ..utils.files import PathLike, about_file, atomic_path, require_regular
+from ..utils.wording import command
 from .bindings import LOADERS
 from .source import ConfigText
 from .variables import check_config, refused_types, type_name
@@ -99,6 +100,11 @@ def unmended(path: PathLike) -> Optional[str]:
     return None
 
 
+def _command(path: PathLike) -> str:
+    return command('migrate-config', path, '--out',
+                   f'{os.path.splitext(path)[0]}_here.py')
+
+
 def config_from_file(path: PathLike) -> Config:
     """Read a config of a detector.
 
@@ -108,7 +114,7 @@ def config_from_file(path: PathLike) -> Config:
     reason = unmended(require_regular(path))
     if reason:
         raise ValueError(f'{reason}. Write the copy that runs here: '
-                         f'yolo-world-rep migrate-config {path} --out NEW.py')
+                         f'{_command(path)}')
     cfg = Config.fromfile(path)
     if not isinstance(cfg.get('model'), Mapping):
         raise ValueError(f'{path} has no model=dict(...); expected the config '
@@ -132,9 +138,8 @@ def _new_base(base: str, folder: Path, out: Path) -> str:
         reason = unmended(here)
         if reason:
             raise ValueError(
-                f'its _base_ must be mended first: {reason}. Run '
-                f'yolo-world-rep migrate-config {here} --out NEW.py and '
-                f'name NEW.py in _base_')
+                f'its _base_ must be mended first: {reason}. Name in _base_ '
+                f'what this writes: {_command(here)}')
         if os.path.isabs(base):
             return base
         return Path(os.path.relpath(here, out.parent)).as_posix()

@@ -143,8 +143,8 @@ def positions(names: Optional[Sequence[str]],
     if names is None:
         raise ValueError(
             'The checkpoint does not know the names of its classes, so '
-            'none can be chosen by name. Convert its source again: '
-            'yolo-world-rep reparameterize --texts NAMES.json ….')
+            'none can be chosen by name. Fold them by name into its source: '
+            'yolo-world-rep fold.')
     unknown = [name for name in wanted if name not in names]
     if unknown:
         raise ValueError(

@@ -58,8 +58,8 @@ def folded_model(checkpoint: Checkpoint,
     if classes is None:
         raise ValueError(
             f'{path} has no names for its {found.classes} classes, so '
-            f'nothing says that they are those of the data. Fold again: '
-            f'yolo-world-rep reparameterize --texts NAMES.json ….')
+            f'nothing says that they are those of the data. Fold them by '
+            f'name: yolo-world-rep fold.')
     form = '' if found.neck == 'none' else found.neck
     # Of what the meta states; older files state less.
     for what, tensors in (('num_classes', found.classes),

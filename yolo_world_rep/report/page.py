@@ -97,7 +97,7 @@ def write_report(work_dir: PathLike, before: Optional[PathLike] = None,
         *_head(sources, history, tuned, folded, why),
         '## Training', '', '![losses, learning rate, AP](curves.png)', '',
         *_classes(tuned, folded), *_confused(table, names), *_worst(bad),
-        *_commands(sources)
+        *_commands(sources, Path(tuned.pictures[0].path).parent)
     ]
     path = Path(work_dir) / FOLDER / PAGE
     with workshop(path) as shop:
@@ -213,19 +213,19 @@ def _worst(bad: list) -> List[str]:
               for number, picture in enumerate(bad, 1)), '']
 
 
-def _commands(sources: Sources) -> List[str]:
+def _commands(sources: Sources, images: Path) -> List[str]:
     from yolo_world_rep.deploy.export import name_of_file
     folder = sources.after.parent / 'export'
     exported = folder / name_of_file(sources.after, 'onnx')
-    config, after, out, onnx = map(
-        _word, (sources.config, sources.after, folder, exported))
+    config, after, out, onnx, pictures = map(_word, (
+        sources.config, sources.after, folder, exported, images))
     return [
         '## What to run next', '', '```bash',
         '# evaluate',
         f'yolo-world-rep test {config} {after}',
         '# detect',
-        f'yolo-world-rep predict {config} --checkpoint {after} IMAGES',
+        f'yolo-world-rep predict {config} --checkpoint {after} {pictures}',
         '# export, and detect with the file',
         f'yolo-world-rep export {config} {after} --format onnx --out {out}',
-        f'yolo-world-rep predict {onnx} IMAGES', '```', ''
+        f'yolo-world-rep predict {onnx} {pictures}', '```', ''
     ]

@@ -69,12 +69,8 @@ def prepared(args: argparse.Namespace) -> 'NewConfig':
 
 
 def show_end(tuned: 'Finetuned') -> None:
-    """Print what is there now, and what to do with it."""
+    """Print what to do with what is there now."""
     path = tuned.checkpoint
-    say(f'checkpoint: {path}' + (
-        f' (AP {tuned.scores["AP"]:.3f})' if tuned.scores else ''))
-    if tuned.report:
-        say(f'report: {tuned.report}')
     say(f'export: yolo-world-rep export {shlex.quote(str(path))} --format '
         f'onnx --out {shlex.quote(str(path.parent / "export"))}')
 
