@@ -68,7 +68,7 @@ def convert(surface, folder, data, rows=None, state=STATE, name='m.pth',
     return attempt(
         surface,
         lambda: convert_checkpoint(folder / name, folder / 't.npy',
-                                   folder / 'out', **options),
+                                   folder / 'out', 'rep_linear', **options),
         folder, folder / 'out', names=[name, 't.npy'], check=check)
 
 
@@ -158,7 +158,8 @@ class TestConverter:
             attempt('converter: embeddings',
                     lambda: convert_checkpoint(
                         folder / 'm.pth', folder / 't.npy', folder / 'out',
-                        neck), folder, folder / 'out', check=check)
+                        neck, norms='keep'),
+                    folder, folder / 'out', check=check)
 
 
 def folded(folder, state=STATE, rows=None, names=NAMES):

@@ -85,8 +85,9 @@ def test_only_some_classes(evaluate, data):
     assert figures['AP'] == pytest.approx(1)
     assert figures['detections'] == 1
     for name, message in (('dakr', "Did you mean 'dark'"),
-                          ('white', "no categories named ['white']; expected "
-                           "--only among those it has: 'dark', 'grey'")):
+                          ('white', "the former has 'white'; only the latter "
+                           "has 'dark', 'grey', 'bright'. Expected the same "
+                           "names, in any order, or --only")):
         code, out, err = evaluate('--only', name)
         assert (code, err.count('\n')) == (2, 1)
         assert message in err

@@ -23,7 +23,6 @@ from yolo_world_rep.datasets.annotations import from_content, read_content
 from yolo_world_rep.inference.predictor import Predictor
 from yolo_world_rep.text.names import name_differences
 from yolo_world_rep.utils.files import PathLike
-from yolo_world_rep.utils.wording import some
 
 Rows = List[Dict[str, Any]]
 #: As arguments of :meth:`Precisions.mean`.
@@ -152,11 +151,10 @@ def masks_of_truth(truth: Any, annotation_file: PathLike) -> bool:
 
 
 def category_ids(truth: Any, names: Sequence[str], annotation_file: PathLike,
-                 only: Optional[Sequence[str]] = None) -> List[int]:
+                 kept: Optional[Sequence[int]] = None) -> List[int]:
     """The category of each class, found by name.
 
-    With ``only``, other classes than these may be on one side alone; they get
-    the category -1.
+    Where ``kept`` chooses classes, the others may be on one side alone.
     """
     categories = sorted(truth.dataset['categories'], key=lambda c: c['id'])
     known = [category['name'] for category in categories]
@@ -165,15 +163,13 @@ def category_ids(truth: Any, names: Sequence[str], annotation_file: PathLike,
         if twice:
             raise ValueError(f'{where} has class names twice: {twice[:5]}; '
                              f'expected each once.')
-    if only is None and set(known) != set(names):
+    wanted = names if kept is None else [names[label] for label in kept]
+    if not set(wanted) <= set(known) or kept is None and (
+            len(wanted) < len(known)):
         raise ValueError(f'The model and {annotation_file} have other '
-                         f'classes: {name_differences(names, known)}. '
-                         f'Expected the same names, in any order.')
-    absent = [name for name in only or () if name not in known]
-    if absent:
-        raise ValueError(f'{annotation_file} has no categories named '
-                         f'{absent[:5]}; expected `classes` among those it '
-                         f'has: {some(list(map(repr, known)), 8)}.')
+                         f'classes: {name_differences(wanted, known)}. '
+                         f'Expected the same names, in any order, or '
+                         f'`classes` that both have.')
     ids = {category['name']: category['id'] for category in categories}
     return [ids.get(name, -1) for name in names]
 
@@ -206,11 +202,9 @@ def evaluate(predictor: Predictor, annotation_file: PathLike, images: PathLike,
             image is missing or none.
     """
     truth = quiet_coco(annotation_file)
-    names = predictor.names
-    kept = range(len(names)) if predictor.kept is None else predictor.kept
-    only = None if predictor.kept is None else [names[each] for each in kept]
-    ids = category_ids(truth, list(names), annotation_file, only)
-    chosen = [ids[each] for each in kept]
+    kept = predictor.kept
+    ids = category_ids(truth, list(predictor.names), annotation_file, kept)
+    chosen = ids if kept is None else [ids[label] for label in kept]
     entries = truth.dataset['images']
     if not entries:
         raise ValueError(f'annotations {annotation_file}: no images in it.')

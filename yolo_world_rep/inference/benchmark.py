@@ -89,7 +89,7 @@ def compare_latency(models: Sequence[Any],
                          f'have a choice, and there is none among the '
                          f'models. Leave it out.')
     texts = [dict(words=words, encoder=encoder)
-             if words and takes_words(model) else {} for model in models]
+             if words and takes_words(each) else {} for each in models]
     if words and not any(texts):
         raise ValueError('`words`: none of the models is a text-conditioned '
                          'checkpoint. Leave it out.')

@@ -19,11 +19,7 @@ SUFFIX = re.compile(r'\.[A-Za-z]\w*$')
 
 
 class PublicModel(NamedTuple):
-    """A row of the table; the numbers are there to be shown.
-
-    ``image`` is the input's side in pixels, ``texts`` their width, and
-    ``runs`` 'yes', 'config' (only with a config) or 'no' (not read yet).
-    """
+    """A row: ``runs`` is 'yes', 'config' (only with one) or 'no'."""
     name: str
     family: str
     size: str
@@ -54,27 +50,13 @@ def public_models() -> Dict[str, PublicModel]:
 def path_of(model: PathLike) -> Path:
     """The path of a model: of a file, or of the public one of that name.
 
-    An existing file goes before a name. What looks like a path stays one; a
-    ValueError if it is nearly a name, and what :func:`fetch` raises.
+    An existing file goes before a name, and what looks like a path stays
+    one. Errors are those of :func:`fetch`.
     """
     text = str(model)
-    if text in public_models() and not os.path.exists(text):
-        return fetch(text)
-    if not (os.path.exists(text) or SUFFIX.search(text)
-            or os.path.basename(text) != text):
-        require_name(text)
-    return Path(model)
-
-
-def require_name(name: str) -> PublicModel:
-    """The row of a name; ValueError with the nearest one if there is none."""
-    if name not in public_models():
-        near = difflib.get_close_matches(name.lower(), public_models(), 1)
-        hint = f' Did you mean {near[0]}?' if near else ''
-        raise ValueError(f'model {name}: neither a file nor the name of a '
-                         f'public model.{hint} yolo-world-rep download '
-                         f'--list lists the names.')
-    return public_models()[name]
+    is_path = os.path.exists(text) or os.path.basename(text) != text or (
+        SUFFIX.search(text))
+    return Path(model) if is_path else fetch(text)
 
 
 def fetch(name: str) -> Path:
@@ -87,7 +69,13 @@ def fetch(name: str) -> Path:
             the hub is out of reach, or what arrives is not what it announced.
         ImportError: If huggingface_hub is not installed.
     """
-    model = require_name(name)
+    model = public_models().get(name)
+    if model is None:
+        near = difflib.get_close_matches(name.lower(), public_models(), 1)
+        hint = f' Did you mean {near[0]}?' if near else ''
+        raise ValueError(f'model {name}: neither a file nor the name of a '
+                         f'public model.{hint} yolo-world-rep download '
+                         f'--list lists the names.')
     if model.runs == 'no':
         raise ValueError(f'{name} is a {model.family.upper()}, a family that '
                          f'this package cannot read yet.')

@@ -20,13 +20,11 @@ def show() -> None:
 
     from yolo_world_rep.utils.public_models import public_models
     models = public_models().values()
-    for place in dict.fromkeys((each.repository, each.licence)
-                               for each in models):
-        table = Table(*COLUMNS, title='{} (licence: {})'.format(*place))
-        for each in models:
-            if (each.repository, each.licence) == place:
-                table.add_row(each.name, each.family, each.size, each.image,
-                              each.texts, RUNS[each.runs])
+    for place in dict.fromkeys(model[-3:-1] for model in models):
+        table = Table(*COLUMNS, title='{1} (licence: {0})'.format(*place))
+        for *columns, runs, licence, repository, _ in models:
+            if (licence, repository) == place:
+                table.add_row(*columns, RUNS[runs])
         console().print(table)
     say('image: side of the input in pixels. texts: their width, 512 of CLIP '
         'ViT-B/32, 768 of CLIP ViT-L/14 at 336 pixels.')
