@@ -12,7 +12,8 @@ from yolo_world_rep_cli.commands import COMMANDS
 
 LIBRARY = REPOSITORY / 'yolo_world_rep'
 # A command to run, to the end of its clause.
-COMMAND = re.compile(r'\b(yolo-world-rep|trtexec|pip|hf) .*?(?=[;,:)]|\. |\.?$)')
+COMMAND = re.compile(
+    r'\b(yolo-world-rep|trtexec|pip|hf) .*?(?=[;,:)]|\. |\.?$)')
 OPTION = re.compile(r'(?<![\w-])--[a-z][\w-]*')
 PARAMETER = re.compile(r'`(\w+)[^`]*`')
 
