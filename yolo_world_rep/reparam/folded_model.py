@@ -1,8 +1,9 @@
 """What a folded checkpoint asks of a config, checked against its tensors."""
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Tuple
+
+from yolo_world_rep.utils.wording import command
 
 from .checkpoint import Checkpoint
 from .meta import folding_meta
@@ -42,7 +43,7 @@ def folded_model(checkpoint: Checkpoint,
     if found.text_conditioned:
         raise ValueError(
             f'{path} is text-conditioned: fold your classes first, such as: '
-            f'yolo-world-rep fold {shlex.quote(str(path))} --words cat dog')
+            + command('fold', path, '--words', 'cat', 'dog'))
     if not found.folded or found.neck == 'text':
         raise ValueError(
             f'{path} is {found.kind}; expected a checkpoint with head and '

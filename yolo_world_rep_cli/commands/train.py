@@ -1,9 +1,9 @@
 """Train a detector: from a checkpoint and data, or from a config."""
 import argparse
-import shlex
 from typing import TYPE_CHECKING, List, Optional
 
 from yolo_world_rep.utils.cli import say
+from yolo_world_rep.utils.wording import command
 
 from ..models import add_words, local, words_of
 from ..parsing import add_run_arguments, cfg_options, prepare_device
@@ -71,8 +71,8 @@ def prepared(args: argparse.Namespace) -> 'NewConfig':
 def show_end(tuned: 'Finetuned') -> None:
     """Print what to do with what is there now."""
     path = tuned.checkpoint
-    say(f'export: yolo-world-rep export {shlex.quote(str(path))} --format '
-        f'onnx --out {shlex.quote(str(path.parent / "export"))}')
+    say('export: ' + command('export', path, '--format', 'onnx', '--out',
+                             path.parent / 'export'))
 
 
 def words_of_run(args: argparse.Namespace, config: str,
@@ -97,7 +97,7 @@ def how_to_resume(args: argparse.Namespace, work_dir: str) -> str:
              and word != args.resume]
     if checkpoint_to_resume(work_dir):
         words.append('--resume')
-    return f'; go on with: yolo-world-rep {shlex.join(words)}'
+    return f'; go on with: {command(*words)}'
 
 
 def run(args: argparse.Namespace) -> Optional[int]:

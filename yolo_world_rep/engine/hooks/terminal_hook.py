@@ -64,7 +64,7 @@ class TerminalHook(Hook):
         loader, loop = runner.train_dataloader, runner.train_loop
         self._epochs = isinstance(
             loop, EpochBasedTrainLoop) and loop.max_epochs
-        done = f', {runner.epoch} done before' if runner.epoch else ''
+        done = f', resumed after {runner.epoch}' if runner.epoch else ''
         size = f' of {loader.batch_size} images' if loader.batch_size else ''
         epochs = (f'{self._epochs} epochs of {len(loader)}' if self._epochs
                   else f'{loop.max_iters}')
