@@ -81,13 +81,13 @@ class AnyModel:
                 (h, w, 3), uint8, BGR; an image of Pillow; bytes of a file; a
                 tensor (3, h, w), RGB, uint8 or floats of 0 to 1; or several
                 of these.
-            **settings: Those of :meth:`stream`.
+            **settings: See :meth:`stream`.
 
         Returns:
             Result | list[Result]: One for one image, a list for several.
 
         Raises:
-            ValueError: If something is no image, or the model has no
+            ValueError: If something is not an image, or the model has no
                 classes.
 
         Examples:
@@ -106,19 +106,19 @@ class AnyModel:
         """Detections of images as they come, for videos and large folders.
 
         Args:
-            source (Any): As of :meth:`predict`.
-            score (float): Detections need more than that.
+            source (Any): See :meth:`predict`.
+            score (float): Minimum score of a detection.
             only (Sequence[str], optional): Classes to report.
             color (str, optional): Order of the channels of arrays and
                 tensors, ``'bgr'`` or ``'rgb'``. Defaults to None for BGR of
                 arrays and RGB of tensors.
             image_size (tuple[int, int], optional): Height and width of the
-                input, where the model takes any.
-            batch_size (int, optional): Images at a time.
-            keep_images (bool): Whether results hold their images, which
-                frames of a video need to be drawn.
-            on_error (Callable, optional): Called with each file that is no
-                image, which is then left out; None to raise.
+                input, if the model allows others.
+            batch_size (int, optional): Images per batch.
+            keep_images (bool): Whether results keep their images, needed to
+                draw frames of a video.
+            on_error (Callable, optional): Called with each file that is not an
+                image, which is then skipped; None to raise.
 
         Yields:
             Result: In the order of the images.
@@ -153,7 +153,7 @@ class AnyModel:
 
     def benchmark(self, *others: 'Union[AnyModel, PathLike]',
                   **options: Any) -> 'List[Latency]':
-        """Latency of the model and others, measured in turns.
+        """Latency of the model and others, which take turns.
 
         Args:
             *others (YOLOWorld | str | Path): Models to compare with.

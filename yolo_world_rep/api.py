@@ -44,9 +44,9 @@ class YOLOWorld(AnyModel):
             ``.safetensors``), an exported file (``.onnx``, ``.xml``,
             ``.torchscript``), or the name of a public model, such as
             ``yolo-world-v2-s``, which is downloaded once.
-        device (str): What it runs on, ``'cpu'`` or ``'cuda:0'``.
-        threads (int, optional): Of the runtime, None for its choice.
-        precision (str, optional): Of OpenVINO, None for float32.
+        device (str): ``'cpu'`` or ``'cuda:0'``.
+        threads (int, optional): Threads of the runtime, None for its choice.
+        precision (str, optional): Precision of OpenVINO, None for float32.
 
     Raises:
         ValueError: If the file is none of these.
@@ -83,15 +83,15 @@ class YOLOWorld(AnyModel):
                 file of them. Defaults to None for the names that come with
                 ``embeddings``, or for the prompts in the checkpoint.
             embeddings (str | Path | np.ndarray | TextEmbeddings, optional):
-                Text embeddings (N, D) in place of those of the encoder.
+                Text embeddings (N, D) to use instead of the encoder's.
             neck (str | Path | TextEmbeddings, optional): Another vocabulary
                 for the neck.
             pad (bool): Whether the neck gets the padding prompt from the file
                 beside ``embeddings``. With words it always does, where the
                 model was trained with it.
-            encoder (str, optional): What embeds the words: folder or hub name
-                of a CLIP text model, or ``'words'``. Defaults to None for
-                the CLIP of the public models.
+            encoder (str, optional): Encoder of the words: folder or hub name
+                of a CLIP text model, or ``'words'``. Defaults to None for the
+                CLIP of the public models.
             norms (str): What becomes of embeddings for the neck whose norms
                 are not 1: ``'refuse'``, ``'normalize'`` or ``'keep'``.
 
@@ -144,7 +144,7 @@ class YOLOWorld(AnyModel):
             norms (str): As of :meth:`fold`.
 
         Raises:
-            ValueError: If a class is unknown or there already, or the model
+            ValueError: If a class is unknown or already there, or the model
                 cannot be edited.
 
         Examples:
@@ -217,8 +217,9 @@ class YOLOWorld(AnyModel):
             format (str): ``'onnx'``, ``'openvino'`` or ``'torchscript'``.
             out_dir (str | Path): Folder of the result, which is named after
                 the checkpoint.
-            calibration (Sequence[str], optional): Images, or folders of them,
-                such as the model will see: the file is in INT8 then.
+            calibration (Sequence[str], optional): Images, or folders of
+                images, like those the model will see. The file is then in
+                INT8.
             **options: More of :func:`~.deploy.export.export_model` and, for
                 INT8, of :func:`~.deploy.quantize.quantize_model`.
 
@@ -226,8 +227,8 @@ class YOLOWorld(AnyModel):
             YOLOWorld: The exported file; ``path`` is its own.
 
         Raises:
-            ValueError: If it does not detect what the model does. No file is
-                left then.
+            ValueError: If its detections differ from the model's. No file is
+                kept then.
             ImportError: If a package is not installed.
 
         Examples:
@@ -250,7 +251,7 @@ class YOLOWorld(AnyModel):
 
         Args:
             path (str | Path): The ``.pth`` or ``.safetensors`` to write.
-            overwrite (bool): Whether an older file is replaced.
+            overwrite (bool): Whether to overwrite an existing file.
 
         Raises:
             ValueError: If it exists, or the model is an exported file.

@@ -23,28 +23,29 @@ def local(model: str) -> str:
 def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that say what a model runs in."""
     add_device(parser)
-    parser.add_argument(
-        '--threads', type=int, help='of the runtime (default: its choice)')
+    parser.add_argument('--threads', type=int,
+                        help='threads of the runtime (default: its choice)')
     parser.add_argument(
         '--precision',
-        help='OpenVINO computes in f32, bf16 or f16 (default: f32)')
+        help='precision for OpenVINO: f32, bf16 or f16 (default: f32)')
 
 
 def add_size_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments on a model's input, and on what a config says of it."""
     parser.add_argument('--img-size', nargs=2, type=int, metavar=('H', 'W'),
-                        help='size of the input, where the model takes any')
+                        help='size of the input, if the model allows other '
+                             'sizes')
     add_cfg_options(parser)
 
 
 def add_words(parser: argparse.ArgumentParser, group: Any = None) -> None:
-    """What a text-conditioned checkpoint shall detect.
+    """Class names for a text-conditioned checkpoint.
 
     ``group`` holds what says the same in another way.
     """
-    (group or parser).add_argument(
-        '--words', nargs='+', metavar='NAME',
-        help='classes of a text-conditioned checkpoint, or a file of them')
+    (group or parser).add_argument('--words', nargs='+', metavar='NAME',
+                                   help='class names for a text-conditioned '
+                                        'checkpoint, or a file of names')
     add_encoder(parser)
 
 
@@ -52,8 +53,8 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
     """What embeds words."""
     parser.add_argument(
         '--encoder',
-        help='what embeds the words: folder or hub name of a CLIP text model, '
-        'or "words" (default: the CLIP of the public models)')
+        help='encoder of the words: folder or hub name of a CLIP text model, '
+             'or "words" (default: the CLIP of the public models)')
 
 
 def add_norms(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +62,11 @@ def add_norms(parser: argparse.ArgumentParser) -> None:
     norms = parser.add_mutually_exclusive_group()
     norms.add_argument(
         '--normalize', dest='norms', action='store_const', const='normalize',
-        default='refuse', help='bring the embeddings to norm 1')
+        default='refuse', help='normalize the embeddings to norm 1')
     norms.add_argument(
         '--keep-norms', dest='norms', action='store_const', const='keep',
-        help='fold embeddings of another norm than 1 as they are')
+        help='fold embeddings without normalizing them, even if their norms '
+             'are not 1')
 
 
 def words_of(args: argparse.Namespace) -> Any:
@@ -92,16 +94,16 @@ def config_and_checkpoint(
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which model runs, and how."""
     parser.add_argument('model', help=MODEL_HELP)
-    parser.add_argument('--checkpoint', help='weights of a config')
+    parser.add_argument('--checkpoint', help='weights, if the model is a '
+                                             'config')
     add_words(parser)
     # What --only was called in version 0.1.
     parser.add_argument('--classes', nargs='+', help=argparse.SUPPRESS)
     parser.add_argument('--only', dest='classes', nargs='+', metavar='NAME',
-                        help='report only these of its classes')
+                        help='report only these classes')
     add_backend_arguments(parser)
-    parser.add_argument(
-        '--batch', dest='batch_size', metavar='BATCH', type=int,
-        help='images at a time (default: 1)')
+    parser.add_argument('--batch', dest='batch_size', metavar='BATCH',
+                        type=int, help='images per batch (default: 1)')
     parser.add_argument('--workers', type=int, default=2,
                         help='threads that load images (default: 2)')
     add_size_arguments(parser)

@@ -99,7 +99,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options', nargs='+', action='extend', type=_setting,
         metavar='KEY=VALUE',
-        help='settings of the config to override; lists as key="[a,b]"')
+        help='override settings of the config; write lists as key="[a,b]"')
 
 
 def cfg_options(words: Optional[List[str]]) -> Optional[dict]:
@@ -122,9 +122,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_device(parser, default=None, several=True)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none', help='how the processes were started')
+        default='none', help='how the processes are started')
     parser.add_argument('--verbose', action='store_true',
-                        help='show the whole log, which is in the work-dir')
+                        help='show the whole log, which is also in the work '
+                             'dir')
     add_trust(parser)
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
@@ -145,8 +146,8 @@ def add_device(parser: argparse.ArgumentParser, default: Optional[str] = 'cpu',
 
     parser.add_argument(
         '--device', type=device, default=default,
-        help='cpu, cuda:1, or 1 for that' +
-        (', or 0,1 for a process on each' if several else '') +
+        help='cpu, cuda:1 (or 1)' +
+        (', or 0,1 for one process on each' if several else '') +
         f' (default: {default or "a GPU if there is one"})')
 
 
@@ -163,5 +164,5 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     """The one way to have code in a checkpoint run."""
     parser.add_argument(
         '--trust-checkpoint', dest='trust', action='store_true',
-        help='read checkpoints with torch, which runs the code in them: it '
-        'can do whatever you can. Only for files of your own')
+        help='read checkpoints with torch, which runs the code in them with '
+             'your permissions; use this only for your own files')

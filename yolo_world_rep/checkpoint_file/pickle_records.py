@@ -27,7 +27,7 @@ class Machine:
     """Runs the pickle that begins at ``at``, and ends there after :meth:`run`.
 
     Makers give the value of a call, by the name of what is called;
-    ``persistent`` gives what an identifier stands for.
+    ``persistent`` resolves an identifier.
     """
 
     def __init__(self, data: bytes, at: int = 0,

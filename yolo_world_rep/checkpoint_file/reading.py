@@ -1,4 +1,4 @@
-"""One way to read a checkpoint, whatever its format.
+"""Reads a checkpoint in any format.
 
 Neither torch nor Python's pickle sees the file: both follow it where this
 does not go.

@@ -24,7 +24,7 @@ def is_one(start: bytes, size: int) -> bool:
 
 
 def parsed(data: bytes) -> Dict[str, Any]:
-    """Tensors and meta of a file's bytes; ``ValueError`` if they are none."""
+    """Tensors and meta from a file's bytes, or ``ValueError``."""
     import safetensors
     from safetensors.torch import load
     try:

@@ -1,6 +1,6 @@
 """What third-party versions force on us, and nothing else.
 
-Each file says which version it is for and when it can go.
+Each file says which version it is for and when to delete it.
 """
 from .mmcv_ops import install_mmcv_ops
 

@@ -43,7 +43,7 @@ class Migration:
     """What came of a config.
 
     ``path`` is the copy, ``changes`` are its differences from the original,
-    ``remarks`` say what is left for its owner to mend.
+    ``remarks`` say what its owner has to fix.
     """
     path: Path
     changes: Tuple[str, ...]
@@ -211,7 +211,7 @@ def _is_registered(name: str) -> bool:
 
 
 def _remarks(cfg: Config, source: ConfigText) -> List[str]:
-    """What the owner of the config must mend."""
+    """What the owner of the config must fix."""
     places = {
         text.value: text.lineno
         for text in _strings(source.tree) if ABSOLUTE.match(text.value)

@@ -34,7 +34,7 @@ RECIPES: Dict[str, Recipe] = {
 
 
 def recipe(name: str) -> Recipe:
-    """A recipe by its name; ``ValueError`` if there is none."""
+    """A recipe by its name, or ``ValueError``."""
     if name not in RECIPES:
         raise ValueError(f'recipe={name!r}; expected one of '
                          f'{", ".join(RECIPES)}.')

@@ -194,7 +194,7 @@ def write_dataset(folder: PathLike, count: int, names: Sequence[str],
     ``size`` (height and width in pixels) and ``i`` alone. ``classes`` are the
     categories in their order, ``names`` by default; the texts are these in the
     form of YOLO-World. ``on_image`` is called after each image. The folder
-    appears when it is complete, in the place of an older one.
+    appears when it is complete, replacing an older one.
 
     Raises:
         ValueError: If ``folder`` holds anything else, or a name is not among

@@ -1,1 +1,1 @@
-"""The whole story on images made on the fly, told by ``story``."""
+"""Everything on generated images, step by step in ``story``."""

@@ -175,7 +175,7 @@ def halve_weights(model: 'onnx.ModelProto') -> None:
 
 
 def set_metadata(model: 'onnx.ModelProto', spec: Spec) -> None:
-    """Put a specification into a model, in the place of an older one."""
+    """Put a specification into a model, replacing an older one."""
     import onnx
     entries = {entry.key: entry.value for entry in model.metadata_props}
     onnx.helper.set_model_props(

@@ -114,7 +114,7 @@ def average_precision(path: PathLike, annotations: PathLike, images: PathLike,
 
 
 def judge(scores: Scores, max_ap_drop: float) -> None:
-    """Refuse a model that loses too much, or is too bad to tell."""
+    """Refuse a model that loses too much, or is too weak to judge."""
     if not scores.fp32 >= LEAST_AP:
         raise ValueError(
             f'The FP32 model has an AP of {scores.fp32:.2f} on the '

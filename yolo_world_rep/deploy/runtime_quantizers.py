@@ -1,4 +1,4 @@
-"""Quantizers of the runtimes: what each is told.
+"""The settings of each runtime's quantizer.
 
 Weights are quantized for each output channel, symmetrically; activations as
 a whole, asymmetrically, as SiLU has a short negative side. Weights have 7

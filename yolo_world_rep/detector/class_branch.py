@@ -12,7 +12,7 @@ from yolo_world_rep.utils.log import log
 
 
 def contrast_head(cfg: Config) -> Any:
-    """The head module of a config's model, None if it is none of ours."""
+    """The head module of a config's model, None if it is not ours."""
     head = (cfg.model.get('bbox_head') or {}).get('head_module') or {}
     with DefaultScope.overwrite_default_scope('mmyolo'):
         kind = head.get('type')

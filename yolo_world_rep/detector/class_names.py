@@ -1,4 +1,4 @@
-"""The names of a detector's classes, from wherever they are told."""
+"""The class names of a detector, from all places that have them."""
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.registry import DefaultScope

@@ -1,10 +1,10 @@
-"""The config of a folded checkpoint, from what the file itself tells.
+"""The config of a folded checkpoint, derived from the file itself.
 
-Widths, depth, heads, guides and classes stand in the tensors, the names in
-the meta. The test pipeline, the normalisation and the thresholds are those
-of the config that mmengine wrote into the meta of a training, as far as they
-are plain values that :mod:`.spec_of_config` understands; nothing of that
-config is run. A checkpoint that no training wrote has those of our configs.
+Widths, depth, heads, guides and classes come from the tensors, the names from
+the meta. The test pipeline, the normalisation and the thresholds are those of
+the config that mmengine wrote into the meta of a training, as far as they are
+plain values that :mod:`.spec_of_config` understands; nothing of that config is
+run. A checkpoint that no training wrote has those of our configs.
 """
 import ast
 import warnings

@@ -36,7 +36,8 @@ NO_PROMPTS = ('The file has no prompts: set model.embedding_path to a file of '
 
 def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
              meta: Mapping[str, Any], path: Any) -> List[str]:
-    """The shortest mends of a checkpoint that does not fit, a sentence each.
+    """The shortest fixes for a checkpoint that does not fit, one sentence
+    each.
 
     ``state`` is what the checkpoint holds for the model.
     """

@@ -49,7 +49,7 @@ def is_truncated(path: str) -> bool:
 
 
 def truncated_message(path: str) -> str:
-    """What to tell of a truncated checkpoint."""
+    """The message about a truncated checkpoint."""
     return (f'{path} is truncated ({osp.getsize(path)} bytes): its writing '
             f'was interrupted')
 
@@ -66,7 +66,7 @@ def numbered_checkpoints(folder: str) -> List[str]:
 
 
 def checkpoint_to_resume(folder: str) -> Optional[str]:
-    """The newest whole checkpoint of a work_dir; None if there are none.
+    """The newest complete checkpoint of a work_dir, or None.
 
     It is the one that mmengine noted as its last. Where that is missing or
     truncated, a warning says so and the newest whole one of the others is

@@ -1,4 +1,4 @@
-"""Boxes that a pipeline takes from masks, where there are none."""
+"""Pipelines that take boxes from masks, on data without masks."""
 from typing import Any, Tuple
 
 LOOKED_AT = 200  # images; a data set has masks throughout or not at all

@@ -1,4 +1,4 @@
-"""The process group of a training on CPUs, whatever launched it."""
+"""The process group of a training on CPUs, with any launcher."""
 import os
 import subprocess
 from datetime import timedelta

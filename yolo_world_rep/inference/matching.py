@@ -1,4 +1,4 @@
-"""How much boxes overlap, and who belongs to whom. NumPy alone."""
+"""How much boxes overlap, and which belong together. Only NumPy."""
 from typing import List, Tuple
 
 import numpy as np

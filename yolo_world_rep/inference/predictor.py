@@ -44,32 +44,33 @@ class _Loaded(NamedTuple):
 
 
 class Predictor:
-    """A detector with the preparation of images and the suppression.
+    """A detector together with its pre- and post-processing.
 
     Args:
-        model (str | Path | Config | Backend): As of
+        model (str | Path | Config | Backend): See
             :func:`~.backends.open_backend`.
         checkpoint (str | Path, optional): Weights of a config.
         device (str): Defaults to ``'cpu'``.
-        threads (int, optional): Of the runtime, None for its choice.
-        precision (str, optional): Of OpenVINO, None for float32.
-        batch_size (int, optional): Images at a time, None for the file's
-            fixed number, else 1.
+        threads (int, optional): Threads of the runtime, None for its choice.
+        precision (str, optional): Precision of OpenVINO, None for float32.
+        batch_size (int, optional): Images per batch, None for the file's fixed
+            number, otherwise 1.
         workers (int): Threads that load images. Defaults to 2.
-        score_threshold (float, optional): Detections need more than that,
-            None for what the model is tested with, often 0.001.
-        image_size (tuple[int, int], optional): Height and width of the
-            input where the model takes any, None for those of its tests.
+        score_threshold (float, optional): Minimum score. Defaults to None for
+            that of the model's tests, often 0.001.
+        image_size (tuple[int, int], optional): Height and width of the input,
+            if the model allows others. Defaults to None for those of its
+            tests.
         classes (Sequence[str], optional): Names of the classes to report,
             None for all.
         cfg_options (dict, optional): Settings to override in a config.
-        words (str | Path | Sequence[str], optional): What a text-conditioned
-            checkpoint shall detect.
-        encoder (str, optional): What embeds these words.
+        words (str | Path | Sequence[str], optional): Class names for a
+            text-conditioned checkpoint.
+        encoder (str, optional): Encoder of these words.
 
     Raises:
-        ValueError: If the model cannot be loaded or an argument does not
-            go with it.
+        ValueError: If the model cannot be loaded or an argument does not fit
+            it.
     """
 
     def __init__(self,
@@ -115,7 +116,7 @@ class Predictor:
         return self.spec.classes
 
     def close(self) -> None:
-        """Give back what the runtime holds."""
+        """Release the runtime's resources."""
         self.backend.close()
 
     def __enter__(self) -> 'Predictor':
@@ -151,19 +152,19 @@ class Predictor:
         Images are loaded, run and suppressed in parallel, a few ahead.
 
         Args:
-            images (Iterable): As of :meth:`predict`, also videos and
+            images (Iterable): Like in :meth:`predict`, also videos and
                 :class:`Item`.
-            on_error (Callable, optional): Called with each file that is not
-                an image, which is then left out; None to raise.
-            keep_images (bool): Whether results hold their images. If not,
-                they are read again when needed, and frames of videos are
-                gone. Defaults to False.
+            on_error (Callable, optional): Called with each file that is not an
+                image, which is then skipped; None to raise.
+            keep_images (bool): Whether results keep their images. If not, they
+                are read again when needed, which frames of videos cannot be.
+                Defaults to False.
 
         Yields:
             Result: In the order of the images.
 
         Raises:
-            ValueError: If one is not an image, without ``on_error``.
+            ValueError: If one is not an image and there is no ``on_error``.
         """
         self.backend.require_process()
         concurrency = self.backend.concurrency

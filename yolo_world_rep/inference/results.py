@@ -1,4 +1,4 @@
-"""What was found in an image, in the forms that others want it."""
+"""The detections in an image, in various formats."""
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple

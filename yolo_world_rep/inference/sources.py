@@ -44,7 +44,7 @@ def load(item: Item) -> np.ndarray:
 
 
 def _files_of(source: str) -> List[Path]:
-    """The files that a path or pattern stands for, at least one."""
+    """The files that match a path or pattern, at least one."""
     path = Path(source)
     if path.is_dir():
         files = sorted(file for file in path.iterdir()
@@ -108,7 +108,7 @@ def is_one(source: Any) -> bool:
 
 
 def images_of(source: Any, color: Optional[str] = None) -> Iterator[Any]:
-    """The images and videos that a source of any kind stands for.
+    """The images and videos in a source of any kind.
 
     ``source`` is what :func:`find_files` takes, an address, what
     :func:`~.images.as_bgr` takes, several of these in an array or tensor of

@@ -58,7 +58,7 @@ class Spec:
             LetterResize without enlarging, as YOLO-World is tested.
             ``'letter'``: LetterResize alone.
         enlarge (bool): Whether ``'letter'`` enlarges small images.
-        score_threshold (float): Detections need more than that.
+        score_threshold (float): Minimum score of a detection.
         multi_label (bool): Whether a cell may be of several classes.
         nms_pre (int): Candidates that go into the suppression, at most.
         iou_threshold (float): Of two boxes of one class that overlap by

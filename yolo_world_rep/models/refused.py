@@ -1,7 +1,7 @@
 """Names of the original that this package does not have.
 
 They are registered all the same, so that a config that names one ends in
-the reason, whatever builds it.
+the reason.
 """
 from typing import Any, Callable, Dict, NoReturn
 

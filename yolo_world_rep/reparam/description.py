@@ -1,4 +1,4 @@
-"""What a state dict is, told by its names and shapes."""
+"""What a state dict is, from its names and shapes."""
 import re
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Tuple

@@ -151,7 +151,7 @@ class _GuideMax(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_BMS: Tensor
                  ) -> Tuple[Optional[Tensor], Optional[Tensor]]:
-        """Gradients of both, in their own types whatever autocast did."""
+        """Gradients of both, in their own types regardless of autocast."""
         winner_BMS, embed_BMdS, guide_MNd = ctx.saved_tensors
         *sets, num_guides, width = ctx.guide_shape
         # Guides of all heads (and images) as rows of one matrix.

@@ -1,4 +1,4 @@
-"""What a checkpoint file is, told without running anything from it."""
+"""What a checkpoint file is, found without running anything in it."""
 from typing import Any, Dict, Mapping, Union
 
 from torch import Tensor
@@ -11,7 +11,7 @@ from .meta import folding_meta
 
 
 def describe_state_dict(state_dict: StateDict) -> Dict[str, Any]:
-    """What the tensors alone tell, as plain values."""
+    """What the tensors alone show, as plain values."""
     found = description_of(state_dict)
     return dict(
         kind=found.kind,

@@ -29,7 +29,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def save_figure(figure: Any, path: PathLike) -> None:
-    """Write a figure, whatever the name ends in as a PNG."""
+    """Write a figure as PNG, for any suffix."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     FigureCanvasAgg(figure).print_png(str(path))
 

@@ -115,7 +115,7 @@ def write_report(work_dir: PathLike, before: Optional[PathLike] = None,
 
 def _before(cfg: Config, sources: Sources,
             device: str) -> Tuple[Optional[Evaluation], str]:
-    """The evaluation of the earlier checkpoint, or why there is none."""
+    """The evaluation of the earlier checkpoint, or why it is missing."""
     if sources.before is None:
         return None, 'the training started from random weights'
     try:

@@ -16,7 +16,7 @@ class TrainingReportHook(Hook):
     """Write ``WORK_DIR/report/report.md`` after the last epoch.
 
     The main process evaluates the checkpoint before and the best one. A
-    report that fails is told in the log and costs nothing of the training;
+    report that fails is logged and does not affect the training;
     ``yolo-world-rep report`` writes it again.
 
     Args:

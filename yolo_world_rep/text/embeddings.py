@@ -37,7 +37,7 @@ class TextEmbeddings:
 
 def computed(vectors: np.ndarray, names: Optional[Tuple[str, ...]],
              origin: str) -> TextEmbeddings:
-    """Embeddings that are of no file; ``origin`` is what made them."""
+    """Embeddings without a file; ``origin`` is what made them."""
     sha256 = hashlib.sha256(vectors.tobytes()).hexdigest()
     return TextEmbeddings(vectors, names, sha256, origin)
 
@@ -83,7 +83,7 @@ def load_embeddings(path: Path) -> TextEmbeddings:
         path (str | os.PathLike): The ``.npy`` file.
 
     Returns:
-        TextEmbeddings: The rows in float32, whatever the file's type.
+        TextEmbeddings: The rows in float32, for any type in the file.
 
     Raises:
         ValueError: If the file cannot be read, is not a finite, non-empty,

@@ -101,7 +101,7 @@ def progress(total: Optional[int],
     """A progress bar on standard error, where that is a terminal.
 
     It is for ``total`` of them, if known; call what it yields after each, with
-    a text in the place of the speed.
+    a text instead of the speed.
     """
     if not sys.stderr.isatty():  # an older rich would end an empty line
         yield lambda text='': None

@@ -9,7 +9,7 @@ def interleaved_medians(calls: Dict[str, Callable[[], object]],
                         warm_up: int = 5) -> Dict[str, float]:
     """Median milliseconds of several calls, by name.
 
-    They are taken in turns: whatever else the machine does slows all alike.
+    They take turns, so that other load on the machine slows all alike.
     """
     taken: Dict[str, list] = {name: [] for name in calls}
     for number in range(warm_up + rounds):

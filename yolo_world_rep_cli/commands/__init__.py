@@ -1,7 +1,7 @@
-"""The commands, a module each.
+"""The commands, one module per command.
 
 A module's docstring is its description, ``add_arguments`` fills its parser
-and ``run`` does it. Whatever takes time to import is imported in there.
+and ``run`` runs it. Slow imports are inside ``run``.
 """
 from importlib import import_module
 from typing import Any, NamedTuple, Tuple
@@ -25,32 +25,34 @@ COMMANDS = {
     for command in (
         Command('download', '', 'fetch a public checkpoint by its name'),
         Command('embed', 'generate_text_prompts',
-                'embed the names of classes'),
+                'compute text embeddings of class names'),
         Command('reparameterize', 'reparameterize_yoloworld',
                 'fold class names into a checkpoint (also: fold)', ('fold', )),
         Command('edit', 'edit_vocabulary',
                 'keep, add and replace classes of a folded checkpoint'),
-        Command('inspect', 'inspect_checkpoint', 'say what a checkpoint is'),
+        Command('inspect', 'inspect_checkpoint', 'show what a checkpoint or '
+                                                 'exported file contains'),
         Command('interpolate', 'interpolate_checkpoints',
-                'weights between a checkpoint and its fine-tuning'),
+                'average a checkpoint and its fine-tuned version'),
         Command('convert-ultralytics', 'convert_ultralytics',
-                'read a YOLO-World v2 file of Ultralytics'),
+                'convert a YOLO-World v2 file of Ultralytics'),
         Command('new-config', 'new_config',
-                'check your data, write the config that trains on them'),
+                'check your data and write a config to train on them'),
         Command('migrate-config', '',
-                'rewrite a config of the original YOLO-World'),
+                'rewrite a config of the original YOLO-World to run here'),
         Command('train', 'train', 'train or fine-tune'),
-        Command('test', 'test', 'test a checkpoint with a config'),
-        Command('report', 'report', 'say what a training has brought'),
+        Command('test', 'test', 'evaluate on the test data of a config'),
+        Command('report', 'report', 'write a report on a training'),
         Command('retention', 'eval_retention',
-                'AP of held-out classes before and after a training'),
+                'AP of held-out classes before and after training'),
         Command('export', 'export',
-                'write and check ONNX, OpenVINO or TorchScript'),
+                'export to ONNX, OpenVINO or TorchScript, and check it'),
         Command('predict', 'predict', 'detect in images and videos'),
-        Command('evaluate', 'evaluate', 'AP of a model of any form'),
-        Command('bench', '', 'latency of several models, side by side'),
-        Command('demo', 'demo', 'the whole story on generated images'),
-        Command('completion', '', 'completion for bash or zsh'))}
+        Command('evaluate', 'evaluate', 'average precision of any model'),
+        Command('bench', '', 'compare the latency of several models'),
+        Command('demo', 'demo', 'all steps on generated images'),
+        Command('completion', '', 'print the shell completion for bash or '
+                                  'zsh'))}
 #: What each may be called to what it is.
 NAMES = {name: command.name for command in COMMANDS.values()
          for name in (command.name, *command.aliases)}

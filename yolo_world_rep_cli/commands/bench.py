@@ -1,7 +1,7 @@
-"""Compare the latency of models of any form, measured in turns.
+"""Compare the latency of models of any form, which take turns.
 
-Timed is the model alone, on images of noise. With configs among the models,
-give --checkpoint once for each, in their order.
+Only the model is timed, on images of noise. If some of the models are configs,
+give --checkpoint once for each, in the same order.
 """
 import argparse
 from typing import TYPE_CHECKING, List
@@ -19,17 +19,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('model', nargs='+', help=models.MODEL_HELP)
     parser.add_argument('--checkpoint', dest='checkpoints', action='append',
                         metavar='CHECKPOINT', default=[],
-                        help='weights of a config')
+                        help='weights for a config, once for each config')
     models.add_words(parser)
     models.add_backend_arguments(parser)
-    parser.add_argument(
-        '--batch', type=positive,
-        help='images at a time (default: what a file has fixed, else 1)')
+    parser.add_argument('--batch', type=positive,
+                        help='images per batch (default: the fixed number of '
+                             'a file, otherwise 1)')
     models.add_size_arguments(parser)
     parser.add_argument('--rounds', type=positive, default=30,
-                        help='measurements of each model (default: 30)')
+                        help='measurements per model (default: 30)')
     parser.add_argument('--warm-up', type=int, default=5, metavar='ROUNDS',
-                        help='rounds before them (default: 5)')
+                        help='rounds to run before measuring (default: 5)')
     parser.add_argument(
         '--json', action='store_true', help='print the figures as JSON')
 

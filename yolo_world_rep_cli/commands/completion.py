@@ -1,4 +1,4 @@
-"""Print the completion of this command for a shell.
+"""Print the shell completion of this command.
 
 bash: eval "$(yolo-world-rep completion bash)" in ~/.bashrc;
 zsh: yolo-world-rep completion zsh > FOLDER_OF_FPATH/_yolo-world-rep

@@ -10,9 +10,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--model', required=True, help='yolov8{s,m,l,x}-worldv2.pt')
     parser.add_argument('--out', required=True, type=NewFile('.pth'),
-                        help='the text-conditioned checkpoint to write (.pth)')
+                        help='text-conditioned checkpoint to write (.pth)')
     parser.add_argument(
-        '--overwrite', action='store_true', help='replace an older result')
+        '--overwrite', action='store_true', help='overwrite an existing file')
 
 
 def run(args: argparse.Namespace) -> None:

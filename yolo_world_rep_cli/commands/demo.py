@@ -1,4 +1,4 @@
-"""Train, fold, verify, fine-tune and compare on images made on the fly."""
+"""Train, fold, verify, fine-tune and compare on generated images."""
 import argparse
 
 from ..parsing import positive
@@ -10,16 +10,16 @@ IMAGES = (('train', 1600, 'to train the text-conditioned model with'),
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     parser.add_argument('--work-dir', default='work_dirs/demo',
-                        help='folder of everything that is written')
+                        help='folder for all output')
     parser.add_argument(
-        '--seed', type=int, default=0, help='of images and trainings')
+        '--seed', type=int, default=0, help='seed of images and trainings')
     parser.add_argument('--epochs', type=positive, default=6,
-                        help='of the text-conditioned training')
+                        help='epochs of the text-conditioned training')
     parser.add_argument('--finetune-epochs', type=positive, default=8,
-                        help='of the fine-tuning')
+                        help='epochs of the fine-tuning')
     parser.add_argument(
         '--threads', type=positive, default=1,
-        help='of torch; more than one pays on an idle machine only')
+        help='threads of torch; more than one helps only on an idle machine')
     for name, count, what in IMAGES:
         parser.add_argument(f'--{name}-images', type=positive, default=count,
                             help=f'number of images {what}')

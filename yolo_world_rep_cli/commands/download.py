@@ -1,4 +1,4 @@
-"""Download a public checkpoint by its name, and print where it lies."""
+"""Download a public checkpoint by its name, and print its path."""
 import argparse
 
 from yolo_world_rep.utils.cli import console, say
@@ -9,9 +9,9 @@ RUNS = dict(yes='yes', config='with config', no='not yet')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument('name', nargs='?', help='such as yolo-world-v2-s')
-    what.add_argument(
-        '--list', action='store_true', help='list the names')
+    what.add_argument('name', nargs='?', help='name of the model, such as '
+                                              'yolo-world-v2-s')
+    what.add_argument('--list', action='store_true', help='list the names')
 
 
 def show() -> None:

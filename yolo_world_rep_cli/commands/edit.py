@@ -10,24 +10,25 @@ from ..parsing import NewFile
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', help='folded checkpoint (.pth)')
     parser.add_argument(
-        '--out', required=True, type=NewFile(), help='the file to write')
+        '--out', required=True, type=NewFile(), help='file to write')
     parser.add_argument(
         '--keep', nargs='+', metavar='NAME',
-        help='classes that stay, in their new order (default: all)')
+        help='names of the classes to keep, in their new order (default: all)')
     new = parser.add_mutually_exclusive_group()
     new.add_argument(
         '--add', help='classes to add: embeddings (.npy), or a file of names')
     new.add_argument('--add-words', dest='add', nargs='+', metavar='NAME',
                      help='names of classes to add')
-    new.add_argument('--replace', help='classes that replace all, likewise')
+    new.add_argument(
+        '--replace', help='classes to replace all others: as for --add')
     new.add_argument('--replace-words', dest='replace', nargs='+',
-                     metavar='NAME', help='their names')
+                     metavar='NAME', help='names of classes to replace all')
     add_encoder(parser)
     add_norms(parser)
     parser.add_argument(
-        '--texts', help='names of the rows of a .npy (JSON)')
+        '--texts', help='JSON file with the names of the rows of a .npy')
     parser.add_argument(
-        '--overwrite', action='store_true', help='replace an older result')
+        '--overwrite', action='store_true', help='overwrite an existing file')
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Embed the names of classes: a .npy of unit rows and its sidecar."""
+"""Compute text embeddings: a .npy with unit rows and a .json with names."""
 import argparse
 
 from yolo_world_rep.utils.cli import say
@@ -7,18 +7,17 @@ from ..parsing import NewFile, add_device
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--text', required=True,
-        help='classes: JSON list (of synonym lists), COCO annotations, or '
-        '.txt with one a line')
+    parser.add_argument('--text', required=True,
+                        help='classes: JSON list (of synonym lists), COCO '
+                             'annotations, or .txt with one per line')
     parser.add_argument('--out', required=True, type=NewFile('.npy'),
-                        help='the .npy to write')
+                        help='.npy file to write')
     parser.add_argument('--model', help='CLIP text model: folder or hub name')
-    parser.add_argument('--encoder', dest='kind', choices=['clip', 'words'],
-                        default='clip',
-                        help='words: the built-in one that needs no weights')
     parser.add_argument(
-        '--dim', type=int, default=512, help='width of --encoder words')
+        '--encoder', dest='kind', choices=['clip', 'words'], default='clip',
+        help='"words" is a built-in encoder for trials that needs no weights')
+    parser.add_argument('--dim', type=int, default=512,
+                        help='width of the embeddings of --encoder words')
     add_device(parser, default='auto')
     parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument(
@@ -28,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--synonyms', choices=['first', 'mean'], default='first')
     parser.add_argument(
         '--pad', action='store_true',
-        help='write FILE_padded.npy too, with the padding " " that public '
-        'models want in the neck')
+        help='also write FILE_padded.npy, which adds the padding prompt " " '
+             'that public models need in the neck')
 
 
 def run(args: argparse.Namespace) -> None:

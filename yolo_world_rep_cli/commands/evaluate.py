@@ -1,4 +1,4 @@
-"""Average precision of any form of a model on data in COCO's format."""
+"""Average precision of any model on data in COCO's format."""
 import argparse
 
 from yolo_world_rep.utils.cli import progress, say
@@ -9,11 +9,10 @@ from ..parsing import NewFile, existing
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     models.add_model_arguments(parser)
-    parser.add_argument('annotations', help='COCO file of the truth')
-    parser.add_argument(
-        'images', type=existing, help='folder of its images')
-    parser.add_argument(
-        '--per-class', action='store_true', help='AP of each class too')
+    parser.add_argument('annotations', help='COCO annotation file')
+    parser.add_argument('images', type=existing, help='folder of the images')
+    parser.add_argument('--per-class', action='store_true',
+                        help='also print the AP of each class')
     parser.add_argument('--json-out', type=NewFile(),
                         help='write the figures to this file')
 

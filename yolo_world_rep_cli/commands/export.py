@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'model', help='checkpoint (.pth, .safetensors), or a config (.py)')
     parser.add_argument(
-        'checkpoint', nargs='?', help='of a config, and only then')
+        'checkpoint', nargs='?', help='checkpoint, if MODEL is a config')
     add_words(parser)
     parser.add_argument('--format', choices=FORMATS, default='onnx')
     parser.add_argument(
@@ -43,51 +43,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     size.add_argument('--img-size', nargs=2, type=int, metavar=('H', 'W'),
                       help='height and width (default: those of the config)')
     size.add_argument('--dynamic', action='store_true',
-                      help='height and width may be any multiples of 32')
+                      help='accept any multiples of 32 as height and width')
     parser.add_argument(
         '--batch', type=batch_size, default=1, metavar='N|dynamic',
-        help='images at a time (default: 1)')
+        help='images per batch, or "dynamic" (default: 1)')
     contract = parser.add_mutually_exclusive_group()
     contract.add_argument(
         '--with-nms', dest='contract', action='store_const', const='nms',
-        help='final detections: overlapping boxes are suppressed in the file')
+        help='output final detections: the file suppresses overlapping boxes')
     contract.add_argument(
         '--raw', dest='contract', action='store_const', const='raw',
-        help='logits and distances of each level')
+        help='output logits and distances of each level')
     parser.add_argument(
-        '--half', action='store_true', help='keep the weights in FP16')
+        '--half', action='store_true', help='store the weights in FP16')
     parser.add_argument('--opset', type=int, default=DEFAULT_OPSET)
     parser.add_argument(
-        '--texts', help='file of class names, where the checkpoint has none')
-    parser.add_argument(
-        '--images', nargs='+', default=[],
-        help='images, folders or patterns to check the file with (default: '
-        'a few that are built in)')
+        '--texts', help='file of class names, if the checkpoint has none')
+    parser.add_argument('--images', nargs='+', default=[],
+                        help='images, folders or patterns to check the file '
+                             'with (default: a few built-in ones)')
     parser.add_argument(
         '--image-count', type=positive, default=16, metavar='N',
-        help='how many of --images, at most (default: 16)')
+        help='maximum number of --images to use (default: 16)')
     parser.add_argument('--precision', choices=['bf16', 'f16'],
-                        help='compare OpenVINO in this precision as well')
+                        help='also compare OpenVINO in this precision')
     parser.add_argument(
-        '--overwrite', action='store_true', help='replace an older result')
+        '--overwrite', action='store_true', help='overwrite an existing file')
     add_cfg_options(parser)
     int8 = parser.add_argument_group('INT8')
     int8.add_argument(
         '--int8', action='store_true', help='quantize weights and features')
     int8.add_argument('--calibration', nargs='+', metavar='IMAGES',
-                      help='images such as the model will see')
+                      help='calibration images, like those the model will see')
     int8.add_argument(
         '--calibration-count', type=positive, metavar='N',
         help=f'how many of them, at most (default: {DEFAULT_COUNT})')
     int8.add_argument(
         '--keep', nargs='+', metavar='PATTERN',
-        help='regular expressions of more layers to keep in FP32')
+        help='regular expressions for more layers to keep in FP32')
     int8.add_argument('--quantize-all', action='store_true', default=None,
-                      help='quantize the layers too that are kept by rule')
+                      help='also quantize the layers kept in FP32 by default')
     int8.add_argument('--evaluate', nargs=2, metavar=('ANN', 'IMAGES'),
-                      help='COCO file and folder of images to measure AP with')
+                      help='COCO file and image folder to measure the AP on')
     int8.add_argument('--max-ap-drop', type=float, metavar='POINTS',
-                      help='refuse a model that loses more (default: 1.0)')
+                      help='refuse to lose more points of AP (default: 1.0)')
 
 
 def int8_options(args: argparse.Namespace) -> dict:

@@ -1,4 +1,4 @@
-"""Say what a checkpoint or an exported file is; nothing is executed."""
+"""Show what a checkpoint or an exported file contains; nothing is executed."""
 import argparse
 
 from yolo_world_rep.utils.cli import LINES, say

@@ -1,4 +1,4 @@
-"""Write the weights between a folded checkpoint and its fine-tuning."""
+"""Average the weights of a folded checkpoint and its fine-tuned version."""
 import argparse
 
 from yolo_world_rep.utils.cli import say
@@ -8,13 +8,13 @@ from ..parsing import NewFile
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('before', help='folded checkpoint before training')
-    parser.add_argument('after', help='the same after it')
+    parser.add_argument('after', help='the same checkpoint after training')
+    parser.add_argument('--alpha', type=float, required=True,
+                        help='weight of AFTER, from 0 to 1')
     parser.add_argument(
-        '--alpha', type=float, required=True, help='share of AFTER, 0 to 1')
+        '--out', required=True, type=NewFile(), help='file to write')
     parser.add_argument(
-        '--out', required=True, type=NewFile(), help='the file to write')
-    parser.add_argument(
-        '--overwrite', action='store_true', help='replace an older result')
+        '--overwrite', action='store_true', help='overwrite an existing file')
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Write the copy of a config of the original YOLO-World that runs here."""
+"""Rewrite a config of the original YOLO-World so that it runs here."""
 import argparse
 
 from yolo_world_rep.utils.cli import say
@@ -8,9 +8,8 @@ from ..parsing import NewFile
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', metavar='FILE', help='config file')
-    parser.add_argument(
-        '--out', required=True, metavar='NEW', type=NewFile('.py'),
-        help='config to write (.py)')
+    parser.add_argument('--out', required=True, metavar='NEW',
+                        type=NewFile('.py'), help='config to write (.py)')
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Check your own data and write the config that fine-tunes on them."""
+"""Check your own data and write a config to fine-tune on them."""
 import argparse
 from typing import TYPE_CHECKING, Container, Dict, Mapping, Sequence
 
@@ -30,36 +30,35 @@ def add_data(parser: argparse.ArgumentParser, required: bool) -> None:
     for split in SPLITS:
         data.add_argument(
             f'--{split}-ann', help='in --data: COCO file, folder of YOLO or '
-            'VOC labels, YAML, or list of images (default: looked for)')
-        data.add_argument(
-            f'--{split}-img', help='folder of the images (default: looked '
-            'for)')
+                                   'VOC labels, YAML, or list of images '
+                                   '(default: searched for)')
+        data.add_argument(f'--{split}-img',
+                          help='folder of the images (default: searched for)')
+    data.add_argument('--val-fraction', type=float, metavar='SHARE',
+                      help='share of the images to validate on, if there are '
+                           'no validation data (default: 0.2)')
     data.add_argument(
-        '--val-fraction', type=float, metavar='SHARE', help='share of the '
-        'images to validate on, where no other data are there (default: 0.2)')
-    data.add_argument(
-        '--classes', help='file with the class names, of YOLO or VOC labels')
+        '--classes', help='file with the class names, for YOLO or VOC labels')
 
 
 def add_wishes(parser: argparse.ArgumentParser) -> None:
     """How to train, for :func:`wishes_of`."""
     training = parser.add_argument_group('training')
     training.add_argument(
-        '--size', help='s, m, l, x or xl (default: of the checkpoint)')
+        '--size', help='s, m, l, x or xl (default: size of the checkpoint)')
     training.add_argument('--recipe', choices=RECIPES,
-                          help='what trains (default: full)')
+                          help='which parts are trained (default: full)')
     training.add_argument(
         '--lr-mult', nargs='+', metavar='PART=FACTOR',
         help=f'learning-rate multipliers of {", ".join(PARTS)}')
-    training.add_argument('--gpus', type=int, help='(default: 1)')
-    training.add_argument('--batch', type=int, help='images on a GPU')
+    training.add_argument('--gpus', type=int, help='GPUs (default: 1)')
+    training.add_argument('--batch', type=int, help='images per GPU')
     training.add_argument('--epochs', type=int)
     training.add_argument('--lr', type=float, help='learning rate')
+    training.add_argument('--img-size', type=int, nargs='+', metavar='PIXELS',
+                          help='width and height of the input (default: 640)')
     training.add_argument(
-        '--img-size', type=int, nargs='+', metavar='PIXELS',
-        help='width and height (default: 640)')
-    training.add_argument(
-        '--workers', type=int, help='processes that load images, for a GPU')
+        '--workers', type=int, help='processes per GPU that load images')
     training.add_argument(
         '--no-report', dest='report', action='store_const', const=False,
         help='write no report after the training')
@@ -72,8 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_wishes(parser)
     parser.add_argument('--out', required=True, type=NewFile('.py'),
                         help='config to write (.py)')
-    parser.add_argument(
-        '--overwrite', action='store_true', help='replace an older config')
+    parser.add_argument('--overwrite', action='store_true',
+                        help='overwrite an existing config')
 
 
 def multipliers(words: Sequence[str]) -> Dict[str, float]:

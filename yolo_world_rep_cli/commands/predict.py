@@ -1,4 +1,4 @@
-"""Detect in images, folders and videos, with any form of a model."""
+"""Detect objects in images, folders and videos, with any model."""
 import argparse
 from typing import TYPE_CHECKING
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     models.add_model_arguments(parser)
-    parser.add_argument(
-        'source', nargs='+',
-        help='images, videos, folders, patterns, or - for a list of files on '
-        'standard input, one a line')
+    parser.add_argument('source', nargs='+',
+                        help='images, videos, folders, patterns, or - for a '
+                             'list of files on standard input, one per line')
     parser.add_argument(
         '--save-dir', help='folder for pictures with boxes, names and masks')
     parser.add_argument(
         '--json', type=NewFile(), help='COCO results file to write')
     parser.add_argument(
-        '--txt', help='folder for label files: class x y w h score')
+        '--txt', help='folder for label files with lines "class x y w h '
+                      'score"')
     parser.add_argument('--score', type=float, default=0.25,
-                        help='least score of a detection (default: 0.25)')
+                        help='minimum score of a detection (default: 0.25)')
 
 
 def summary(result: 'Result') -> str:

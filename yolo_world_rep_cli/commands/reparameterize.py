@@ -18,38 +18,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='text-conditioned checkpoint (.pth), or the name of a public one')
     source.add_argument('--model', dest='model_option', help=argparse.SUPPRESS)
     parser.add_argument(
-        '--out-dir', help='folder of the result (default: that of MODEL, of '
-        'a name the present one)')
+        '--out-dir', help='folder for the result (default: that of MODEL; for '
+                          'a name, the current folder)')
     texts = parser.add_mutually_exclusive_group(required=True)
-    texts.add_argument(
-        '--text-embed',
-        help='N×D text embeddings (.npy), or "checkpoint" for the texts '
-        'that prompt tuning left in it')
+    texts.add_argument('--text-embed',
+                       help='N×D text embeddings (.npy), or "checkpoint" to '
+                            'fold its tuned prompts')
     add_words(parser, texts)
     neck = parser.add_mutually_exclusive_group()
     neck.add_argument(
-        '--neck-text-embed', help='another vocabulary for the neck (.npy)')
+        '--neck-text-embed', help='embeddings of another vocabulary for the '
+                                  'neck (.npy)')
     neck.add_argument(
         '--pad', action='store_true',
-        help='add the padding prompt to the neck, from the _padded.npy '
-        'beside the embeddings')
+        help='add the padding prompt to the neck, from the _padded.npy next '
+             'to the embeddings (--words adds it by itself)')
     form = parser.add_mutually_exclusive_group()
     # As in version 0.1, where it was not the default.
     form.add_argument('--conv-neck', dest='neck_form', action='store_const',
                       const='rep_conv', default='rep_conv',
                       help=argparse.SUPPRESS)
-    form.add_argument(
-        '--matrix-neck', dest='neck_form', action='store_const',
-        const='rep_linear',
-        help='guides as one matrix a layer (default: as convolutions)')
+    form.add_argument('--matrix-neck', dest='neck_form', action='store_const',
+                      const='rep_linear',
+                      help='store the guides as one matrix per layer '
+                           '(default: as convolutions)')
     form.add_argument(
         '--head-only', dest='neck_form', action='store_const', const='text',
-        help='fold the head alone; the neck keeps its texts')
+        help='fold only the head; the neck keeps its texts')
     add_norms(parser)
     parser.add_argument(
-        '--texts', help='JSON of class texts, for the class names')
+        '--texts', help='JSON file of class texts, for the class names')
     parser.add_argument(
-        '--overwrite', action='store_true', help='replace an older result')
+        '--overwrite', action='store_true', help='overwrite an existing file')
     add_trust(parser)
 
 

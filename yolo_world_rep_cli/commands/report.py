@@ -1,4 +1,4 @@
-"""Write the report on a training: curves, classes, mistakes, commands."""
+"""Write a report on a training: curves, classes, mistakes, commands."""
 import argparse
 
 from yolo_world_rep.utils.cli import say
@@ -13,8 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--before', help='checkpoint it started from (default: the config\'s '
         'load_from)')
     parser.add_argument(
-        '--after', help='trained checkpoint (default: the best, else the '
-        'last)')
+        '--after', help='trained checkpoint (default: the best one, otherwise '
+                        'the last)')
     add_device(parser)
 
 

@@ -9,18 +9,19 @@ from ..parsing import add_cfg_options, cfg_options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        'config', help='rep config whose test data have all the classes')
+        'config', help='config of the folded model, whose test data have all '
+                       'the classes')
     parser.add_argument(
         '--before', required=True, help='folded checkpoint before training')
-    parser.add_argument('--after', required=True, help='the same after it')
+    parser.add_argument('--after', required=True, help='the same checkpoint '
+                                                       'after training')
     parser.add_argument(
         '--text-embed', required=True,
-        help='embeddings of the held-out classes (.npy with its sidecar)')
+        help='embeddings of the held-out classes (.npy with its .json)')
     parser.add_argument(
         '--alphas', nargs='*', type=float, default=[],
-        help='points between both to evaluate as well, such as 0.5')
-    parser.add_argument(
-        '--work-dir', help='folder to write the AP of each class into')
+        help='also evaluate interpolated weights, for example at 0.5')
+    parser.add_argument('--work-dir', help='folder for the AP of each class')
     add_norms(parser)
     add_cfg_options(parser)
 

@@ -14,23 +14,24 @@ from ..parsing import (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--work-dir', help='folder of logs')
+    parser.add_argument('--work-dir', help='folder for logs')
     parser.add_argument('--out', type=NewFile('.pkl', '.pickle'),
                         help='write the detections to this .pkl')
+    parser.add_argument('--json-prefix',
+                        help='write the detections to PREFIX.bbox.json, '
+                             'without evaluating them')
     parser.add_argument(
-        '--json-prefix',
-        help='write the detections to PREFIX.bbox.json, evaluate nothing')
-    parser.add_argument(
-        '--tta', action='store_true', help='average over augmentations')
+        '--tta', action='store_true', help='test-time augmentation: average '
+                                           'over augmented images')
     parser.add_argument(
         '--show', action='store_true', help='show detections in a window')
     parser.add_argument(
         '--deploy', action='store_true',
-        help='switch RepVGG blocks, where a model has some, to deployment')
+        help='switch RepVGG blocks, if the model has any, to deploy mode')
     parser.add_argument(
-        '--show-dir', help='folder, in the log folder, to draw detections in')
-    parser.add_argument(
-        '--wait-time', type=float, default=2, help='seconds a window stays')
+        '--show-dir', help='subfolder of the log folder for drawn detections')
+    parser.add_argument('--wait-time', type=float, default=2,
+                        help='seconds to show each window')
     add_run_arguments(parser)
 
 

@@ -22,20 +22,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     new_config.add_wishes(parser)
     add_words(parser)
     parser.add_argument(
-        '--work-dir', help='folder of logs and checkpoints (default: '
-        'work_dirs and the name of the data, or of the config)')
-    parser.add_argument(
-        '--overwrite', action='store_true',
-        help='replace what an earlier run with --data began with')
+        '--work-dir', help='folder for logs and checkpoints (default: '
+                           'work_dirs/NAME, named after the data or the '
+                           'config)')
+    parser.add_argument('--overwrite', action='store_true',
+                        help='overwrite the files that an earlier run with '
+                             '--data started from')
     parser.add_argument(
         '--amp', action='store_true',
-        help='train in mixed precision; without a GPU that is bfloat16')
+        help='train in mixed precision (bfloat16 without a GPU)')
     parser.add_argument(
         '--skip-unreadable', action='store_true',
         help='leave out images that cannot be read, with a warning')
-    parser.add_argument(
-        '--resume', nargs='?', const='auto', metavar='CKPT',
-        help='go on from a checkpoint, or from the last one in the work-dir')
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='CKPT',
+                        help='continue from a checkpoint, or from the last '
+                             'one in the work dir')
     add_run_arguments(parser)
 
 

@@ -1,4 +1,4 @@
-"""Images from files, with the file named where there is none in it."""
+"""Images from files, with errors that name the file."""
 import logging
 import multiprocessing
 import random
@@ -25,11 +25,11 @@ class UnreadableImageError(ValueError):
 class LoadCheckedImageFromFile(LoadImageFromFile):
     """mmcv's LoadImageFromFile, whose errors name the file.
 
-    The launcher puts it in the place of mmcv's in every config. Arguments
-    and results are mmcv's. With ``ignore_empty=True`` another image of the
-    data set is drawn in place of an unreadable one (mmyolo's mosaic and
-    mixup cannot go on without), and each process logs every such file once
-    and how many there were.
+    The launcher replaces mmcv's with it in every config. Arguments and results
+    are mmcv's. With ``ignore_empty=True`` another image of the data set is
+    drawn in place of an unreadable one (mmyolo's mosaic and mixup cannot go on
+    without), and each process logs every such file once and how many there
+    were.
 
     Raises:
         UnreadableImageError: If the file is missing, empty, truncated or no

@@ -1,4 +1,4 @@
-"""What a folded checkpoint says of itself goes on into those trained of it."""
+"""Copies the origin of a folded checkpoint into new checkpoints."""
 import copy
 from typing import Any, Dict, Optional
 

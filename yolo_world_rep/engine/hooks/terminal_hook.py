@@ -1,4 +1,4 @@
-"""A training or a test, told in a few lines."""
+"""A training or a test, shown in a few lines."""
 import os.path as osp
 import re
 import time

@@ -109,7 +109,7 @@ class Backend(ABC):
                              f'{problem}.')
 
     def close(self) -> None:  # noqa: B027  most hold nothing
-        """Give back what the runtime holds."""
+        """Release the runtime's resources."""
 
     def __enter__(self) -> 'Backend':
         return self
@@ -129,7 +129,7 @@ def first_line(error: Exception) -> str:
 
 
 def import_runtime(name: str, files: str, extra: str) -> Any:
-    """The module of a runtime; ``ImportError`` says which extra has it."""
+    """The module of a runtime; ``ImportError`` names its extra."""
     try:
         return import_module(name)
     except ImportError as error:

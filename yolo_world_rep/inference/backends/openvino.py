@@ -57,7 +57,7 @@ def require_precision(device: str, precision: str) -> str:
 class OpenVINOBackend(Backend):
     """An ``.xml`` file with its ``.bin`` beside it, on any device of OpenVINO.
 
-    It computes in ``'f32'``, ``'bf16'`` or ``'f16'``, as it is told: OpenVINO
+    It computes in ``'f32'``, ``'bf16'`` or ``'f16'``, as requested: OpenVINO
     would take the fastest of the CPU, which may be bf16. With ``throughput``
     several runs share the cores: each takes longer, all of them less.
     """
