@@ -61,7 +61,7 @@ class AnyModel:
         found = self._checkpoint.description
         if found.text_conditioned and found.prompts is None:
             raise ValueError(
-                f'{self.path} is text-conditioned: name what it shall detect '
+                f'{self.path} is text-conditioned: name what to detect '
                 f'first, as in model.fold(["cat", "dog"]).')
         return open_backend(None, self._checkpoint, **self._runtime)
 

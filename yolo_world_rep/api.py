@@ -217,9 +217,8 @@ class YOLOWorld(AnyModel):
             format (str): ``'onnx'``, ``'openvino'`` or ``'torchscript'``.
             out_dir (str | Path): Folder of the result, which is named after
                 the checkpoint.
-            calibration (Sequence[str], optional): Images, or folders of
-                images, like those the model will see. The file is then in
-                INT8.
+            calibration (Sequence[str], optional): Images or folders like those
+                the model will see; the file is in INT8.
             **options: More of :func:`~.deploy.export.export_model` and, for
                 INT8, of :func:`~.deploy.quantize.quantize_model`.
 

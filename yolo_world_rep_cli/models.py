@@ -33,8 +33,7 @@ def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
 def add_size_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments on a model's input, and on what a config says of it."""
     parser.add_argument('--img-size', nargs=2, type=int, metavar=('H', 'W'),
-                        help='size of the input, if the model allows other '
-                             'sizes')
+                        help='size of the input, if it can vary')
     add_cfg_options(parser)
 
 
@@ -65,8 +64,7 @@ def add_norms(parser: argparse.ArgumentParser) -> None:
         default='refuse', help='normalize the embeddings to norm 1')
     norms.add_argument(
         '--keep-norms', dest='norms', action='store_const', const='keep',
-        help='fold embeddings without normalizing them, even if their norms '
-             'are not 1')
+        help='fold embeddings of any norm as they are')
 
 
 def words_of(args: argparse.Namespace) -> Any:
@@ -94,8 +92,7 @@ def config_and_checkpoint(
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which model runs, and how."""
     parser.add_argument('model', help=MODEL_HELP)
-    parser.add_argument('--checkpoint', help='weights, if the model is a '
-                                             'config')
+    parser.add_argument('--checkpoint', help='weights for a config')
     add_words(parser)
     # What --only was called in version 0.1.
     parser.add_argument('--classes', nargs='+', help=argparse.SUPPRESS)

@@ -124,8 +124,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none', help='how the processes are started')
     parser.add_argument('--verbose', action='store_true',
-                        help='show the whole log, which is also in the work '
-                             'dir')
+                        help='print the whole log as well')
     add_trust(parser)
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 

@@ -164,7 +164,7 @@ def test_a_base_that_needs_it_too(original, tmp_path):
     child = original.with_name('child.py')
     child.write_text("_base_ = 'mine.py'\n")
     assert str(original) in unmended(child)
-    with pytest.raises(ValueError, match='its _base_ must be mended first'):
+    with pytest.raises(ValueError, match='its _base_ must be fixed first'):
         migrate_config(child, tmp_path / 'new.py')
 
 

@@ -261,7 +261,7 @@ def test_new_rows_are_offered_where_the_rest_fits():
         head.conv = torch.nn.Conv2d(32, 3, 1)
     said = guard(wanted, file, names=('a', 'b', 'c'))
     assert (
-        'To train new rows of the head in the place of its: default_hooks='
+        'To train new rows of the head instead: default_hooks='
         'dict(checkpoint_guard=dict(fresh=[\'bbox_head.head_module.'
         'cls_contrasts\'])). 6 tensor(s) have another shape: ') in said
 

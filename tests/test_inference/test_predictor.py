@@ -229,7 +229,7 @@ def test_what_is_no_image_raises_or_is_reported(tmp_path):
         predictor.predict([flat(1), bad])
     with pytest.raises(ValueError, match='got a int'):
         predictor.predict([3])
-    with pytest.raises(ValueError, match='float64 is no image'):
+    with pytest.raises(ValueError, match='float64 is not an image'):
         predictor.predict([flat(1) / 255])
     reported = []
     images = [flat(1), bad, flat(2), tmp_path / 'none.png', flat(3),

@@ -173,7 +173,7 @@ class Machine:
         name, module = self.stack.pop(), self.stack.pop()
         if type(name) is not str or type(module) is not str or (
                 max(len(name), len(module)) > MAX_NAME):
-            raise ValueError('its pickle has a name that is no text')
+            raise ValueError('its pickle has a name that is not text')
         self.name(f'{module}.{name}')
 
     def reduce(self) -> None:

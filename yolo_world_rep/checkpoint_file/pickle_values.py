@@ -71,7 +71,7 @@ class Dicts:
             self.other_keys += 1
             if self.other_keys > MAX_OTHER_KEYS:
                 raise ValueError(f'its pickle has more than '
-                                 f'{MAX_OTHER_KEYS:,} keys that are no text')
+                                 f'{MAX_OTHER_KEYS:,} keys that are not text')
             if kind is tuple and len(key) <= MAX_TUPLE_KEY and all(
                     each is None or type(each) in ATOMS for each in key):
                 continue

@@ -138,7 +138,7 @@ def _new_base(base: str, folder: Path, out: Path) -> str:
         reason = unmended(here)
         if reason:
             raise ValueError(
-                f'its _base_ must be mended first: {reason}. Name in _base_ '
+                f'its _base_ must be fixed first: {reason}. Name in _base_ '
                 f'what this writes: {_command(here)}')
         if os.path.isabs(base):
             return base
@@ -162,7 +162,7 @@ def _rewrite(source: ConfigText, out: Path) -> Tuple[bytes, List[str]]:
     for text in _imports(source):
         source.replace(text, repr(PACKAGE))
         changes.append(f'line {text.lineno}: custom_imports names {PACKAGE} '
-                       f'in the place of {text.value}')
+                       f'instead of {text.value}')
     return source.edited(), changes
 
 

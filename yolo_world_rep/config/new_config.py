@@ -38,7 +38,7 @@ def require_classes(model: FoldedModel, names: Sequence[str],
     """Refuse a checkpoint whose classes are not those of the data.
 
     ``names`` are in the order of the labels; ``source`` is the file that has
-    them, for the message, which gives the command that mends the checkpoint.
+    them, for the message, which gives the command that fixes the checkpoint.
     """
     difference = name_differences(model.classes, names)
     if not difference:

@@ -143,7 +143,7 @@ def to_coco(pairs: List[labels.Pair],
     for number, pair in enumerate(pairs, 1):
         size = header_size(pair.image)
         if size is None:
-            raise ValueError(f'{pair.image} does not exist or is no image '
+            raise ValueError(f'{pair.image} does not exist or is not an image '
                              f'that can be read.')
         images.append(
             dict(id=number, file_name=str(pair.image.relative_to(folder)),

@@ -44,9 +44,9 @@ class YOLOv5MixedGroundingDataset(BatchShapePolicyDataset, CocoDataset):
     """Boxes with phrases, as spans of the caption of their image.
 
     An entry of ``images`` has a ``caption``, one of ``annotations`` has
-    ``tokens_positive`` (:func:`caption_phrase`) in the place of a category,
-    which is not read. Images carry ``texts``, one list of one phrase each in
-    the order of the annotations, and ``is_detection``; labels are places in
+    ``tokens_positive`` (:func:`caption_phrase`) instead of a category, which
+    is not read. Images carry ``texts``, one list of one phrase each in the
+    order of the annotations, and ``is_detection``; labels are places in
     ``texts``. Boxes without a phrase are left out, and counted in the log.
 
     Args:

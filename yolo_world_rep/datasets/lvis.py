@@ -84,7 +84,7 @@ class YOLOv5LVISV1Dataset(BatchShapePolicyDataset, LVISV1Dataset):
     """mmdet's LVIS v1 with mmyolo's batch shapes, under its public name.
 
     Labels are numbered in the order of the annotation file's categories,
-    whatever the classes are called, so the names are compared with them.
+    regardless of their names, so the names are compared with them.
 
     Args:
         *args: As mmdet's LVISV1Dataset.

@@ -75,7 +75,7 @@ class MultiModalDataset:
             raise ValueError(
                 f'class_text_path={path!r}: {len(names)} class texts for '
                 f'the {len(classes)} classes of the dataset; give one entry '
-                f'a class in the order of metainfo["classes"]')
+                f'per class in the order of metainfo["classes"]')
         if names != tuple(classes) and sorted(names) == sorted(classes):
             index = [a == b for a, b in zip(names, classes)].index(False)
             raise ValueError(

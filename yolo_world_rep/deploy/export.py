@@ -185,8 +185,8 @@ def export_model(
         half (bool): Whether the weights are stored in FP16; the file still
             computes in FP32. Defaults to False.
         opset (int): Version of ONNX's operators. Defaults to 18.
-        texts (str | Path, optional): A file of class names, in the place of
-            the checkpoint's.
+        texts (str | Path, optional): A file of class names, instead of the
+            checkpoint's.
         images (Sequence): Image files, or arrays (h, w, 3), uint8, BGR, to
             check the file with. Defaults to a few built-in ones.
         precision (str, optional): Another precision for OpenVINO to compute

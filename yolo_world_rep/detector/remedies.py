@@ -36,8 +36,7 @@ NO_PROMPTS = ('The file has no prompts: set model.embedding_path to a file of '
 
 def remedies(fit: Fit, model: nn.Module, state: Mapping[str, Any],
              meta: Mapping[str, Any], path: Any) -> List[str]:
-    """The shortest fixes for a checkpoint that does not fit, one sentence
-    each.
+    """The shortest fixes for a checkpoint that does not fit, a sentence each.
 
     ``state`` is what the checkpoint holds for the model.
     """

@@ -63,8 +63,8 @@ def _of_tensor(tensor: Any) -> np.ndarray:
                 and values.max() <= 1)):
         raise ValueError(
             f'a tensor of shape {tuple(values.shape)} and type '
-            f'{values.dtype} is no image; expected (3, height, width), RGB, '
-            f'uint8 of 0 to 255 or floats of 0 to 1.')
+            f'{values.dtype} is not an image; expected (3, height, width), '
+            f'RGB, uint8 of 0 to 255 or floats of 0 to 1.')
     if values.dtype != np.uint8:
         values = (values * 255).round().astype(np.uint8)
     return values.transpose(1, 2, 0)[..., ::-1]

@@ -59,8 +59,7 @@ class Predictor:
         score_threshold (float, optional): Minimum score. Defaults to None for
             that of the model's tests, often 0.001.
         image_size (tuple[int, int], optional): Height and width of the input,
-            if the model allows others. Defaults to None for those of its
-            tests.
+            if they can vary. Defaults to None for those of its tests.
         classes (Sequence[str], optional): Names of the classes to report,
             None for all.
         cfg_options (dict, optional): Settings to override in a config.

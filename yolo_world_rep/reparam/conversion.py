@@ -180,8 +180,8 @@ def convert_checkpoint(model: PathLike,
             the file that ``embed --pad`` wrote beside ``text_embed``.
         overwrite (bool): Whether an existing result is replaced.
         trust (bool): See :func:`load_checkpoint`.
-        words (str | Path | Sequence[str], optional): The classes, in the
-            place of all embeddings, see :func:`texts_for`.
+        words (str | Path | Sequence[str], optional): The classes, instead of
+            all embeddings, see :func:`texts_for`.
         encoder (str, optional): What embeds the words.
         norms (str): See :func:`~.text.embeddings.for_guides`.
         name (str, optional): Of the result, to which the form is added.

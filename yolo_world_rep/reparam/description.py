@@ -43,7 +43,8 @@ class Description:
         contrasts (tuple[str]): Those of the head.
         enhancers (tuple[str]): Those that update texts from the image.
         folded_layers (tuple[str]): Those that texts are folded into, sorted.
-        row_axes (dict): Axis of the texts, for each tensor with a row a text.
+        row_axes (dict): Axis of the texts, for each tensor with one row per
+            text.
         dual (bool): Whether the neck updates its texts.
         stem (int, optional): Channels of the first convolution.
         text_width (int, optional): D.

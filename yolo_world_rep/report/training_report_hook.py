@@ -40,8 +40,8 @@ class TrainingReportHook(Hook):
             path = write_report(runner.work_dir, self.before, device=device)
         except Exception as error:  # the training must not be lost by it
             print_log(
-                f'The report could not be written ({error}); once that is '
-                f'mended: yolo-world-rep report {runner.work_dir}',
+                f'The report could not be written ({error}). Fix this, then '
+                f'run: yolo-world-rep report {runner.work_dir}',
                 'current', logging.ERROR)
         else:
             print_log(f'Report on the training: {path}', 'current')

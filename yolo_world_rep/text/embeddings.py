@@ -192,7 +192,7 @@ def check_vectors(array: np.ndarray, name: str) -> np.ndarray:
     if array.ndim != 2:
         raise ValueError(
             f'{name}: shape {array.shape}, expected two dimensions, one row '
-            f'a class; a single vector needs reshape(1, -1)')
+            f'per class; a single vector needs reshape(1, -1)')
     if array.size == 0:
         raise ValueError(f'{name}: shape {array.shape}, expected at least '
                          f'one row and one column')
@@ -228,7 +228,7 @@ def _sidecar_names(path: str, count: int,
     if not os.path.exists(path):
         return None
     what = f'names beside the embeddings, {path!r}'
-    remedy = 'mend, replace or remove that file'
+    remedy = 'fix, replace or remove that file'
     require_regular(path)
     try:
         with open(path, encoding='utf-8-sig') as file:

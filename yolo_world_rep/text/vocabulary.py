@@ -67,7 +67,7 @@ def check_class_texts(entries: object, name: str) -> List[List[str]]:
         ValueError: If the entries are anything else, or there are none.
     """
     if not isinstance(entries, (list, tuple)):
-        raise ValueError(f'{name}: expected a list with one entry a class, '
+        raise ValueError(f'{name}: expected a list with one entry per class, '
                          f'got {type(entries).__name__}; write [["cat"], '
                          f'["dog", "puppy"]] or ["cat", "dog"]')
     if not entries:

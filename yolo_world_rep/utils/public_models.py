@@ -35,7 +35,7 @@ class PublicModel(NamedTuple):
         """How to get the file on another machine, in words."""
         return (f'Fetch {HUB}/{self.repository}/resolve/main/{self.file} on '
                 f'a machine that reaches it, copy the file here, and give '
-                f'its path in the place of the name.')
+                f'its path instead of the name.')
 
 
 @cache

@@ -30,8 +30,7 @@ COMMANDS = {
                 'fold class names into a checkpoint (also: fold)', ('fold', )),
         Command('edit', 'edit_vocabulary',
                 'keep, add and replace classes of a folded checkpoint'),
-        Command('inspect', 'inspect_checkpoint', 'show what a checkpoint or '
-                                                 'exported file contains'),
+        Command('inspect', 'inspect_checkpoint', 'show what a file is'),
         Command('interpolate', 'interpolate_checkpoints',
                 'average a checkpoint and its fine-tuned version'),
         Command('convert-ultralytics', 'convert_ultralytics',
@@ -51,8 +50,7 @@ COMMANDS = {
         Command('evaluate', 'evaluate', 'average precision of any model'),
         Command('bench', '', 'compare the latency of several models'),
         Command('demo', 'demo', 'all steps on generated images'),
-        Command('completion', '', 'print the shell completion for bash or '
-                                  'zsh'))}
+        Command('completion', '', 'shell completion for bash or zsh'))}
 #: What each may be called to what it is.
 NAMES = {name: command.name for command in COMMANDS.values()
          for name in (command.name, *command.aliases)}

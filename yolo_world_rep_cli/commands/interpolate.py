@@ -8,7 +8,7 @@ from ..parsing import NewFile
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('before', help='folded checkpoint before training')
-    parser.add_argument('after', help='the same checkpoint after training')
+    parser.add_argument('after', help='after training')
     parser.add_argument('--alpha', type=float, required=True,
                         help='weight of AFTER, from 0 to 1')
     parser.add_argument(

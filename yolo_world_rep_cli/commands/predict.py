@@ -21,8 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--json', type=NewFile(), help='COCO results file to write')
     parser.add_argument(
-        '--txt', help='folder for label files with lines "class x y w h '
-                      'score"')
+        '--txt', help='folder for label files (class x y w h score)')
     parser.add_argument('--score', type=float, default=0.25,
                         help='minimum score of a detection (default: 0.25)')
 

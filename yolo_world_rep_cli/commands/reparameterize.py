@@ -27,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_words(parser, texts)
     neck = parser.add_mutually_exclusive_group()
     neck.add_argument(
-        '--neck-text-embed', help='embeddings of another vocabulary for the '
-                                  'neck (.npy)')
+        '--neck-text-embed', help='other embeddings for the neck (.npy)')
     neck.add_argument(
         '--pad', action='store_true',
         help='add the padding prompt to the neck, from the _padded.npy next '

@@ -9,12 +9,10 @@ from ..parsing import add_cfg_options, cfg_options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        'config', help='config of the folded model, whose test data have all '
-                       'the classes')
+        'config', help='folded config whose test data have all classes')
     parser.add_argument(
         '--before', required=True, help='folded checkpoint before training')
-    parser.add_argument('--after', required=True, help='the same checkpoint '
-                                                       'after training')
+    parser.add_argument('--after', required=True, help='after training')
     parser.add_argument(
         '--text-embed', required=True,
         help='embeddings of the held-out classes (.npy with its .json)')

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--show-dir', help='subfolder of the log folder for drawn detections')
     parser.add_argument('--wait-time', type=float, default=2,
-                        help='seconds to show each window')
+                        help='seconds per window')
     add_run_arguments(parser)
 
 

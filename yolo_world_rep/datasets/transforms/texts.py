@@ -57,7 +57,7 @@ class LoadText(_TextTransform):
         self.multi_prompt_flag = multi_prompt_flag
 
     def transform(self, results: dict) -> dict:
-        """Set ``texts``, one string a class, in the order of labels."""
+        """Set ``texts``, one string per class, in the order of labels."""
         results['texts'] = [self.prompt_format.format(synonyms[0])
                             for synonyms in self.vocabulary(results)]
         return results

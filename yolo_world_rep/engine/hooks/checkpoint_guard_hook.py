@@ -28,7 +28,7 @@ from ..loading import require_training
 from ..masks import count_masks, takes_boxes_from_masks
 from .class_names_hook import data_sets, unwrapped
 
-# The tensors of a reparameterized head that hold one row a class.
+# The tensors of a reparameterized head that hold one row per class.
 CLASS_TENSORS = 'bbox_head.head_module.cls_contrasts'
 RESTART = 'To start a training from it set load_from, without `resume=True`.'
 # What torch's optimizers keep in the shape of a parameter; others may not.
@@ -294,7 +294,7 @@ class CheckpointGuardHook(Hook):
         rows = [name for name, _, _ in fit.misshapen]
         if rows and not fit.missing and not fit.unexpected and all(
                 under(name, [CLASS_TENSORS]) for name in rows):
-            found.append('To train new rows of the head in the place of its: '
+            found.append('To train new rows of the head instead: '
                          + OPTION.format(f'fresh=[{CLASS_TENSORS!r}]') + '.')
         if found:
             return found

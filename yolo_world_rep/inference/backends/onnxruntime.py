@@ -61,7 +61,7 @@ class ONNXBackend(Backend):
         try:
             metadata = self.session.get_modelmeta().custom_metadata_map
         except UnicodeDecodeError as error:
-            raise ValueError(f'{path}: its metadata is no text ({error}). '
+            raise ValueError(f'{path}: its metadata is not text ({error}). '
                              f'Export the model again.') from error
         super().__init__(read_spec(metadata.get(METADATA_KEY), path,
                                    len(self.session.get_outputs())), path)
