@@ -67,7 +67,7 @@ class AnyModel:
 
     @property
     def classes(self) -> Tuple[str, ...]:
-        """Names of the classes; none of a text-conditioned checkpoint."""
+        """Names of the classes, empty for a text-conditioned checkpoint."""
         if self._checkpoint is None:
             return self._backend.spec.classes
         return tuple(self._checkpoint.class_names or ())
@@ -172,10 +172,10 @@ class AnyModel:
              for each in (self, *others)], **{**runtime, **options})
 
     def info(self) -> Dict[str, Any]:
-        """What the model is, as plain values.
+        """A description of the model, as plain values.
 
-        Of a checkpoint what ``yolo-world-rep inspect`` says; of an exported
-        file its metadata, see :class:`~.inference.spec.Spec`.
+        For a checkpoint, the output of ``yolo-world-rep inspect``; for an
+        exported file, its metadata, see :class:`~.inference.spec.Spec`.
 
         Examples:
             >>> pets.info()['size']
@@ -192,7 +192,7 @@ class AnyModel:
         return found
 
     def _summary(self) -> Dict[str, str]:
-        """What the representations say."""
+        """The values shown by both representations."""
         more = len(self.classes) - NAMES_SHOWN
         names = ', '.join(self.classes[:NAMES_SHOWN]) + (
             f' and {more} more' if more > 0 else '')

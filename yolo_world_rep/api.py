@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Trained(NamedTuple):
-    """What a training returns: the tuned model, its report, its scores.
+    """The result of a training: the tuned model, its report, its scores.
 
     The report is ``None`` if none was written; the scores are those of
     :class:`~.engine.finetune.Finetuned`.
@@ -34,9 +34,9 @@ class Trained(NamedTuple):
 class YOLOWorld(AnyModel):
     """A YOLO-World in a file: text-conditioned, folded, tuned or exported.
 
-    No method changes the object or its file: what makes another model
-    returns another object. A checkpoint is read at once and nothing in it
-    is executed; an exported file is opened at its first use and needs no
+    No method changes the object or its file; methods that make another model
+    return a new object. A checkpoint is read at once, and nothing in it is
+    executed. An exported file is opened when it is first used and needs no
     torch.
 
     Args:
@@ -62,7 +62,7 @@ class YOLOWorld(AnyModel):
         return YOLOWorld(checkpoint, **self._runtime)
 
     def _required(self, what: str) -> 'Checkpoint':
-        """The checkpoint, without which some things cannot be done."""
+        """The checkpoint, or ``ValueError`` for an exported file."""
         if self._checkpoint is None:
             raise ValueError(
                 f'{self.path} is an exported file: {what}() needs the '
@@ -86,9 +86,9 @@ class YOLOWorld(AnyModel):
                 Text embeddings (N, D) to use instead of the encoder's.
             neck (str | Path | TextEmbeddings, optional): Another vocabulary
                 for the neck.
-            pad (bool): Whether the neck gets the padding prompt from the file
-                beside ``embeddings``. With words it always does, where the
-                model was trained with it.
+            pad (bool): Whether the neck gets the padding prompt, from the file
+                next to ``embeddings``. With words it always does, if the model
+                was trained with it.
             encoder (str, optional): Encoder of the words: folder or hub name
                 of a CLIP text model, or ``'words'``. Defaults to None for the
                 CLIP of the public models.
@@ -223,7 +223,7 @@ class YOLOWorld(AnyModel):
                 INT8, of :func:`~.deploy.quantize.quantize_model`.
 
         Returns:
-            YOLOWorld: The exported file; ``path`` is its own.
+            YOLOWorld: The exported file, with its ``path``.
 
         Raises:
             ValueError: If its detections differ from the model's. No file is
@@ -246,7 +246,7 @@ class YOLOWorld(AnyModel):
         return YOLOWorld(written.path)
 
     def save(self, path: PathLike, overwrite: bool = False) -> Path:
-        """Write the checkpoint, whole or not at all.
+        """Write the checkpoint, completely or not at all.
 
         Args:
             path (str | Path): The ``.pth`` or ``.safetensors`` to write.

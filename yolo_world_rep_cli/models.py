@@ -1,4 +1,4 @@
-"""What the commands share that detect."""
+"""Shared by the commands that detect."""
 import argparse
 import logging
 import sys
@@ -90,7 +90,7 @@ def config_and_checkpoint(
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments that say which model runs, and how."""
+    """The arguments for a model and how to run it."""
     parser.add_argument('model', help=MODEL_HELP)
     parser.add_argument('--checkpoint', help='weights for a config')
     add_words(parser)

@@ -103,7 +103,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 
 def cfg_options(words: Optional[List[str]]) -> Optional[dict]:
-    """What ``--cfg-options`` gave, by dotted key, by mmengine's own rules."""
+    """The values of ``--cfg-options`` by dotted key, by mmengine's rules."""
     if words is None:
         return None
     from mmengine.config import DictAction

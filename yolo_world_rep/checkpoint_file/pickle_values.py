@@ -1,4 +1,4 @@
-"""What a pickle holds that is no plain value: names, calls, ordered dicts."""
+"""Values of a pickle that are not plain: names, calls, ordered dicts."""
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, List, Optional
@@ -14,13 +14,13 @@ ATOMS = frozenset((str, int, float, bool, bytes))
 
 @dataclass(eq=False, repr=False, slots=True)
 class Name:
-    """A class or function that a file names, and nobody looked up."""
+    """A class or function named by a file, which is never looked up."""
     origin: str
 
 
 @dataclass(eq=False, repr=False, slots=True)
 class Record:
-    """An object that a file would have made, by a call and what fills it."""
+    """An object that a file would have made: its call and its content."""
     origin: str  # the name of what makes it, with its module's
     args: Any = ()
     state: Any = None

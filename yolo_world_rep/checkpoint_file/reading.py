@@ -35,7 +35,7 @@ OTHERS = {
 
 
 def budget_of(size: int) -> int:
-    """Bytes that the content of a file of so many may take in memory."""
+    """The memory limit for the content of a file, in bytes."""
     return GROWTH * size + ROOM
 
 

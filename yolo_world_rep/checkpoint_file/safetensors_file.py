@@ -1,4 +1,4 @@
-"""Files of safetensors, whose tensors and text cannot be anything else."""
+"""Safetensors files, which hold only tensors and text."""
 import json
 from typing import Any, Dict, Mapping
 
@@ -45,7 +45,7 @@ def parsed(data: bytes) -> Dict[str, Any]:
 
 def _with_tensors(value: Any, tensors: Dict[str, Tensor],
                   depth: int = 0) -> Any:
-    """A meta whose tensors are in their places again."""
+    """A meta with its tensors put back."""
     if depth > MAX_DEPTH:
         raise ValueError('its meta is nested too deeply')
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Tensors of a file's bytes, after everything about them was checked."""
+"""Tensors from a file's bytes, after all checks."""
 from math import prod
 from typing import Any, Callable, Dict, Tuple
 
@@ -24,7 +24,7 @@ def size_of(dtype: torch.dtype) -> int:
 
 
 def storage_of(identifier: Any) -> Tuple[str, torch.dtype, int]:
-    """Key, type and count of numbers of what a pickle says is a storage."""
+    """Key, type and number of elements of a storage in a pickle."""
     # The last, of before torch 1.6, is of a view of a storage.
     if type(identifier) is not tuple or len(identifier) not in (5, 6) or (
             identifier[0] != 'storage' or identifier[5:] not in (
@@ -85,7 +85,7 @@ class Tensors:
         return found
 
     def forget(self) -> None:
-        """Let go of the bytes, of which the tensors keep what they need."""
+        """Release the bytes; the tensors keep what they need."""
         for kept in (self.makers, self.storages, self.bytes):
             kept.clear()
 

@@ -1,4 +1,4 @@
-"""The archive that a checkpoint is, read in one way only.
+"""A checkpoint's archive, which has only one reading.
 
 The format of zip says some things twice, and readers that believe different
 ones see different files. Here all of it must agree: one directory at the very

@@ -1,4 +1,4 @@
-"""What third-party versions force on us, and nothing else.
+"""Workarounds for third-party versions, and nothing else.
 
 Each file says which version it is for and when to delete it.
 """

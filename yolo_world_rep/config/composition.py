@@ -1,4 +1,4 @@
-"""The text of a config for data, a checkpoint and wishes."""
+"""The text of a config for data, a checkpoint and options."""
 import colorsys
 import copy
 import os
@@ -25,7 +25,7 @@ MATRICES = 'RepMaxSigmoidCSPLayerWithTwoConv'
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a user asks for beside data and checkpoint.
+    """The user's options in addition to data and checkpoint.
 
     ``size`` is the one that the checkpoint must be of, ``recipe`` a key of
     ``recipes.RECIPES``, ``image_size`` the input's width and height in pixels;
@@ -69,7 +69,7 @@ def base_config(model: FoldedModel) -> Path:
 
 
 def _below(path: Path, root: Path) -> str:
-    """A path as the data root goes before it."""
+    """A path relative to the data root."""
     inside = path == root or root in path.parents
     return path.relative_to(root).as_posix() if inside else path.as_posix()
 

@@ -132,7 +132,7 @@ def _yolo_folders(root: Path) -> List[Path]:
 
 
 def _refuse(root: Path, pairs: Iterable[Tuple[Path, Path]]) -> NoReturn:
-    """Have the user say which of several files are meant."""
+    """Ask the user which of several files to use."""
     choices = [
         ' '.join(f'`{split}_ann` {shlex.quote(os.path.relpath(path, root))}'
                  for split, path in zip(('train', 'val'), pair))

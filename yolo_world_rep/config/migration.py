@@ -40,7 +40,7 @@ IMPORT = (f"custom_imports = dict(imports=['{PACKAGE}'], "
 
 @dataclass(frozen=True)
 class Migration:
-    """What came of a config.
+    """The result of a migration.
 
     ``path`` is the copy, ``changes`` are its differences from the original,
     ``remarks`` say what its owner has to fix.
@@ -123,7 +123,7 @@ def config_from_file(path: PathLike) -> Config:
 
 
 def _new_base(base: str, folder: Path, out: Path) -> str:
-    """What a base is called in a copy at ``out``."""
+    """The name of a base in a copy at ``out``."""
     within = IN_MMYOLO.search(base)
     if within:
         place = within[1].replace('\\', '/')
@@ -151,7 +151,7 @@ def _new_base(base: str, folder: Path, out: Path) -> str:
 
 
 def _rewrite(source: ConfigText, out: Path) -> Tuple[bytes, List[str]]:
-    """The text of the copy as far as the text alone tells, and changes."""
+    """The text of the copy and the changes that need only the text."""
     changes = []
     node, bases = _bases(source)
     new = [_new_base(base, source.path.parent, out) for base in bases]
@@ -168,7 +168,7 @@ def _rewrite(source: ConfigText, out: Path) -> Tuple[bytes, List[str]]:
 
 def _lines_to_add(cfg: Config,
                   source: ConfigText) -> Tuple[List[str], List[str]]:
-    """What only the read config tells: lines for its end, and changes."""
+    """Lines to append, and changes, that need the parsed config."""
     lines, changes = [], []
     if PACKAGE not in (cfg.get('custom_imports') or {}).get('imports', ()):
         lines.append(f"custom_imports['imports'] += ['{PACKAGE}']"
@@ -190,7 +190,7 @@ def _lines_to_add(cfg: Config,
 
 
 def _types(node: Any) -> Iterator[str]:
-    """Names of classes that a config has the registries build."""
+    """Names of the classes that a config builds from registries."""
     if isinstance(node, (list, tuple)):
         for child in node:
             yield from _types(child)
@@ -260,7 +260,7 @@ def migrate_config(path: PathLike, out: PathLike) -> Migration:
 
 
 def _read(path: Path) -> Config:
-    """Read a copy; what it raises, it raises as a config of its owner's."""
+    """Read a copy; its errors are those of the user's config."""
     try:
         # Other packages that it imports need not be on this machine.
         return Config.fromfile(path, import_custom_modules=False)

@@ -24,7 +24,7 @@ STRIDE = 32  # sides of the input are multiples of it
 
 @dataclass(frozen=True)
 class NewConfig:
-    """What was written, what it follows from, and the command to run next."""
+    """The written config, its inputs, and the command to run next."""
     path: Path
     data: OwnData
     text: str
@@ -78,7 +78,7 @@ def require_image_size(img_size: Sequence[int]) -> Tuple[int, int]:
 
 
 def launch_command(out: PathLike, gpus: int) -> str:
-    """What trains with a config."""
+    """The parts that a config trains."""
     devices = ['--device', ','.join(map(str, range(gpus)))] * (gpus > 1)
     return command('train', out, *devices)
 

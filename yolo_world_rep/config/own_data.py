@@ -26,7 +26,7 @@ USUAL = ('', 'images', '{split}', 'images/{split}', '{split}/images',
 
 @dataclass(frozen=True)
 class OwnData:
-    """Training and validation data and what there is to say about them.
+    """Training and validation data, and findings about them.
 
     ``findings`` are about ``'train'``, ``'val'`` and ``'both'``; ``made``
     says that the annotations, converted or split, are yet to be written to
@@ -44,13 +44,13 @@ class OwnData:
         return self.layout.root
 
     def errors(self) -> List[str]:
-        """What makes training impossible, with the split it is about."""
+        """The errors that prevent training, each with its split."""
         return [finding.text if about == 'both' else f'{about}: {finding.text}'
                 for about, found in self.findings.items() for finding in found
                 if finding.level == 'error']
 
     def require_sound(self) -> None:
-        """Refuse data that make training impossible."""
+        """Refuse data with errors that prevent training."""
         if self.errors():
             raise ValueError(
                 f'The data cannot be trained on: {" ".join(self.errors())}')
@@ -82,7 +82,7 @@ def guess_images(root: Path, path: Path, split: str, names: List[str]) -> Path:
 
 
 class Read(NamedTuple):
-    """A split, and what was noticed while it was converted."""
+    """A split, and findings of its conversion."""
     data: Annotations
     notes: Sequence[Finding] = ()
 

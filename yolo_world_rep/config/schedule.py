@@ -22,7 +22,7 @@ SHORT_RUN = 5_000
 
 @dataclass(frozen=True)
 class Schedule:
-    """The variables of a config that depend on how much there is to see."""
+    """The variables of a config that depend on the amount of data."""
     steps: int  # of the optimizer, in all
     max_epochs: int
     close_mosaic_epochs: int  # the last epochs, without mosaic

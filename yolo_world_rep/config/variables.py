@@ -1,4 +1,4 @@
-"""Variables of a config, carried on to what was derived from them.
+"""Updates the values derived from changed variables of a config.
 
 A config computes values from variables: ``train_cfg.max_epochs``, the epoch
 that closes mosaic and the decay of the learning rate all come from
@@ -93,7 +93,7 @@ def _gathered(paths: Sequence[str]) -> List[str]:
 
 
 def resolve_variables(cfg: Config) -> Tuple[Config, List[str]]:
-    """Carry changed variables on to what was derived from them.
+    """Update the values derived from changed variables.
 
     Args:
         cfg (Config): A config; not changed.
@@ -249,7 +249,7 @@ def _other_ann_files(tree: Any) -> Iterator[str]:
 
 
 def unresolved_message(cfg: Mapping[str, Any]) -> str:
-    """What to do about variables that were not carried on; '' if all were."""
+    """What to do about values that were not updated; '' if all were."""
     changed = changed_variables(cfg)
     if not changed:
         return ''

@@ -1,4 +1,4 @@
-"""What is wrong with annotations.
+"""Checks of annotations.
 
 Data sets drop what they cannot use without a word: boxes of no area, boxes
 outside the image, annotations of unknown categories. Here each of these is
@@ -104,7 +104,7 @@ def check_boxes(data: Annotations) -> Iterator[Finding]:
 
 
 def check_classes(data: Annotations) -> Iterator[Finding]:
-    """Classes without boxes, and names that were typed in haste."""
+    """Classes without boxes, and likely typos in names."""
     if not data.categories:
         yield Finding('error', 'the file lists no categories.')
     empty = [name for name, n in data.boxes_of_class.items() if not n]
@@ -215,7 +215,7 @@ def shared_images(train: Annotations, val: Annotations) -> List[str]:
 
 
 def compare(train: Annotations, val: Annotations) -> List[Finding]:
-    """What does not go together in training and validation data."""
+    """Contradictions between training and validation data."""
     found = []
     difference = name_differences(train.names, val.names)
     unseen = [name for name, n in val.boxes_of_class.items()

@@ -15,7 +15,7 @@ KINDS = {int: 'a whole number', str: 'a text'}
 
 
 class Finding(NamedTuple):
-    """Something about a data set that its owner should know.
+    """A finding about a data set.
 
     ``level`` is ``'error'`` (training is impossible, or of something else than
     meant), ``'warning'`` or ``'note'``; ``text`` says what it is, how often,
@@ -110,7 +110,7 @@ def read_coco(path: PathLike, images_dir: PathLike) -> Annotations:
 
 def from_content(content: Any, path: PathLike, images_dir: PathLike,
                  sizes: bool = True) -> Annotations:
-    """What a COCO file holds, or would hold if it were written.
+    """The content of a COCO file, written or not.
 
     ``sizes`` says whether images must state their size, as training needs.
     A ``ValueError`` names the place that is not in the format.

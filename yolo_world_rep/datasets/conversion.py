@@ -25,7 +25,7 @@ YOLO, VOC = 'yolo', 'voc'
 
 
 class Source(NamedTuple):
-    """What lists the labels of a split.
+    """The source of the labels of a split.
 
     ``images`` is the folder of its images, looked for where None; ``key``
     the split's name in a YAML, where that is another.
@@ -47,7 +47,7 @@ class Converted(NamedTuple):
 
 
 def format_of(source: Path) -> Optional[str]:
-    """``'yolo'`` or ``'voc'`` for what is not a COCO file, else None."""
+    """``'yolo'`` or ``'voc'``, or None for a COCO file."""
     if source.is_dir():
         return VOC if next(source.rglob('*.xml'), None) else YOLO
     if source.suffix in ('.yaml', '.yml'):
@@ -101,7 +101,7 @@ def voc_pairs(source: Path, root: Path,
 
 
 def _nearest(label: Path, images: List[Path]) -> Path:
-    """Of images of one name the one whose folders are named as the label's."""
+    """Of images with the same name, the one in the label's folders."""
     def shared(image: Path) -> int:
         """How many folders above have the same names."""
         both = zip(reversed(label.parent.parts), reversed(image.parent.parts))

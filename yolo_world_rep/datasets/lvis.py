@@ -34,7 +34,7 @@ def _spelled(name: str) -> str:
 
 
 def category_spellings(category: Mapping) -> Set[str]:
-    """What a category may be called: name and synonyms, with and without
+    """The possible names of a category: name and synonyms, with and without
     the explanation in parentheses, ignoring case and underscores."""
     names = [category['name'], *category.get('synonyms', ())]
     return {_spelled(form) for name in names

@@ -35,7 +35,7 @@ def files_below(folder: Path, endings: Sequence[str]) -> List[Path]:
 
 
 def entries_of(listing: Path) -> List[str]:
-    """Lines of a list of images; VOC's have a flag behind the name."""
+    """Lines of a list of images; VOC's have a flag after the name."""
     return [line.strip() for line in lines_of(listing) if line.strip()]
 
 

@@ -54,7 +54,7 @@ class Options:
 
 
 class Story:
-    """Runs the steps, each of which shows what it does and what came of it."""
+    """Runs the steps; each shows what it does and its result."""
 
     steps = 8
 

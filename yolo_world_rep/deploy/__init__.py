@@ -1,4 +1,4 @@
-"""From a trained folded detector to what a runtime should see."""
+"""From a trained folded detector to a file for a runtime."""
 from yolo_world_rep.detector.fusion import Decision, explain, fuse, plan_fusion
 
 from .export import Exported, export_model

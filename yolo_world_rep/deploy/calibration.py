@@ -1,4 +1,4 @@
-"""Images that show a quantizer what values to expect."""
+"""Calibration images for a quantizer."""
 from pathlib import Path
 from typing import Iterator, List, Sequence
 

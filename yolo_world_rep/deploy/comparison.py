@@ -69,7 +69,7 @@ class Matching(NamedTuple):
 
 @dataclass
 class Report:
-    """What a comparison of a file with its model found."""
+    """The result of comparing a file with its model."""
     runtime: str
     precision: str
     images: int

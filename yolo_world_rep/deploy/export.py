@@ -31,7 +31,7 @@ from .verification import Verification
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote.
+    """The result of an export.
 
     Args:
         path (Path): The file to open.
@@ -51,7 +51,7 @@ class Exported:
 
 def check_request(format: str, contract: str, half: bool, batch: Any,
                   precision: Optional[str]) -> None:
-    """Refuse what no file can be, with what to ask for instead."""
+    """Refuse impossible requests, and say what to ask for instead."""
     for name, value, known in (('format', format, FORMATS),
                                ('contract', contract, CONTRACTS)):
         if value not in known:
@@ -140,7 +140,7 @@ def load_folded(
 
 def name_of_file(checkpoint: Union[PathLike, Checkpoint], format: str,
                  contract: str = 'decoded', weights: str = 'fp32') -> str:
-    """A name of the checkpoint and of what is not the default."""
+    """A file name from the checkpoint and the non-default options."""
     more = [each for each in (contract, weights)
             if each not in ('decoded', 'fp32')]
     path = checkpoint.path if isinstance(checkpoint, Checkpoint) else (

@@ -1,4 +1,4 @@
-"""How much a detector computes."""
+"""The FLOPs of a detector."""
 import copy
 from typing import Tuple
 

@@ -1,4 +1,4 @@
-"""A detector as the function of one tensor that an exported file is."""
+"""A detector as a function of one tensor, as in an exported file."""
 from typing import List, Sequence, Tuple
 
 import torch

@@ -59,7 +59,7 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Quantized:
-    """What a quantization wrote."""
+    """The result of a quantization."""
     path: Path
     spec: Spec
     layers: List[Layer] = field(repr=False)

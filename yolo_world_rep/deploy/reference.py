@@ -1,4 +1,4 @@
-"""What a detector finds in PyTorch, all of it mmyolo's own work.
+"""Reference detections in PyTorch, by mmyolo's own code.
 
 The measure of an exported file: the config's pipeline, data preprocessor
 and post-processing, and the model as it was trained.

@@ -1,4 +1,4 @@
-"""What a torch detector finds in a config's data, and what that is worth."""
+"""Detections of a torch model in a config's data, and their AP."""
 import contextlib
 import copy
 import io

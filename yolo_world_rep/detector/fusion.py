@@ -23,7 +23,7 @@ CLASS_BRANCH = 'bbox_head.head_module.cls_preds.{}'
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a layer, and why.
+    """The decision on a layer, and its reason.
 
     FLOPs are of one position of the layer's feature map, 2 for each
     multiply-add, of what the alternatives do not share.

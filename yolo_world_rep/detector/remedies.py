@@ -1,4 +1,4 @@
-"""What to set where a checkpoint does not fit a model."""
+"""Fixes for a checkpoint that does not fit a model."""
 from pathlib import Path
 from typing import Any, List, Mapping, Sequence
 
@@ -146,7 +146,7 @@ def edit(path: Any, *change: str) -> str:
 
 def mend_of_names(names: Sequence[str], wanted: Sequence[str],
                   about: Mapping[str, Any], path: Any) -> str:
-    """What to do about a checkpoint of other classes than the data's.
+    """The fix for a checkpoint whose classes are not the data's.
 
     ``about`` is what folding noted in the checkpoint, if anything.
     """

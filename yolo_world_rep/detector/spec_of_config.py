@@ -1,4 +1,4 @@
-"""What a config says about images and detections, as a :class:`Spec`."""
+"""A config's settings for images and detections, as a :class:`Spec`."""
 import logging
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -47,7 +47,7 @@ NMS = dict(
 
 def _check(where: str, values: Mapping[str, Any],
            known: Mapping[str, Optional[Sequence[Any]]]) -> None:
-    """Refuse by name what is not understood."""
+    """Refuse unknown settings by name."""
     for name, value in values.items():
         if name in ('type', '_scope_') and name not in known:
             continue
@@ -161,7 +161,7 @@ def post_processing_of(test_cfg: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def masks_of(head: nn.Module) -> Dict[str, Any]:
-    """What a head says of its masks, nothing where it has none."""
+    """A head's settings for masks, empty without masks."""
     count = getattr(head.head_module, 'mask_channels', 0)
     if not count:
         return {}

@@ -1,4 +1,4 @@
-"""What a machine and the arguments of a command change in a config.
+"""Changes to a config for the machine and a command's arguments.
 
 All of it is done in place, to the copy that :mod:`.launch` makes.
 """

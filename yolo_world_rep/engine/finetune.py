@@ -28,7 +28,7 @@ FIGURES = {'': '', '_50': '50', '_75': '75', '_s': '_small', '_m': '_medium',
 
 @dataclass(frozen=True)
 class Finetuned:
-    """What a training left in its work dir.
+    """The files of a training in its work dir.
 
     ``checkpoint`` is the best one, else the last; ``scores`` are its ``AP``,
     ``AP50``, ``AP75``, ``AP_small``, ``AP_medium`` and ``AP_large`` on the
@@ -77,7 +77,7 @@ def prepare(model: Model, layout: DataLayout,
 
 
 def result_of(runner: Runner, config: Path) -> Finetuned:
-    """What a training that is done has left."""
+    """The files that a finished training has left."""
     hub = runner.message_hub
     scores = {}
     history = {name.split('/')[-1]: buffer.data[0]

@@ -135,7 +135,7 @@ def _average_over_augmentations(cfg: Config) -> None:
 
 
 def check_files(cfg: Config, loaders: Any) -> None:
-    """Refuse a config whose annotation files or checkpoint are not there.
+    """Refuse a config whose annotation files or checkpoint do not exist.
 
     The same goes for albumentations, where a pipeline needs it. ``loaders``
     are the names of the data loaders that will be built.

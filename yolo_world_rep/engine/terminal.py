@@ -1,4 +1,4 @@
-"""What a run shows on the terminal: the rest is in its log file."""
+"""The lines of a run on the terminal; the rest is in its log file."""
 import io
 import logging
 import sys

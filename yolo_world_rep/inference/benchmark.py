@@ -14,7 +14,7 @@ from .predictor import input_size
 
 
 class Latency(NamedTuple):
-    """What one model took: median milliseconds of a batch (B, 3, H, W).
+    """The median milliseconds of a model for a batch (B, 3, H, W).
 
     ``precision`` is what the runtime computes in, ``'int8'`` of a quantized
     file; ``ratio`` is the time for an image, relative to the first model's.

@@ -109,8 +109,8 @@ def as_bgr(image: Any) -> np.ndarray:
     if image.ndim not in (2, 3) or channels not in (1, 3, 4) or (
             not image.size or image.dtype not in (np.uint8, np.uint16)):
         raise ValueError(
-            f'an array of shape {image.shape} and type {image.dtype} is no '
-            f'image; expected (height, width, 3), uint8, BGR.')
+            f'an array of shape {image.shape} and type {image.dtype} is not '
+            f'an image; expected (height, width, 3), uint8, BGR.')
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     if channels == 1:

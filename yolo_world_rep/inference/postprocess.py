@@ -20,7 +20,7 @@ NO_NUMBERS = ('the model gives {} that are no finite numbers: its weights are '
 
 
 class Detections(NamedTuple):
-    """What was found in an image, the best first."""
+    """The detections in an image, best first."""
     boxes: np.ndarray  # (K, 4), float32, x1, y1, x2, y2 in the image's pixels
     scores: np.ndarray  # (K, ), float32
     labels: np.ndarray  # (K, ), int64

@@ -31,7 +31,7 @@ def has_vnni() -> Optional[bool]:
 
 
 def saturation_warning(spec: Spec, path: Path) -> Optional[str]:
-    """What to say of an INT8 file that may saturate here; None if not."""
+    """The warning about an INT8 file that may saturate here, or None."""
     if spec.precision != 'int8' or has_vnni():
         return None
     origin = spec.provenance.get('int8')

@@ -28,7 +28,7 @@ def encode_mask(mask: np.ndarray) -> bytes:
 
 def run_lengths(counts: Union[bytes, str],
                 shape: Tuple[int, int]) -> Dict[str, Any]:
-    """What pycocotools takes for a mask; JSON needs the counts as text."""
+    """A mask in pycocotools' format; JSON needs the counts as text."""
     return dict(size=list(shape), counts=counts)
 
 

@@ -62,7 +62,7 @@ class Result:
 
     @property
     def stem(self) -> str:
-        """What files about it are named after."""
+        """The name for files about it."""
         stem = self.path.stem if self.path else f'image_{self.index:06d}'
         return stem if self.frame is None else f'{stem}_{self.frame:06d}'
 

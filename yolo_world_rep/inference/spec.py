@@ -1,4 +1,4 @@
-"""What a detector takes and gives: the metadata of an exported file.
+"""A detector's inputs and outputs: the metadata of an exported file.
 
 It needs no torch, so that whoever only runs an exported file reads it fast.
 """

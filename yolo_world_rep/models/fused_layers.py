@@ -1,4 +1,4 @@
-"""What folded layers become for deployment; each has a ``fuse()``.
+"""The deploy forms of folded layers, each made by ``fuse()``.
 
 The convolutions are ordered so that runtimes need not shuffle: ONNX Runtime on
 a CPU keeps features in blocks of 16 channels, and computes convolutions,

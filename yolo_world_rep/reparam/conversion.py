@@ -39,7 +39,7 @@ OWN_TEXTS = 'checkpoint'
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of a checkpoint.
+    """The result of a conversion.
 
     Args:
         path (Path): The file written.

@@ -9,7 +9,7 @@ SHOWN = 6  # names or groups listed of each kind before "and N more"
 
 
 class Fit(NamedTuple):
-    """What keeps a checkpoint from fitting a model; true if nothing does.
+    """The differences between a checkpoint and a model; true if none.
 
     Names that only the model has, names that only the checkpoint has, and
     (name, shape in the checkpoint, shape in the model) of the misshapen.

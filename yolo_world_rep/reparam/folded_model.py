@@ -1,4 +1,4 @@
-"""What a folded checkpoint asks of a config, checked against its tensors."""
+"""Config settings for a folded checkpoint, checked against its tensors."""
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Tuple

@@ -1,4 +1,4 @@
-"""What a checkpoint's meta says, checked before it is believed."""
+"""A checkpoint's meta, checked before use."""
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional
 

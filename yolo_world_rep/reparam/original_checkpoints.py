@@ -23,7 +23,7 @@ def stray_names(meta: Mapping[str, Any], state_dict: StateDict) -> str:
 
 def read_guides(state_dict: StateDict,
                 meta: Mapping[str, Any]) -> Tuple[Dict[str, Tensor], str]:
-    """The guides of a neck in matrix form as (M, N, d), whoever folded them.
+    """The guides of a neck in matrix form as (M, N, d), from any converter.
 
     The original's converter projects a text to E channels, d = E/M
     consecutive ones for each head, and reshapes that row to (d, M), so its

@@ -1,4 +1,4 @@
-"""What must hold of tensors before anything is computed with them."""
+"""Checks of tensors before anything is computed with them."""
 from typing import Mapping, Optional
 
 import torch

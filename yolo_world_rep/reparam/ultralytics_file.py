@@ -31,7 +31,7 @@ from .ultralytics_layers import PLACES
 
 @dataclass(frozen=True)
 class Translation:
-    """What became of a file of Ultralytics.
+    """The result of converting a file of Ultralytics.
 
     ``size`` is 's', 'm', 'l' or 'x', None for another; ``num_tensors`` were
     taken over.

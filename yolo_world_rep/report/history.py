@@ -1,4 +1,4 @@
-"""What a training logged, unbroken or resumed."""
+"""The log of a training, also if it was resumed."""
 import json
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple

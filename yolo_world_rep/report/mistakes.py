@@ -1,4 +1,4 @@
-"""What a checkpoint detects in the validation images, and its mistakes."""
+"""A checkpoint's detections in the validation images, and its mistakes."""
 from dataclasses import dataclass
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 

@@ -1,4 +1,4 @@
-"""What a fine-tuned model still knows of classes it was not tuned on."""
+"""How well a fine-tuned model still detects classes it was not tuned on."""
 import copy
 import json
 import math

@@ -1,4 +1,4 @@
-"""Class names: whose they are, and where two lists of them part."""
+"""Class names: where they come from, and how two lists differ."""
 import os
 from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def summary(result: 'Result') -> str:
-    """What was found in an image, in words."""
+    """The detections in an image, in words."""
     from collections import Counter
     counts = Counter(result.label_names)
     listed = ', '.join(f'{count} {name}' for name, count in counts.items())

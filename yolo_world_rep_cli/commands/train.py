@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def require_config_alone(args: argparse.Namespace) -> None:
-    """Refuse what a config says itself."""
+    """Refuse options that a config sets itself."""
     with_data = argparse.ArgumentParser(add_help=False)
     new_config.add_data(with_data, required=False)
     new_config.add_wishes(with_data)
@@ -90,7 +90,7 @@ def words_of_run(args: argparse.Namespace, config: str,
 
 
 def how_to_resume(args: argparse.Namespace, work_dir: str) -> str:
-    """What to type to go on with an interrupted training."""
+    """The command to continue an interrupted training."""
     from yolo_world_rep.engine.checkpoints import checkpoint_to_resume
     if args.launcher != 'none':
         return ''

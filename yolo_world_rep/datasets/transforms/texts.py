@@ -1,4 +1,4 @@
-"""What the model is asked for: texts drawn from a vocabulary."""
+"""The texts for the model, drawn from a vocabulary."""
 from typing import Optional, Sequence, Tuple
 
 import numpy as np

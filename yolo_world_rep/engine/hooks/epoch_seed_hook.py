@@ -14,7 +14,7 @@ from ...registry import register
 
 
 def mixed_seed(*parts: int) -> int:
-    """One 32-bit seed of several numbers, well apart for near inputs."""
+    """A 32-bit seed from several numbers, far apart for close inputs."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 

@@ -139,7 +139,7 @@ class SafeCheckpointHook(CheckpointHook):
         self.file_backend.flush()
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        """Save the best one; the best one before goes afterwards."""
+        """Save the best one, then remove the previous best one."""
         with _naming(f'the best checkpoint in {self.out_dir}'):
             super()._save_best_checkpoint(runner, metrics)
         best = [getattr(self, 'best_ckpt_path', None)]

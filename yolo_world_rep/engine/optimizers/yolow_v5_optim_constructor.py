@@ -33,7 +33,7 @@ def scaled_weight_decay(weight_decay: float, batch_size_per_gpu: int,
 
 
 def multiplier_of(name: str, multipliers: Mapping[str, float]) -> float:
-    """The learning-rate multiplier of a parameter; 1 where none applies.
+    """The learning-rate multiplier of a parameter, 1 by default.
 
     ``multipliers`` are by names of modules or parameters, with ``*`` for
     anything. Of several that apply, the longest does.

@@ -119,7 +119,7 @@ class Backend(ABC):
 
 
 def first_line(error: Exception) -> str:
-    """What a runtime's error says, without where in its source."""
+    """The message of a runtime's error, without its source location."""
     lines = str(error).strip().splitlines()
     if not lines:
         return f'{type(error).__name__}.'

@@ -149,7 +149,7 @@ class SparseTargetsMixin:
             self, cls_scores: Sequence[Tensor], bbox_preds: Sequence[Tensor],
             bbox_dist_preds: Sequence[Tensor], batch_gt_instances: Sequence,
             batch_img_metas: Sequence[dict]) -> Tuple[dict, Positives]:
-        """The losses of :meth:`loss_by_feat`, and the anchors they went to."""
+        """The losses of :meth:`loss_by_feat`, and their anchors."""
         num_imgs = len(batch_img_metas)
         priors = self._training_priors(cls_scores)
         points, strides = priors[:, :2], priors[:, 2:3]
