@@ -269,7 +269,7 @@ def test_refuses_texts(tmp_path, form, message):
 
 def test_refuses_another_checkpoint(files, tmp_path):
     text = write_files(tmp_path, 'text')
-    with pytest.raises(ValueError, match='fold the text first'):
+    with pytest.raises(ValueError, match='rep fold '):
         export_model(files.config, text.checkpoint, tmp_path / 'out')
 
 

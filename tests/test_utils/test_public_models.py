@@ -9,6 +9,7 @@ import pytest
 import torch
 from builders import build_detector, randomize
 from hub_server import serving
+from huggingface_hub import file_download
 from tiny_deploy import SMALL
 
 from yolo_world_rep.utils import public_models
@@ -34,13 +35,16 @@ def hub(tmp_path, monkeypatch):
     """One that has S, for a library with an empty cache."""
     monkeypatch.chdir(tmp_path)
     with serving({PATH: checkpoint()}) as server:
-        constants = huggingface_hub.constants
         for name, value in (
                 ('ENDPOINT', server.address),
                 ('HF_HUB_CACHE', str(tmp_path / 'cache')),
                 ('HUGGINGFACE_CO_URL_TEMPLATE', server.address
                  + '/{repo_id}/resolve/{revision}/{filename}')):
-            monkeypatch.setattr(constants, name, value)
+            # As HF_ENDPOINT and HF_HOME say when the library is imported;
+            # older versions have copies.
+            for module in (huggingface_hub.constants, file_download):
+                if hasattr(module, name):
+                    monkeypatch.setattr(module, name, value)
         yield server
 
 
@@ -114,9 +118,12 @@ def test_without_network_one_line(tmp_path):
             cwd=tmp_path, text=True, capture_output=True,
             env={**environment, **more})
         assert done.returncode == 2
-        assert done.stderr.count('\n') == 1
-        assert reason in done.stderr
-        assert BY_HAND in done.stderr
+        *before, line = done.stderr.splitlines()
+        # Older versions of the library say how often they try.
+        assert not before or huggingface_hub.__version__ < '1'
+        assert line.startswith(f'error: {NAME} was not downloaded')
+        assert reason in line or before
+        assert BY_HAND in line
 
 
 def test_without_the_library(monkeypatch):
