@@ -152,7 +152,7 @@ class Reader:
             if before not in OUTPUTS:
                 self.world.put(word.split('=')[-1], self.root)
         # What embeds words unless another is named.
-        clip = (CLIP, ) if '--words' in words else ()
+        clip = (CLIP, ) if '--words' in words or name == 'train' else ()
         for path in (*IMPLIED.get(name, ()), *clip):
             self.world.put(path, self.root)
 
@@ -305,6 +305,8 @@ def command_of(words: List[str]) -> Optional[str]:
 def settings(name: str, words: List[str]) -> List[str]:
     """What is appended so that a command is soon done."""
     of_config = any(word.endswith(('.py', '.pth')) for word in words[2:])
+    if name == 'test' and '--data' in words:
+        return []
     if name in OF_CONFIGS:
         # mmengine would find a visualizer of the same name again.
         return ['--cfg-options', *SMALL, f'visualizer.name=docs{next(NEW)}']

@@ -98,7 +98,7 @@ def test_train_then_test(run, data, tmp_path):
     lines = run.out.splitlines()
     assert [line.split()[0] for line in lines] == [
         'model', 'train', 'val', 'device', 'work', 'training', 'epoch',
-        'best', 'last', 'log']
+        'best', 'last', 'log', 'export']
     assert re.match(r'epoch +1/1  loss \d+\.\d+  AP \d\.\d+ .* left$',
                     lines[6])
     assert f'{checkpoint}' in lines[8]

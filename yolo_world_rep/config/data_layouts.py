@@ -6,16 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    List,
-    NoReturn,
-    Optional,
-    Tuple,
-)
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from ..datasets import yolo_format as labels
 from ..datasets.conversion import Source
@@ -27,8 +18,8 @@ SPLIT_WORDS = dict(
     test='test', testing='test')
 VAL_FRACTION = 0.2
 CHOICES_SHOWN = 4
-COCO_PARTS = b'"images"', b'"annotations"', b'"categories"'
 YAML = '.yaml', '.yml'
+COCO_PARTS = b'"images"', b'"annotations"', b'"categories"'
 Parts = Dict[str, Source]
 
 
@@ -49,16 +40,13 @@ class DataLayout:
 
     def origin(self, split: str) -> str:
         """What a split is, in words."""
-        part = self.parts.get(split, self.parts['train'])
-        place = os.path.relpath(part.path, self.root)
-        place = str(part.path) if place == '.' else place
-        if part.key:
-            place = f'{part.key} of {place}'
-        if self.val_fraction and split == 'val':
-            return f'{self.val_fraction:.0%} of it, drawn by image'
-        if split == 'val' and part == self.parts.get('test'):
-            return f'{place} (there is no other to validate on)'
-        return place
+        if split not in self.parts:
+            return f'{self.val_fraction:.0%} of train, drawn by image'
+        part = self.parts[split]
+        place = os.path.relpath(part.path, self.root.parent)
+        place = f'{part.key} of {place}' if part.key else place
+        serves = split == 'val' and part == self.parts.get('test')
+        return f'{place} (for want of val)' if serves else place
 
 
 def found(root: Path, given: PathLike, what: str) -> Path:
@@ -72,10 +60,10 @@ def found(root: Path, given: PathLike, what: str) -> Path:
 
 def split_of(path: Path) -> Tuple[str, Path]:
     """The split that a path names, '' if none, and the path up to there."""
-    for count in range(len(path.parts), 0, -1):
-        for word in re.findall('[a-z]+', path.parts[count - 1].lower()):
+    for part in (path, *path.parents):
+        for word in re.findall('[a-z]+', part.name.lower()):
             if word in SPLIT_WORDS:
-                return SPLIT_WORDS[word], Path(*path.parts[:count])
+                return SPLIT_WORDS[word], part
     return '', path
 
 
@@ -89,12 +77,10 @@ def _yaml_files(root: Path) -> List[Path]:
 
 
 def _coco_files(root: Path) -> List[Path]:
-    files = []
-    for path in sorted([*root.glob('*.json'), *root.glob('[!.]*/*.json')]):
-        if path.is_file():
-            text = path.read_bytes()
-            if all(part in text for part in COCO_PARTS):
-                files.append(path)
+    files = [path for path in sorted(
+        [*root.glob('*.json'), *root.glob('[!.]*/*.json')]) if path.is_file()]
+    files = [path for path, text in zip(files, map(Path.read_bytes, files))
+             if all(part in text for part in COCO_PARTS)]
     # Beside these COCO has captions and keypoints of the same images.
     return [path for path in files
             if path.name.startswith('instances_')] or files
@@ -103,27 +89,27 @@ def _coco_files(root: Path) -> List[Path]:
 def _label_folders(root: Path, suffix: str,
                    is_label: Callable[[bytes], Any]) -> List[Path]:
     """Folders of labels, one for each split that their paths name."""
-    places: Dict[str, List[Path]] = {}
-    for folder, below, names in os.walk(root):
-        below[:] = sorted(name for name in below if name[0] != '.')
-        files = (Path(folder, name) for name in sorted(names)
+    named, others = set(), []
+    for top, below, names in os.walk(root):
+        below[:] = [name for name in below if name[0] != '.']
+        folder = Path(top)
+        files = (folder / name for name in names
                  if name.lower().endswith(suffix))
-        if any(is_label(file.read_bytes()) for file in files
-               if file.is_file()):
-            split, place = split_of(Path(folder).relative_to(root))
-            places.setdefault(split, []).append(root / place)
-    without = places.pop('', [])
-    folders = {place for group in places.values() for place in group}
-    if without:
-        folders.add(Path(os.path.commonpath(without)))
-    return sorted(folders)
+        if any(is_label(path.read_bytes()) for path in files
+               if path.is_file()):
+            split, place = split_of(folder.relative_to(root))
+            if split:
+                named.add(root / place)
+            else:
+                others.append(folder)
+    return sorted(named) + (
+        [Path(os.path.commonpath(others))] if others else [])
 
 
 def _voc_sources(root: Path) -> List[Path]:
-    lists = [path for path in sorted(root.glob('ImageSets/Main/*.txt'))
-             if path.stem in SPLIT_WORDS]
-    return lists or _label_folders(
-        root, '.xml', re.compile(rb'<annotation[\s>]').search)
+    return [path for path in sorted(root.glob('ImageSets/Main/*.txt'))
+            if path.stem in SPLIT_WORDS] or _label_folders(
+                root, '.xml', re.compile(rb'<annotation[\s>]').search)
 
 
 def _yolo_folders(root: Path) -> List[Path]:
@@ -131,14 +117,14 @@ def _yolo_folders(root: Path) -> List[Path]:
         root, '.txt', re.compile(rb'\s*\d+(\s+[\d.eE+-]+){4}').match)
 
 
-def _refuse(root: Path, pairs: Iterable[Tuple[Path, Path]]) -> NoReturn:
-    """Ask the user which of several files to use."""
+def _ambiguous(root: Path, pairs: Iterable[Tuple[Path, Path]]) -> ValueError:
+    """Has the user say which files are for training and validation."""
     choices = [
         ' '.join(f'`{split}_ann` {shlex.quote(os.path.relpath(path, root))}'
                  for split, path in zip(('train', 'val'), pair))
         for pair in islice(pairs, CHOICES_SHOWN)]
-    raise ValueError(f'`data` {root} can be read in several ways. Say which: '
-                     f'{"; or ".join(choices)}.')
+    return ValueError(f'`data` {root} can be read in several ways. Say which: '
+                      f'{"; or ".join(choices)}.')
 
 
 def _by_split(root: Path, files: List[Path]) -> Parts:
@@ -152,7 +138,7 @@ def _by_split(root: Path, files: List[Path]) -> Parts:
     if 'train' not in groups or max(map(len, groups.values())) > 1:
         pairs = product(groups.get('train', others),
                         groups.get('val') or groups.get('test', others))
-        _refuse(root, (pair for pair in pairs if pair[0] != pair[1]))
+        raise _ambiguous(root, (each for each in pairs if len(set(each)) > 1))
     return {split: Source(path) for split, (path, ) in groups.items()}
 
 
@@ -164,18 +150,18 @@ def _of_yaml(path: Path) -> Parts:
 
 def _of_folder(root: Path) -> Parts:
     yamls = _yaml_files(root)
-    kinds = [yamls, _coco_files(root), _voc_sources(root),
+    kinds = [_coco_files(root), _voc_sources(root),
              # Of these a YAML tells.
              [] if yamls else _yolo_folders(root)]
     kinds = [files for files in kinds if files]
-    if not kinds:
+    if not yamls and not kinds:
         raise ValueError(
             f'`data` {root} has no annotations in a usual place: expected a '
             f'YAML of Ultralytics, COCO files, or folders of VOC or YOLO '
             f'labels. Say where they are by `train_ann` and `val_ann`.')
-    if len(kinds) > 1 or len(yamls) > 1:
-        _refuse(root, [(path, path) for path in yamls] + [
-            (files[0], files[-1]) for files in kinds if files is not yamls])
+    if len(kinds) + len(yamls) > 1:
+        raise _ambiguous(root, [(path, path) for path in yamls] + [
+            (files[0], files[-1]) for files in kinds])
     return _of_yaml(yamls[0]) if yamls else _by_split(root, kinds[0])
 
 
@@ -201,32 +187,33 @@ def find_data(data: PathLike, val_fraction: Optional[float] = None, *,
     root = place if place.is_dir() else place.parent
     if root != place and root.name == 'annotations':
         root = root.parent
+    parts: Parts = dict(train=Source(place))
     if train_ann or val_ann:
         parts = {split: Source(found(root, given, f'`{split}_ann`'))
                  for split, given in (('train', train_ann), ('val', val_ann))
                  if given}
     elif place.suffix in YAML:
         parts = _of_yaml(place)
-    else:
-        parts = _of_folder(place) if root == place else dict(
-            train=Source(place))
+    elif root == place:
+        parts = _of_folder(place)
     if 'train' not in parts:
         raise ValueError(f'`data` {data} has no training data: expected '
                          f'train in the YAML, or `train_ann`.')
-    if 'val' not in parts and 'test' in parts and val_fraction is None:
-        parts['val'] = parts['test']
-    for split, images in (('train', train_img), ('val', val_img)):
-        if images and split in parts:
-            parts[split] = parts[split]._replace(
-                images=found(root, images, f'`{split}_img`'))
     if val_fraction is None and 'val' not in parts:
-        val_fraction = VAL_FRACTION
+        if 'test' in parts:
+            parts['val'] = parts['test']
+        else:
+            val_fraction = VAL_FRACTION
     elif val_fraction is not None and 'val' in parts:
         raise ValueError(f'`val_fraction`: {parts["val"].path} is there to '
                          f'validate on. Leave it out.')
     if val_fraction is not None and not 0 < val_fraction < 1:
         raise ValueError(f'`val_fraction` {val_fraction}: expected a number '
                          f'between 0 and 1.')
+    for split, images in (('train', train_img), ('val', val_img)):
+        if images and split in parts:
+            parts[split] = parts[split]._replace(
+                images=found(root, images, f'`{split}_img`'))
     own_name = place.suffix in YAML and place.stem not in ('data', 'dataset')
     return DataLayout(root, place.stem if own_name else root.name or 'data',
                       parts, classes and found(root, classes, '`classes`'),

@@ -1,13 +1,13 @@
 """A config for fine-tuning a folded checkpoint on one's own data."""
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Sequence, Tuple
+from typing import Any, Mapping, Sequence, Tuple, Union
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmyolo.registry import MODELS
 
-from ..reparam import load_checkpoint
+from ..reparam import Checkpoint, load_checkpoint, save_checkpoint
 from ..reparam.fit import compare, describe
 from ..reparam.folded_model import FoldedModel, folded_model
 from ..text.names import name_differences
@@ -83,13 +83,15 @@ def launch_command(out: PathLike, gpus: int) -> str:
     return command('train', out, *devices)
 
 
-def new_config(data: OwnData, checkpoint: PathLike, out: PathLike,
-               wishes: Wishes, overwrite: bool = False) -> NewConfig:
+def new_config(data: OwnData, checkpoint: Union[PathLike, Checkpoint],
+               out: PathLike, wishes: Wishes,
+               overwrite: bool = False) -> NewConfig:
     """Write a config for data and a folded checkpoint that go together.
 
     ``data`` is of :func:`~.own_data.read_own_data`; if it was converted, its
-    COCO files go beside ``out``, the ``.py`` to write. Nothing is written if
-    the data have errors, or data, checkpoint and wishes do not go together.
+    COCO files go beside ``out``, the ``.py`` to write, and so does a
+    checkpoint whose path is there. Nothing is written if the data have
+    errors, or data, checkpoint and wishes do not go together.
     """
     out = Path(out)
     if out.suffix != '.py':
@@ -97,7 +99,8 @@ def new_config(data: OwnData, checkpoint: PathLike, out: PathLike,
     require_new(out, overwrite)
     recipe(wishes.recipe)
     data.require_sound()
-    loaded = load_checkpoint(checkpoint)
+    loaded = checkpoint if isinstance(
+        checkpoint, Checkpoint) else load_checkpoint(checkpoint)
     model = folded_model(loaded, wishes.size)
     require_classes(model, data.train.names, data.train.path)
     schedule = make_schedule(data.train.large_enough, wishes.gpus,
@@ -107,5 +110,7 @@ def new_config(data: OwnData, checkpoint: PathLike, out: PathLike,
         temporary.write_text(text, encoding='utf-8')
         verify(temporary, model, loaded.state_dict)
         data.write()
+        if loaded is checkpoint and model.path.parent == out.parent:
+            save_checkpoint(model.path, loaded.state_dict, loaded.meta, True)
     return NewConfig(out, data, text, schedule, model,
                      launch_command(out, wishes.gpus))

@@ -124,11 +124,23 @@ def read_splits(layout: DataLayout) -> Dict[str, Read]:
             read[split] = Read(
                 from_content(each.content, layout.parts[split].path,
                              each.images_dir), each.findings)
-    if layout.val_fraction:
+    if layout.val_fraction and 'train' in read:
         whole, notes = read['train']
         for split, data in split_by_image(whole, layout.val_fraction).items():
             read[split] = Read(data, notes)
     return read
+
+
+def read_split(layout: DataLayout, split: str) -> Annotations:
+    """One split of a data set, to evaluate on."""
+    parts = layout.parts
+    if split in parts and format_of(parts[split].path) is None:
+        parts = {split: parts[split]}  # labels take their names from all
+    read = read_splits(replace(layout, parts=parts))
+    if split not in read:
+        raise ValueError(f'`split` {split}: {layout.root} has '
+                         f'{", ".join(read)}.')
+    return read[split].data
 
 
 def read_own_data(layout: DataLayout, out: PathLike) -> OwnData:

@@ -14,12 +14,17 @@ from typing import (
     Optional,
     Sequence,
     Tuple,
+    Union,
 )
 
 import numpy as np
 from mmengine.logging import print_log
 
-from yolo_world_rep.datasets.annotations import from_content, read_content
+from yolo_world_rep.datasets.annotations import (
+    Annotations,
+    from_content,
+    read_content,
+)
 from yolo_world_rep.inference.predictor import Predictor
 from yolo_world_rep.text.names import name_differences
 from yolo_world_rep.utils.files import PathLike
@@ -31,11 +36,13 @@ FIGURES: Dict[str, Dict[str, Any]] = dict(
     AP_medium=dict(area=2), AP_large=dict(area=3))
 
 
-def quiet_coco(annotation_file: PathLike) -> Any:
-    """pycocotools' index of an annotation file, which may be invalid."""
+def quiet_coco(annotation_file: Union[PathLike, Annotations]) -> Any:
+    """pycocotools' index of annotations, which may be invalid."""
     from pycocotools.coco import COCO
-    data = from_content(
-        read_content(annotation_file), annotation_file, '', sizes=False)
+    data = annotation_file if isinstance(
+        annotation_file, Annotations) else from_content(
+            read_content(annotation_file), annotation_file, '', sizes=False)
+    annotation_file = data.path
     odd = [(place, box) for place, box in enumerate(data.boxes)
            if not isinstance(box.get('id'), int) or 'area' not in box
            or box.get('iscrowd', 0) not in (0, 1)]
@@ -174,7 +181,8 @@ def category_ids(truth: Any, names: Sequence[str], annotation_file: PathLike,
     return [ids.get(name, -1) for name in names]
 
 
-def evaluate(predictor: Predictor, annotation_file: PathLike, images: PathLike,
+def evaluate(predictor: Predictor,
+             annotation_file: Union[PathLike, Annotations], images: PathLike,
              per_class: bool = False,
              on_image: Callable[[], None] = lambda: None) -> Dict[str, Any]:
     """Average precision on a data set in COCO's format.
@@ -183,8 +191,8 @@ def evaluate(predictor: Predictor, annotation_file: PathLike, images: PathLike,
         predictor (Predictor): The detector, with a low score threshold, as
             by default. Where it reports some classes only, the figures are
             of these.
-        annotation_file (str | Path): The ground truth; its categories are
-            matched to the classes by name.
+        annotation_file (str | Path | Annotations): The ground truth; its
+            categories are matched to the classes by name.
         images (str | Path): Folder of the images.
         per_class (bool): Whether the result has ``per_class`` too.
             Defaults to False.
@@ -202,6 +210,7 @@ def evaluate(predictor: Predictor, annotation_file: PathLike, images: PathLike,
             image is missing or none.
     """
     truth = quiet_coco(annotation_file)
+    annotation_file = getattr(annotation_file, 'path', annotation_file)
     kept = predictor.kept
     ids = category_ids(truth, list(predictor.names), annotation_file, kept)
     chosen = ids if kept is None else [ids[label] for label in kept]

@@ -1,17 +1,17 @@
 """From a checkpoint and data to a fine-tuned checkpoint."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Union
 
 import numpy as np
-from mmengine.runner import Runner
+from mmengine.config import Config
 
 from ..config.composition import Wishes
 from ..config.data_layouts import DataLayout, find_data
 from ..config.migration import config_from_file
 from ..config.new_config import NewConfig, new_config
 from ..config.own_data import read_own_data
-from ..reparam import Checkpoint, load_checkpoint, save_checkpoint
+from ..reparam import Checkpoint, load_checkpoint
 from ..reparam.conversion import SUFFIXES, fold, texts_for
 from ..utils.files import PathLike, require_new
 from . import launch
@@ -19,22 +19,22 @@ from .terminal import quiet
 
 Model = Union[PathLike, Checkpoint]
 Words = Union[PathLike, Sequence[str], None]
-# In the work dir: the config, and what was made for it.
+# Folder in the work dir: the config, and what was made for it.
 START = 'start'
-# As yolo_world_rep.detector.evaluation names the figures of CocoMetric.
-FIGURES = {'': '', '_50': '50', '_75': '75', '_s': '_small', '_m': '_medium',
-           '_l': '_large'}
+# The figures of COCO, as CocoMetric and as yolo_world_rep.detector names them.
+FIGURES = dict(mAP='AP', mAP_50='AP50', mAP_75='AP75', mAP_s='AP_small',
+               mAP_m='AP_medium', mAP_l='AP_large')
 
 
 @dataclass(frozen=True)
 class Finetuned:
     """The files of a training in its work dir.
 
-    ``checkpoint`` is the best one, else the last; ``scores`` are its ``AP``,
-    ``AP50``, ``AP75``, ``AP_small``, ``AP_medium`` and ``AP_large`` on the
-    validation data, 0..1, NaN where there is nothing of that size.
+    ``checkpoint`` is the best one, else the last if any; ``scores`` are its
+    ``AP``, ``AP50``, ``AP75``, ``AP_small``, ``AP_medium`` and ``AP_large`` on
+    the validation data, 0..1, NaN where there is nothing of that size.
     """
-    checkpoint: Path
+    checkpoint: Optional[Path]
     config: Path
     report: Optional[Path]
     scores: Dict[str, float]
@@ -45,10 +45,7 @@ def prepare(model: Model, layout: DataLayout,
             wishes: Optional[Wishes] = None, words: Words = None,
             encoder: Optional[str] = None,
             overwrite: bool = False) -> NewConfig:
-    """Write the config of :func:`finetune`, and what it starts from.
-
-    All of it goes to ``WORK_DIR/start``.
-    """
+    """Write what :func:`finetune` starts from to ``WORK_DIR/start``."""
     folder = Path(work_dir or Path('work_dirs', layout.name))
     out = require_new(folder / START / f'{folder.resolve().name}.py',
                       overwrite, '`work_dir`')
@@ -56,56 +53,65 @@ def prepare(model: Model, layout: DataLayout,
         model, Checkpoint) else load_checkpoint(model)
     own = read_own_data(layout, out)
     own.require_sound()
-    path = loaded.path
-    if loaded.description.text_conditioned:
+    path, found = loaded.path, loaded.description
+    if found.text_conditioned:
         names = own.train.names
         texts, neck_texts, kind = texts_for(loaded, words or names, encoder)
         if len(texts.vectors) != len(names):
-            raise ValueError(f'`words` are {len(texts.vectors)}, and the data '
-                             f'have {len(names)} classes: {list(names)}. Give '
-                             f'one for each, in this order.')
+            raise ValueError(f'`words` are {len(texts.vectors)}: expected one '
+                             f'for each class of the data, which are '
+                             f'{list(names)}.')
         loaded, _ = fold(loaded, texts, neck_texts, 'rep_conv', names, kind)
         path = out.with_name(f'{path.stem}{SUFFIXES["rep_conv"]}.pth')
     elif words or encoder:
-        raise ValueError(f'{path} is {loaded.description.kind} and has its '
-                         f'classes already: leave `words` and `encoder` out.')
+        raise ValueError(f'{path} is {found.kind} and has its classes '
+                         f'already: leave `words` and `encoder` out.')
     elif loaded is model:
         path = out.with_name(f'{path.stem}.pth')
-    if path.parent == out.parent:
-        save_checkpoint(path, loaded.state_dict, loaded.meta, overwrite=True)
-    return new_config(own, path, out, wishes or Wishes(), overwrite)
+    return new_config(own, replace(loaded, path=path), out,
+                      wishes or Wishes(), overwrite)
 
 
-def result_of(runner: Runner, config: Path) -> Finetuned:
-    """The files that a finished training has left."""
+def config_to_train(config: PathLike, work_dir: Optional[PathLike] = None,
+                    **options: Any) -> Config:
+    """The config in a file for :func:`train`, its files checked.
+
+    ``options`` are those of :func:`~.launch.config_for_training`.
+    """
+    cfg = launch.config_for_training(
+        config_from_file(str(config)), str(config),
+        work_dir=work_dir and str(work_dir), **options)
+    # mmengine gives one of the same name the folder of an older run.
+    (cfg.get('visualizer') or {}).pop('name', None)
+    launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
+    return cfg
+
+
+def train(cfg: Config, config: PathLike, trust: bool = False) -> Finetuned:
+    """Train with a config that came from a file."""
+    runner = launch.build_runner(cfg, trust)
+    launch.train(runner)
     hub = runner.message_hub
-    scores = {}
-    history = {name.split('/')[-1]: buffer.data[0]
-               for name, buffer in hub.log_scalars.items()
-               if name.startswith('val/coco/')}
-    if 'bbox_mAP' in history:
-        best = int(np.argmax(history['bbox_mAP']))
-        for name, values in history.items():
-            kind, _, figure = name.partition('_mAP')
-            prefix = '' if kind == 'bbox' else f'{kind}_'
-            value = float(values[best])
-            scores[f'{prefix}AP{FIGURES[figure]}'] = (
-                value if value >= 0 else float('nan'))
+    history = {name: hub.get_scalar(f'val/coco/bbox_{name}').data[0]
+               for name in FIGURES if f'val/coco/bbox_{name}' in
+               hub.log_scalars}
+    best = int(np.argmax(history.get('mAP', [0])))
     report = Path(runner.work_dir, 'report', 'report.md')
     new = report.is_file() and (
-        report.stat().st_mtime >= config.stat().st_mtime)
+        report.stat().st_mtime >= Path(config).stat().st_mtime)
+    last = hub.get_info('best_ckpt') or hub.get_info('last_ckpt')
     return Finetuned(
-        Path(hub.get_info('best_ckpt', None) or hub.get_info('last_ckpt')),
-        config, report if new else None, scores)
+        last and Path(last), Path(config), report if new else None,
+        {FIGURES[name]: float(values[best]) if values[best] >= 0 else np.nan
+         for name, values in history.items()})
 
 
 def finetune(model: Model, data: Union[PathLike, DataLayout],
              work_dir: Optional[PathLike] = None, *,
              wishes: Optional[Wishes] = None, words: Words = None,
              encoder: Optional[str] = None,
-             val_fraction: Optional[float] = None, amp: bool = False,
-             overwrite: bool = False, resume: Optional[str] = None,
-             cfg_options: Optional[Dict[str, Any]] = None) -> Finetuned:
+             val_fraction: Optional[float] = None, overwrite: bool = False,
+             resume: Optional[str] = None, **options: Any) -> Finetuned:
     """Fine-tune a checkpoint on data as they are.
 
     Args:
@@ -125,11 +131,11 @@ def finetune(model: Model, data: Union[PathLike, DataLayout],
             :func:`~yolo_world_rep.text.embed_words`.
         val_fraction (float, optional): Share of the images held out where
             there are no validation data. Defaults to 0.2.
-        amp (bool): Train in mixed precision. Defaults to False.
         overwrite (bool): Replace the config of an earlier run.
         resume (str, optional): Go on from a checkpoint, or from the last one
             in the ``work_dir`` ('auto').
-        cfg_options (dict, optional): Settings of the config, by dotted key.
+        **options: ``amp``, ``cfg_options`` and others of
+            :func:`~.launch.config_for_training`.
 
     Returns:
         Finetuned: The files and the scores of the best checkpoint.
@@ -137,7 +143,7 @@ def finetune(model: Model, data: Union[PathLike, DataLayout],
     Raises:
         ValueError: If data, checkpoint and wishes do not go together.
 
-    Examples:
+    Example:
         >>> tuned = finetune('yolo_world_v2_s.pth', 'pets.yaml',
         ...                  wishes=Wishes(epochs=40))
         >>> tuned.checkpoint, tuned.scores['AP']
@@ -147,13 +153,6 @@ def finetune(model: Model, data: Union[PathLike, DataLayout],
     made = prepare(model, layout, work_dir, wishes=wishes, words=words,
                    encoder=encoder, overwrite=overwrite or bool(resume))
     with quiet():
-        cfg = launch.config_for_training(
-            config_from_file(str(made.path)), str(made.path),
-            work_dir=str(made.path.parents[1]), amp=amp, resume=resume,
-            cfg_options=cfg_options)
-        # mmengine gives one of the same name the folder of an older run.
-        (cfg.get('visualizer') or {}).pop('name', None)
-        launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
-        runner = launch.build_runner(cfg)
-        launch.train(runner)
-    return result_of(runner, made.path)
+        cfg = config_to_train(made.path, made.path.parents[1], resume=resume,
+                              **options)
+        return train(cfg, made.path, options.get('trust', False))

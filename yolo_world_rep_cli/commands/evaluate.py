@@ -1,16 +1,50 @@
 """Average precision of any model on data in COCO's format."""
 import argparse
+from typing import TYPE_CHECKING
 
 from yolo_world_rep.utils.cli import progress, say
 
 from .. import models
 from ..parsing import NewFile, existing
 
+if TYPE_CHECKING:
+    from yolo_world_rep.datasets.annotations import Annotations
+
+
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """Data as ``train --data`` takes them."""
+    parser.add_argument(
+        '--data', type=existing,
+        help='folder of the data, COCO file, or YAML of Ultralytics')
+    parser.add_argument('--split', choices=['train', 'val', 'test'],
+                        default='val', help='of --data (default: val)')
+
+
+def truth_of(args: argparse.Namespace) -> 'Annotations':
+    """What the model is compared with."""
+    from yolo_world_rep.config.data_layouts import find_data
+    from yolo_world_rep.config.own_data import read_split
+    from yolo_world_rep.datasets.annotations import from_content, read_content
+    if args.data is None and args.images is not None:
+        return from_content(read_content(args.annotations), args.annotations,
+                            args.images, sizes=False)
+    if args.data is None or args.annotations is not None:
+        raise ValueError('expected the annotations and the folder of their '
+                         'images, or --data.')
+    layout = find_data(args.data)
+    truth = read_split(layout, args.split)
+    say(f'{args.split}: {layout.origin(args.split)}, {len(truth.images)} '
+        f'images, {len(truth.boxes)} boxes')
+    return truth
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     models.add_model_arguments(parser)
-    parser.add_argument('annotations', help='COCO annotation file')
-    parser.add_argument('images', type=existing, help='folder of the images')
+    parser.add_argument(
+        'annotations', nargs='?', help='COCO annotation file')
+    parser.add_argument(
+        'images', nargs='?', type=existing, help='folder of the images')
+    add_split(parser)
     parser.add_argument('--per-class', action='store_true',
                         help='also print the AP of each class')
     parser.add_argument('--json-out', type=NewFile(),
@@ -21,17 +55,13 @@ def run(args: argparse.Namespace) -> None:
     import json
     from pathlib import Path
 
-    from yolo_world_rep.detector.evaluation import (
-        evaluate,
-        quiet_coco,
-        without_nan,
-    )
+    from yolo_world_rep.detector.evaluation import evaluate, without_nan
     from yolo_world_rep.utils.files import atomic_path
-    count = len(quiet_coco(args.annotations).dataset['images'])
+    truth = truth_of(args)
     with models.open_predictor(args) as predictor:
         say(models.describe(predictor))
-        with progress(count) as advance:
-            scores = evaluate(predictor, args.annotations, args.images,
+        with progress(len(truth.images)) as advance:
+            scores = evaluate(predictor, truth, truth.images_dir,
                               args.per_class, advance)
         scores.update(
             model=predictor.backend.path.name, runtime=predictor.backend.name,

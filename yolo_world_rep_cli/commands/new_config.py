@@ -114,8 +114,9 @@ def show_splits(data: 'OwnData') -> None:
     """Print a line for each split."""
     for split in SPLITS:
         each = getattr(data, split)
-        say(f'{split}: {data.layout.origin(split)}, {len(each.images)} '
-            f'images in {each.images_dir}, {len(each.boxes)} boxes')
+        say(f'data      {split}: {data.layout.origin(split)}, '
+            f'{len(each.images)} images in {each.images_dir}, '
+            f'{len(each.boxes)} boxes')
 
 
 def show_data(data: 'OwnData') -> None:
@@ -144,7 +145,7 @@ def show_findings(data: 'OwnData', names: Mapping[str, str],
 
 def show_schedule(plan: 'Schedule') -> None:
     """Print how long and how fast the training is."""
-    say(f'{plan.max_epochs} epochs, {plan.steps} steps of '
+    say(f'schedule  {plan.max_epochs} epochs, {plan.steps} steps of '
         f'{plan.total_batch} images, learning rate {plan.base_lr:g}, '
         f'the last {plan.close_mosaic_epochs} epochs without mosaic')
 

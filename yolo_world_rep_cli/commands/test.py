@@ -1,4 +1,4 @@
-"""Test a checkpoint with a config file."""
+"""Test a checkpoint with a config, or any model on --data."""
 import argparse
 from typing import Optional
 
@@ -9,11 +9,14 @@ from ..parsing import (
     cfg_options,
     prepare_device,
 )
+from . import evaluate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        'config', metavar='CONFIG', help='config, or a model with --data')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
+    evaluate.add_split(parser)
     parser.add_argument('--work-dir', help='folder for logs')
     parser.add_argument('--out', type=NewFile('.pkl', '.pickle'),
                         help='write the detections to this .pkl')
@@ -35,7 +38,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
 
 
+def run_on_data(args: argparse.Namespace) -> None:
+    """Evaluate a model without a config, which all other options are about."""
+    words = [args.config, '--data', args.data, '--split', args.split,
+             *(['--device', args.device] if args.device else [])]
+    own, other = argparse.ArgumentParser(), argparse.ArgumentParser()
+    add_arguments(own)
+    evaluate.add_arguments(other)
+    given = [args.names[name] for name, value in vars(
+        own.parse_args(words)).items() if getattr(args, name) != value]
+    if given:
+        raise ValueError(f'{given[0]} goes with a config, and --data with a '
+                         f'model alone.')
+    evaluate.run(other.parse_args(words))
+
+
 def run(args: argparse.Namespace) -> Optional[int]:
+    if args.data is not None:
+        run_on_data(args)
+        return None
+    if args.checkpoint is None:
+        raise ValueError(f'{args.config}: expected a config and its '
+                         f'checkpoint, or a model and --data.')
     prepare_device(args)
     from mmengine.evaluator import DumpResults
 

@@ -11,6 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ...reparam import description_of
 from ...utils.cli import progress, say
+from ...utils.wording import command
 from .class_names_hook import data_sets, unwrapped
 
 
@@ -132,3 +133,9 @@ class TerminalHook(Hook):
                 ('log', runner.logger.log_file)):
             if path and osp.exists(path):
                 self._say(name, path)
+        best = info.get('best_ckpt') or info.get('last_ckpt')
+        if best and description_of(unwrapped(runner.model).state_dict(
+                )).folded:
+            out = osp.join(runner.work_dir, 'export')
+            self._say('export', command(
+                'export', best, '--format', 'onnx', '--out', out))
