@@ -139,7 +139,7 @@ class Predictor:
         Raises:
             ValueError: If one of them is not an image.
         """
-        if isinstance(images, (str, Path)) or is_one(images):
+        if isinstance(images, (str, Path, np.ndarray)) or is_one(images):
             images = [images]
         return list(self.stream(images))
 
