@@ -2,6 +2,7 @@
 import http.server
 import io
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -224,6 +225,11 @@ def test_evaluation(tmp_path, pets, image):
                            image_size=(64, 96))
     assert scores['images'] == 1
     assert set(scores['per_class']) == set(WORDS)
+    for split in ('train', 'val'):
+        shutil.copyfile(tmp_path / 'a.json', tmp_path / f'{split}.json')
+    (tmp_path / 'a.json').unlink()
+    found = pets.evaluate(tmp_path, image_size=(64, 96))
+    assert found['AP'] == scores['AP']
 
 
 def test_what_it_is_said_to_be(tmp_path, folder, world, pets):

@@ -135,21 +135,41 @@ class AnyModel:
         return predictor.stream(images_of(source, color), on_error,
                                 keep_images)
 
-    def evaluate(self, annotations: PathLike, images: PathLike, *,
+    def evaluate(self, data: PathLike, images: Optional[PathLike] = None, *,
+                 split: str = 'val', only: Optional[Sequence[str]] = None,
                  image_size: Optional[Tuple[int, int]] = None,
                  per_class: bool = False) -> Dict[str, Any]:
-        """Average precision on data in COCO's format.
+        """Average precision on a data set; categories are matched by name.
 
-        Arguments, result and errors are those of
-        :func:`~.detector.evaluation.evaluate`; categories are matched to the
-        classes by name. ``image_size`` is that of :meth:`stream`.
+        Args:
+            data (str | Path): A COCO file, with ``images``; or a YAML of
+                Ultralytics, or a folder in one of the usual layouts.
+            images (str | Path, optional): Folder of the COCO file's images.
+            split (str): Of ``data`` without ``images``. Defaults to 'val'.
+            only (Sequence[str], optional): As of :meth:`stream`.
+            image_size (tuple[int, int], optional): As of :meth:`stream`.
+            per_class (bool): Whether the result has ``per_class`` too.
+
+        Returns:
+            dict: As of :func:`~.detector.evaluation.evaluate`.
+
+        Raises:
+            ValueError: If the data cannot be read or have other classes.
 
         Examples:
             >>> pets.evaluate('val.json', 'images/')['AP50']
+            >>> pets.evaluate('pets.yaml')['AP']
         """
         from .detector.evaluation import evaluate
-        return evaluate(Predictor(self._backend, image_size=image_size),
-                        annotations, images, per_class)
+        predictor = Predictor(
+            self._backend, image_size=image_size, classes=only)
+        truth: Any = data
+        if images is None:
+            from .config.data_layouts import find_data
+            from .config.own_data import read_split
+            truth = read_split(find_data(data), split)
+            images = truth.images_dir
+        return evaluate(predictor, truth, images, per_class)
 
     def benchmark(self, *others: 'Union[AnyModel, PathLike]',
                   **options: Any) -> 'List[Latency]':
