@@ -147,7 +147,7 @@ def check_conversion(source: StateDict, converted: StateDict, text: Tensor,
         seed (int): Of the random feature maps. Defaults to 0.
 
     Returns:
-        list[LayerCheck]: One entry a layer, neck first.
+        list[LayerCheck]: One entry per layer, neck first.
     """
     source = strip_wrapper(source)
     return check_layers(

@@ -124,7 +124,7 @@ def project_query(text_ND: Tensor, norm_weight: Tensor, norm_bias: Tensor,
 
 
 def guide_to_convs(guide_MNd: Tensor) -> List[Tensor]:
-    """Guides as the weights of one d→N 1×1 convolution a head."""
+    """Guides as the weights of one d→N 1×1 convolution per head."""
     return [weight[:, :, None, None].contiguous() for weight in guide_MNd]
 
 

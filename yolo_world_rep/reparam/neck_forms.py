@@ -1,4 +1,4 @@
-"""The guides of a folded neck, as convolutions or as one matrix a layer.
+"""The guides of a folded neck, as convolutions or as one matrix per layer.
 
 Both forms hold the same numbers: of ``guide_weight``, (M, N, d), head m is
 ``guide_convs.m.weight``, (N, d, 1, 1).

@@ -43,15 +43,15 @@ def show(found: 'List[Latency]', rounds: int) -> None:
         'model': [Path(each.checkpoint or each.model).name for each in found],
         'runtime': [f'{each.runtime} {each.precision}' for each in found],
         'input': ['x'.join(map(str, each.shape)) for each in found],
-        'ms a batch': [f'{each.milliseconds:.2f}' for each in found],
-        'ms an image': [f'{each.milliseconds_an_image:.2f}' for each in found],
+        'ms / batch': [f'{each.milliseconds:.2f}' for each in found],
+        'ms / image': [f'{each.milliseconds_an_image:.2f}' for each in found],
         'ratio': [f'{each.ratio:.2f}' for each in found]}
     title = f'medians of {rounds} rounds, in turns'
     # Leave the room of a terminal to the names.
     if len({each.shape for each in found}) == 1:
         title += f', input {columns.pop("input")[0]}'
     if all(each.shape[0] == 1 for each in found):
-        del columns['ms a batch']
+        del columns['ms / batch']
     table = Table(title=title)
     for name in columns:
         numbers = name.startswith('ms') or name == 'ratio'

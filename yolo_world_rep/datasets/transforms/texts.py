@@ -107,7 +107,7 @@ class RandomLoadText(_TextTransform):
                 f'and the greatest number of negatives, such as (80, 80)')
         if max_num_samples < 1:
             raise ValueError(f'max_num_samples={max_num_samples!r}: expected '
-                             f'at least one text an image')
+                             f'at least one text per image')
         self.num_neg_samples = tuple(num_neg_samples)
         self.max_num_samples = max_num_samples
         self.padding_to_max = padding_to_max

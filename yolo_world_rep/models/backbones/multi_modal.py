@@ -79,7 +79,7 @@ class MultiModalYOLOBackbone(BaseModule):
         return self.image_model(image)
 
     def forward_text(self, text: Optional[Texts]) -> Optional[Tensor]:
-        """Text embeddings (B, N, D) of N texts an image; None for no texts."""
+        """Text embeddings (B, N, D) of N texts per image, or None."""
         if text is None:
             return None
         if self.text_model is None:

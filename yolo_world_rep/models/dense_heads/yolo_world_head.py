@@ -204,7 +204,7 @@ class YOLOWorldHead(GlobalNormalizerMixin, LeanPredictionsMixin,
         num_texts = x[1].shape[1]
         if num_texts != self.assigner.num_classes:
             raise ValueError(
-                f'The batch has {num_texts} texts an image, but '
+                f'The batch has {num_texts} texts per image, but '
                 f'train_cfg.assigner.num_classes is '
                 f'{self.assigner.num_classes}. Set num_train_classes and '
                 f'the assigner to the number of texts that training draws '

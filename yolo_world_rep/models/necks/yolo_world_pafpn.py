@@ -45,7 +45,7 @@ class YOLOWorldPAFPN(YOLOv8PAFPN):
         init_cfg (dict, optional): Initialization. Defaults to None.
 
     Raises:
-        ValueError: If the lists do not have one entry a level, or
+        ValueError: If the lists do not have one entry per level, or
             ``block_cfg`` has another ``guide_channels`` than the neck.
     """
 
