@@ -78,8 +78,8 @@ def test_names_are_folded_and_trained_by_one_command(run, world):
 
     status, shown, errors = run(words)
     assert status == 2
-    assert 'start/pets.py exists; remove it, choose another --work-dir, or ' \
-           'pass --overwrite' in errors
+    assert 'choose another --work-dir, continue with --resume, or pass ' \
+           '--overwrite' in errors
 
     # What was trained is tested by its name and the data's.
     status, shown, errors = run(f'test {best} --data pets')

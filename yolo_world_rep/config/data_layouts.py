@@ -17,6 +17,8 @@ SPLIT_WORDS = dict(
     train='train', training='train', val='val', valid='val', validation='val',
     test='test', testing='test')
 VAL_FRACTION = 0.2
+# The first of a choice is for training, the last for validation.
+ORDER = 'train', '', 'test', 'val'
 CHOICES_SHOWN = 4
 YAML = '.yaml', '.yml'
 COCO_PARTS = b'"images"', b'"annotations"', b'"categories"'
@@ -161,7 +163,9 @@ def _of_folder(root: Path) -> Parts:
             f'labels. Say where they are by `train_ann` and `val_ann`.')
     if len(kinds) + len(yamls) > 1:
         raise _ambiguous(root, [(path, path) for path in yamls] + [
-            (files[0], files[-1]) for files in kinds])
+            (files[0], files[-1]) for files in (
+                sorted(each, key=lambda path: ORDER.index(
+                    split_of(path.relative_to(root))[0])) for each in kinds)])
     return _of_yaml(yamls[0]) if yamls else _by_split(root, kinds[0])
 
 

@@ -102,7 +102,8 @@ def new_config(data: OwnData, checkpoint: Union[PathLike, Checkpoint],
     loaded = checkpoint if isinstance(
         checkpoint, Checkpoint) else load_checkpoint(checkpoint)
     model = folded_model(loaded, wishes.size)
-    require_classes(model, data.train.names, data.train.path)
+    require_classes(model, data.train.names,
+                    data.layout.parts['train'].path)
     schedule = make_schedule(data.train.large_enough, wishes.gpus,
                              wishes.batch_size, wishes.epochs, wishes.lr)
     text = compose(data, model, wishes, schedule, out)

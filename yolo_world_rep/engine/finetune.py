@@ -48,7 +48,7 @@ def prepare(model: Model, layout: DataLayout,
     """Write what :func:`finetune` starts from to ``WORK_DIR/start``."""
     folder = Path(work_dir or Path('work_dirs', layout.name))
     out = require_new(folder / START / f'{folder.resolve().name}.py',
-                      overwrite, '`work_dir`')
+                      overwrite, '`work_dir`, continue with `resume`')
     loaded = model if isinstance(
         model, Checkpoint) else load_checkpoint(model)
     own = read_own_data(layout, out)
