@@ -204,6 +204,7 @@ class YOLOWorld(AnyModel):
             model, data, work_dir, wishes=Wishes(**wishes), encoder=encoder,
             val_fraction=val_fraction, amp=amp, overwrite=overwrite,
             resume=resume, cfg_options=cfg_options)
+        assert tuned.checkpoint is not None, 'its config saves each epoch'
         return Trained(YOLOWorld(tuned.checkpoint, **self._runtime),
                        tuned.report, tuned.scores)
 

@@ -210,20 +210,21 @@ def evaluate(predictor: Predictor,
             image is missing or none.
     """
     truth = quiet_coco(annotation_file)
-    annotation_file = getattr(annotation_file, 'path', annotation_file)
+    place: PathLike = annotation_file.path if isinstance(
+        annotation_file, Annotations) else annotation_file
     kept = predictor.kept
-    ids = category_ids(truth, list(predictor.names), annotation_file, kept)
+    ids = category_ids(truth, list(predictor.names), place, kept)
     chosen = ids if kept is None else [ids[label] for label in kept]
     entries = truth.dataset['images']
     if not entries:
-        raise ValueError(f'annotations {annotation_file}: no images in it.')
+        raise ValueError(f'annotations {place}: no images in it.')
     paths = [Path(images) / entry['file_name'] for entry in entries]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise ValueError(f'images {images}: {len(missing)} of {len(paths)} '
                          f'are missing, such as {missing[0]}.')
     masks = bool(predictor.spec.mask_channels) and masks_of_truth(
-        truth, annotation_file)
+        truth, place)
     rows: Rows = []
     for entry, result in zip(entries, predictor.stream(paths)):
         rows += result.to_coco(entry['id'], ids)
