@@ -81,6 +81,13 @@ def test_names_are_folded_and_trained_by_one_command(run, world):
     assert 'choose another --work-dir, continue with --resume, or pass ' \
            '--overwrite' in errors
 
+    # It goes on, and an older report is not said to be of this run.
+    status, shown, errors = run(
+        words.replace('--epochs 1', '--epochs 2 --no-report --resume'))
+    assert status == 0, errors[-2000:]
+    assert 'resumed after 1' in shown
+    assert 'report ' not in shown
+
     # What was trained is tested by its name and the data's.
     status, shown, errors = run(f'test {best} --data pets')
     assert (status, errors) == (0, '')

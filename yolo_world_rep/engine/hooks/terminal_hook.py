@@ -45,6 +45,7 @@ class TerminalHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """The header."""
+        self._since = time.time()
         model = unwrapped(runner.model)
         found = description_of(model.state_dict())
         self._say('model', f'size {found.size}, {found.kind}, from '
@@ -131,7 +132,9 @@ class TerminalHook(Hook):
                 ('last', info.get('last_ckpt')),
                 ('report', osp.join(runner.work_dir, 'report', 'report.md')),
                 ('log', runner.logger.log_file)):
-            if path and osp.exists(path):
+            # A report may be of an earlier run.
+            if path and osp.exists(path) and (
+                    name != 'report' or osp.getmtime(path) >= self._since):
                 self._say(name, path)
         best = info.get('best_ckpt') or info.get('last_ckpt')
         if best and description_of(unwrapped(runner.model).state_dict(
