@@ -170,6 +170,12 @@ def build_detector(form: str = 'text', **kwargs) -> nn.Module:
     return MODELS.build(ConfigDict(detector_cfg(form, **kwargs))).eval()
 
 
+def text_state(model: nn.Module) -> dict:
+    """What a checkpoint of a text-conditioned detector holds: no texts."""
+    return {name: tensor for name, tensor in model.state_dict().items()
+            if name != 'embeddings'}
+
+
 def golden_detector(golden, form: str = 'text') -> nn.Module:
     """The detector of a golden model, in float64, without its weights."""
     config = golden.config

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Dict, Sequence
 
 import torch
-from builders import detector_cfg
+from builders import build_detector, detector_cfg, text_state
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmyolo.registry import MODELS
@@ -38,6 +38,14 @@ def change(path: Path, edit: Any) -> None:
     content = json.loads(path.read_text())
     edit(content)
     path.write_text(json.dumps(content))
+
+
+def save_text_checkpoint(path: Path) -> None:
+    """A text-conditioned S with random weights."""
+    torch.manual_seed(0)
+    model = build_detector('text', num_classes=80, **SMALL)
+    model.init_weights()
+    torch.save(dict(state_dict=text_state(model), meta={}), path)
 
 
 def folded_checkpoint(form: str = 'rep_conv',

@@ -13,7 +13,7 @@ import numpy as np
 import own_data
 import pytest
 import torch
-from builders import build_detector, randomize
+from builders import build_detector, randomize, text_state
 from PIL import Image
 from tiny_deploy import SMALL
 from tiny_exports import save_brightness
@@ -32,9 +32,7 @@ def folder(tmp_path_factory):
     """A text-conditioned checkpoint, and an image that no scaling changes."""
     folder = tmp_path_factory.mktemp('api')
     model = randomize(build_detector('text', **SMALL))
-    torch.save(dict(state_dict={
-        key: value for key, value in model.state_dict().items()
-        if key != 'embeddings'}), folder / 'world.pth')
+    torch.save(dict(state_dict=text_state(model)), folder / 'world.pth')
     rng = np.random.default_rng(0)
     cv2.imwrite(str(folder / 'image.png'),
                 rng.integers(0, 256, (60, 90, 3), np.uint8))
@@ -277,9 +275,7 @@ def test_training_gives_a_model_and_its_report(tmp_path):
     """From words and data, of which neither is changed."""
     own_data.write_data(tmp_path / 'data')
     model = randomize(build_detector('text', **own_data.SMALL))
-    torch.save(dict(state_dict={
-        key: value for key, value in model.state_dict().items()
-        if key != 'embeddings'}), tmp_path / 'world.pth')
+    torch.save(dict(state_dict=text_state(model)), tmp_path / 'world.pth')
     tuned, report, scores = YOLOWorld(tmp_path / 'world.pth').train(
         tmp_path / 'data', work_dir=tmp_path / 'run', encoder='words',
         epochs=1, image_size=(64, 96), batch_size=2, workers=0)

@@ -3,7 +3,7 @@ import warnings
 
 import pytest
 import torch
-from builders import build_detector, randomize
+from builders import build_detector, randomize, text_state
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
@@ -75,10 +75,8 @@ def test_what_no_training_wrote_has_the_values_of_our_configs(tmp_path):
 def test_folding_keeps_the_size_that_the_source_was_trained_with(tmp_path):
     """So a checkpoint of 1280x1280 detects at 1280x1280."""
     model = randomize(build_detector('text', **SMALL))
-    state = {key: value for key, value in model.state_dict().items()
-             if key != 'embeddings'}
-    torch.save(dict(state_dict=state, meta=dict(cfg=text_of_config())),
-               tmp_path / 'text.pth')
+    torch.save(dict(state_dict=text_state(model),
+                    meta=dict(cfg=text_of_config())), tmp_path / 'text.pth')
     path = convert_checkpoint(tmp_path / 'text.pth', None, tmp_path,
                               words=NAMES, encoder='words').path
     edit_checkpoint(path, tmp_path / 'edited.pth', keep=NAMES[:2])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import EFFICIENT, build_detector, randomize
+from builders import EFFICIENT, build_detector, randomize, text_state
 from mmengine.logging import HistoryBuffer
 
 from yolo_world_rep.reparam import (
@@ -24,8 +24,7 @@ NAMES = ['cat', 'dog', 'red circle', 'Zürich', '消火栓']
 
 @pytest.fixture(scope='module')
 def state_dict():
-    model = randomize(build_detector('text'))
-    return {k: v for k, v in model.state_dict().items() if k != 'embeddings'}
+    return text_state(randomize(build_detector('text')))
 
 
 @pytest.fixture

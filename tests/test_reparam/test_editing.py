@@ -4,7 +4,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from builders import build_detector, randomize, run_detector, worst_error
+from builders import (
+    build_detector,
+    randomize,
+    run_detector,
+    text_state,
+    worst_error,
+)
 
 from yolo_world_rep.reparam import (
     META_KEY,
@@ -39,12 +45,8 @@ class Folder:
     def __init__(self, path, **kwargs):
         self.path = path
         model = randomize(build_detector('text', **kwargs))
-        state_dict = {
-            k: v
-            for k, v in model.state_dict().items() if k != 'embeddings'
-        }
         self.source = path / 'source.pth'
-        torch.save(dict(state_dict=state_dict), self.source)
+        torch.save(dict(state_dict=text_state(model)), self.source)
 
     def embed(self, names, padded=False):
         path = self.path / f'{"_".join(names)}.npy'

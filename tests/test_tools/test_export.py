@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from builders import build_detector, randomize
+from builders import build_detector, randomize, text_state
 from tiny_deploy import SMALL, write_files
 
 from yolo_world_rep.inference import Predictor
@@ -89,9 +89,7 @@ def test_a_checkpoint_and_words(tmp_path, monkeypatch, capfd):
     """From a text-conditioned checkpoint to a file, without a config."""
     monkeypatch.chdir(tmp_path)
     model = randomize(build_detector('text', **SMALL))
-    state = {name: tensor for name, tensor in model.state_dict().items()
-             if name != 'embeddings'}
-    torch.save(dict(state_dict=state, meta={}), 'text.pth')
+    torch.save(dict(state_dict=text_state(model), meta={}), 'text.pth')
 
     def export(*words):
         with pytest.raises(SystemExit) as end:

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from own_data import NAMES, change, folded_checkpoint, write_data
+from own_data import (
+    NAMES,
+    change,
+    folded_checkpoint,
+    save_text_checkpoint,
+    write_data,
+)
 
 import yolo_world_rep
 
@@ -96,18 +102,11 @@ def test_report_of_no_work_dir(run, tmp_path):
 @pytest.mark.slow
 def test_new_config_then_train_is_all(tmp_path):
     """Words, a text-conditioned model, and then what the docs say."""
-    from builders import build_detector
-
     from yolo_world_rep.text import save_embeddings
     from yolo_world_rep.text.words import WordEncoder
     root = tmp_path / 'world'
     write_data(root, 24, 6, size=96)
-    torch.manual_seed(0)
-    model = build_detector('text', num_classes=80, embed_dims=512,
-                           widen_factor=0.5, num_heads=(4, 8, 16))
-    model.init_weights()
-    state = {k: v for k, v in model.state_dict().items() if k != 'embeddings'}
-    torch.save(dict(state_dict=state, meta={}), tmp_path / 'text.pth')
+    save_text_checkpoint(tmp_path / 'text.pth')
     save_embeddings(tmp_path / 'names.npy', WordEncoder(512).encode(NAMES),
                     NAMES, encoder='WordEncoder')
     environment = dict(

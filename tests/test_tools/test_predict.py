@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from builders import build_detector, randomize
+from builders import build_detector, randomize, text_state
 from tiny_deploy import NAMES as CLASSES
 from tiny_deploy import SMALL, write_files
 from tiny_exports import SIZE, save_brightness
@@ -160,9 +160,8 @@ def test_a_checkpoint_alone(predict, images, tmp_path):
 def test_a_text_conditioned_checkpoint_and_words(predict, images, tmp_path):
     """From a checkpoint and words to detections, in one command."""
     model = randomize(build_detector('text', **SMALL))
-    state = {name: tensor for name, tensor in model.state_dict().items()
-             if name != 'embeddings'}
-    torch.save(dict(state_dict=state, meta={}), tmp_path / 'text.pth')
+    torch.save(dict(state_dict=text_state(model), meta={}),
+               tmp_path / 'text.pth')
     (tmp_path / 'names.txt').write_text('cat\ntraffic light\n')
     found = {}
     for name, words in (('names', ['cat', 'traffic light']),

@@ -4,8 +4,12 @@ import shlex
 
 import pytest
 import torch
-from builders import build_detector
-from own_data import NAMES, folded_checkpoint, write_data
+from own_data import (
+    NAMES,
+    folded_checkpoint,
+    save_text_checkpoint,
+    write_data,
+)
 
 from yolo_world_rep.config.composition import Wishes
 from yolo_world_rep.config.data_layouts import find_data
@@ -23,12 +27,7 @@ def world(tmp_path_factory):
     """Data, split in two folders, and checkpoints, in one folder."""
     root = tmp_path_factory.mktemp('world')
     write_data(root / 'pets')
-    torch.manual_seed(0)
-    model = build_detector('text', num_classes=80, embed_dims=512,
-                           widen_factor=0.5, num_heads=(4, 8, 16))
-    model.init_weights()
-    state = {k: v for k, v in model.state_dict().items() if k != 'embeddings'}
-    torch.save(dict(state_dict=state, meta={}), root / 'text.pth')
+    save_text_checkpoint(root / 'text.pth')
     (root / 'c.py').touch()
     torch.save(folded_checkpoint(), root / 'folded.pth')
     torch.save(folded_checkpoint(names=('a', 'b', 'c')), root / 'abc.pth')
