@@ -122,7 +122,7 @@ class YOLOWorld(AnyModel):
         folded, _ = conversion.fold(source, texts, neck_texts, names=names,
                                     neck_vocabulary=kind, norms=norms)
         path = source.path.with_name(
-            f'{source.path.stem}{conversion.SUFFIXES["rep_conv"]}.pth')
+            conversion.name_of_folded(source.path.stem))
         return self._derived(dataclasses.replace(folded, path=path))
 
     def edit(self, *, keep: Optional[Sequence[str]] = None,

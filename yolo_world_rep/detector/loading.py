@@ -40,8 +40,7 @@ def load_detector(cfg: Config, checkpoint: Union[PathLike, Checkpoint]
     file in ``dataset_meta``; one that does not fit is a ValueError with a
     remedy.
     """
-    loaded = checkpoint if isinstance(
-        checkpoint, Checkpoint) else load_checkpoint(checkpoint)
+    loaded = load_checkpoint(checkpoint)
     checkpoint = loaded.path
     for note in loaded.notes:
         print_log(f'{checkpoint}: {note}.', 'current', logging.WARNING)

@@ -12,7 +12,7 @@ from ..config.migration import config_from_file
 from ..config.new_config import NewConfig, new_config
 from ..config.own_data import read_own_data
 from ..reparam import Checkpoint, load_checkpoint
-from ..reparam.conversion import SUFFIXES, fold, texts_for
+from ..reparam.conversion import fold, name_of_folded, texts_for
 from ..utils.files import PathLike, require_new
 from . import launch
 from .terminal import quiet
@@ -49,8 +49,7 @@ def prepare(model: Model, layout: DataLayout,
     folder = Path(work_dir or Path('work_dirs', layout.name))
     out = require_new(folder / START / f'{folder.resolve().name}.py',
                       overwrite, '`work_dir`, continue with `resume`')
-    loaded = model if isinstance(
-        model, Checkpoint) else load_checkpoint(model)
+    loaded = load_checkpoint(model)
     own = read_own_data(layout, out)
     own.require_sound()
     path, found = loaded.path, loaded.description
@@ -62,7 +61,7 @@ def prepare(model: Model, layout: DataLayout,
                              f'for each class of the data, which are '
                              f'{list(names)}.')
         loaded, _ = fold(loaded, texts, neck_texts, 'rep_conv', names, kind)
-        path = out.with_name(f'{path.stem}{SUFFIXES["rep_conv"]}.pth')
+        path = out.with_name(name_of_folded(path.stem))
     elif words or encoder:
         raise ValueError(f'{path} is {found.kind} and has its classes '
                          f'already: leave `words` and `encoder` out.')
@@ -96,12 +95,10 @@ def train(cfg: Config, config: PathLike, trust: bool = False) -> Finetuned:
                for name in FIGURES if f'val/coco/bbox_{name}' in
                hub.log_scalars}
     best = int(np.argmax(history.get('mAP', [0])))
-    report = Path(runner.work_dir, 'report', 'report.md')
-    new = report.is_file() and (
-        report.stat().st_mtime >= Path(config).stat().st_mtime)
+    report = hub.get_info('report')
     last = hub.get_info('best_ckpt') or hub.get_info('last_ckpt')
     return Finetuned(
-        last and Path(last), Path(config), report if new else None,
+        last and Path(last), Path(config), report and Path(report),
         {FIGURES[name]: float(values[best]) if values[best] >= 0 else np.nan
          for name, values in history.items()})
 

@@ -53,6 +53,11 @@ class Conversion:
     notes: List[str] = field(default_factory=list)
 
 
+def name_of_folded(stem: str, neck_form: str = 'rep_conv') -> str:
+    """The file of a folded checkpoint, by the stem of its source."""
+    return f'{stem}{SUFFIXES[neck_form]}.pth'
+
+
 def class_names_of(embeddings: TextEmbeddings,
                    texts: Union[PathLike, Sequence[str], None]
                    ) -> Optional[Names]:
@@ -195,7 +200,7 @@ def convert_checkpoint(model: PathLike,
     """
     model = Path(model)
     path = require_new(
-        Path(out_dir) / f'{name or model.stem}{SUFFIXES[neck_form]}.pth',
+        Path(out_dir) / name_of_folded(name or model.stem, neck_form),
         overwrite, '`out_dir`')
     source = load_checkpoint(model, trust)
     embeddings, neck_texts, kind = choose_texts(

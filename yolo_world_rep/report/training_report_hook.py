@@ -44,4 +44,6 @@ class TrainingReportHook(Hook):
                 f'run: yolo-world-rep report {runner.work_dir}',
                 'current', logging.ERROR)
         else:
+            # As CheckpointHook does; no checkpoint carries it on.
+            runner.message_hub.update_info('report', str(path), resumed=False)
             print_log(f'Report on the training: {path}', 'current')

@@ -45,7 +45,6 @@ class TerminalHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """The header."""
-        self._since = time.time()
         model = unwrapped(runner.model)
         found = description_of(model.state_dict())
         self._say('model', f'size {found.size}, {found.kind}, from '
@@ -130,11 +129,9 @@ class TerminalHook(Hook):
         for name, path in (
                 ('best', info.get('best_ckpt')),
                 ('last', info.get('last_ckpt')),
-                ('report', osp.join(runner.work_dir, 'report', 'report.md')),
+                ('report', info.get('report')),
                 ('log', runner.logger.log_file)):
-            # A report may be of an earlier run.
-            if path and osp.exists(path) and (
-                    name != 'report' or osp.getmtime(path) >= self._since):
+            if path and osp.exists(path):
                 self._say(name, path)
         best = info.get('best_ckpt') or info.get('last_ckpt')
         if best and description_of(unwrapped(runner.model).state_dict(
