@@ -4,7 +4,7 @@ import os
 import random
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List
 
 from ..datasets.annotation_checks import by_level, check, compare
 from ..datasets.annotations import (
@@ -29,8 +29,8 @@ class OwnData:
     """Training and validation data, and findings about them.
 
     ``findings`` are about ``'train'``, ``'val'`` and ``'both'``; ``made``
-    says that the annotations, converted or split, are yet to be written to
-    their paths.
+    says that the annotations, converted, split or mended, are yet to be
+    written to their paths.
     """
     layout: DataLayout
     train: Annotations
@@ -56,7 +56,7 @@ class OwnData:
                 f'The data cannot be trained on: {" ".join(self.errors())}')
 
     def write(self) -> None:
-        """Write the COCO files of converted or split data."""
+        """Write the COCO files of data that are not as their files."""
         if self.made:
             # Names of files need not be Unicode; escapes keep them.
             write_together({
@@ -81,12 +81,6 @@ def guess_images(root: Path, path: Path, split: str, names: List[str]) -> Path:
     return max(dict.fromkeys(places), key=present)
 
 
-class Read(NamedTuple):
-    """A split, and findings of its conversion."""
-    data: Annotations
-    notes: Sequence[Finding] = ()
-
-
 def split_by_image(data: Annotations, fraction: float,
                    seed: int = 0) -> Dict[str, Annotations]:
     """Hold out a share of the images, with their boxes, for validation.
@@ -102,12 +96,13 @@ def split_by_image(data: Annotations, fraction: float,
     held = set(random.Random(seed).sample(ids, count))
     return {
         split: replace(
-            data, images=[i for i in data.images if (i['id'] in held) is val],
+            data, changed=True,
+            images=[i for i in data.images if (i['id'] in held) is val],
             boxes=[b for b in data.boxes if (b['image_id'] in held) is val])
         for split, val in (('train', False), ('val', True))}
 
 
-def read_splits(layout: DataLayout) -> Dict[str, Read]:
+def read_splits(layout: DataLayout) -> Dict[str, Annotations]:
     """The splits of a data set in the form of COCO, by name."""
     root, read = layout.root, {}
     if all(format_of(part.path) is None for part in layout.parts.values()):
@@ -117,17 +112,16 @@ def read_splits(layout: DataLayout) -> Dict[str, Read]:
                 data = replace(data, images_dir=guess_images(
                     root, part.path, split,
                     [image['file_name'] for image in data.images]))
-            read[split] = Read(data)
+            read[split] = data
     else:
         converted = convert(layout.parts, root, layout.classes)
         for split, each in converted.items():
-            read[split] = Read(
-                from_content(each.content, layout.parts[split].path,
-                             each.images_dir), each.findings)
+            data = from_content(each.content, layout.parts[split].path,
+                                each.images_dir)
+            read[split] = replace(
+                data, findings=(*data.findings, *each.findings), changed=True)
     if layout.val_fraction and 'train' in read:
-        whole, notes = read['train']
-        for split, data in split_by_image(whole, layout.val_fraction).items():
-            read[split] = Read(data, notes)
+        read.update(split_by_image(read['train'], layout.val_fraction))
     return read
 
 
@@ -140,28 +134,27 @@ def read_split(layout: DataLayout, split: str) -> Annotations:
     if split not in read:
         raise ValueError(f'`split` {split}: {layout.root} has '
                          f'{", ".join(read)}.')
-    return read[split].data
+    return read[split]
 
 
 def read_own_data(layout: DataLayout, out: PathLike) -> OwnData:
     """Read and check training and validation data; nothing is written.
 
-    Data that are converted or split will be COCO files beside ``out``, the
-    config to be.
+    Data that are converted, split or mended will be COCO files beside ``out``,
+    the config to be.
     """
     read = read_splits(replace(layout, parts={
         split: part for split, part in layout.parts.items()
         if split in SPLITS}))
-    made = bool(layout.val_fraction) or any(
-        format_of(part.path) for part in layout.parts.values())
+    made = any(read[split].changed for split in SPLITS)
     out = Path(os.path.abspath(out))
     data = {}
     for split in SPLITS:
-        data[split] = read[split].data
+        data[split] = read[split]
         if made:
             data[split] = replace(
                 data[split], path=out.with_name(f'{out.stem}_{split}.json'))
-    findings = {split: by_level([*check(data[split]), *read[split].notes])
+    findings = {split: by_level([*check(data[split]), *data[split].findings])
                 for split in SPLITS}
     findings['both'] = compare(data['train'], data['val'])
     return OwnData(layout, data['train'], data['val'], findings, made)

@@ -27,12 +27,18 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Annotations:
-    """A COCO annotation file and the folder of its images."""
+    """A COCO annotation file and the folder of its images.
+
+    ``findings`` are what reading mended, converted or left out; ``changed``
+    says that a reader of the file itself would see something else.
+    """
     path: Path
     images_dir: Path
     images: List[Dict[str, Any]]
     boxes: List[Dict[str, Any]]
     categories: List[Dict[str, Any]]
+    findings: Tuple[Finding, ...] = ()
+    changed: bool = False
 
     @cached_property
     def names(self) -> Tuple[str, ...]:
