@@ -15,7 +15,8 @@ READ = ('model', 'model_option', 'checkpoint', 'checkpoints', 'config',
         'before', 'after', 'annotations', 'text', 'texts', 'text_embed',
         'neck_text_embed', 'add', 'replace', 'words', 'resume')
 SUFFIXES = ('.pth', '.pt', '.safetensors', '.onnx', '.xml', '.torchscript',
-            '.py', '.npy', '.json', '.txt', '.yaml', '.yml')
+            '.py', '.npy', '.json', '.txt', '.yaml', '.yml', '.ttf', '.otf',
+            '.ttc')
 
 
 class Parser(argparse.ArgumentParser):
@@ -74,6 +75,14 @@ def add_debug(parser: argparse.ArgumentParser, **settings: Any) -> None:
     """``--debug``, of the whole command line and of each command."""
     parser.add_argument('--debug', action='store_true',
                         help='show the traceback of an error', **settings)
+
+
+def add_font(parser: argparse.ArgumentParser) -> None:
+    """What class names in pictures are written in."""
+    parser.add_argument(
+        '--font', type=existing_file, metavar='FILE',
+        help='font for class names in pictures, .ttf, .otf or .ttc (default: '
+             'DejaVu Sans, else one of the system that has the letters)')
 
 
 def positive(text: str) -> int:

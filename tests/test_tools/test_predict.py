@@ -115,6 +115,8 @@ def test_score_and_classes(predict, images):
     (['IMAGES', '--precision', 'bf16'], "precision 'bf16'"),
     (['IMAGES', '--img-size', '128', '128'], 'image size (128, 128)'),
     (['IMAGES', '--checkpoint', __file__], f'--checkpoint {__file__}'),
+    (['IMAGES', '--font', __file__], f'--font {__file__}: not a font'),
+    (['IMAGES', '--font', 'none.ttf'], 'none.ttf: no such file'),
     (['IMAGES', '--save-dir', 'IMAGES'], 'Choose another folder'),
 ])
 def test_errors_are_one_line(predict, images, args, message):
@@ -123,6 +125,36 @@ def test_errors_are_one_line(predict, images, args, message):
     assert code == 2
     assert message in err
     assert err.count('\n') == 1
+
+
+def test_names_without_a_font_are_numbers_and_one_line(predict, images,
+                                                       tmp_path, monkeypatch):
+    """Another script than that of the machine's fonts, the third of two."""
+    from yolo_world_rep.inference import fonts
+    monkeypatch.setattr(fonts, '_by_fontconfig', lambda letter: None)
+    monkeypatch.setattr(fonts, '_warned', set())
+    fonts.fonts_for.cache_clear()
+    drawn = []
+    for name, count in (('été', 0), ('\U00012000', 1), ('class 2', 0)):
+        save_brightness(tmp_path, classes=('a', 'b', name))
+        code, out, err = predict(
+            images / '3.png', '--save-dir', tmp_path / name)
+        assert code == 0
+        assert (out + err).count('--font') == count
+        drawn.append(cv2.imread(str(tmp_path / name / '3.jpg')))
+    assert (drawn[1] == drawn[2]).all()
+    assert (drawn[0] != drawn[2]).any()
+
+
+def test_a_picture_has_the_best_and_the_files_have_all(predict, images,
+                                                       tmp_path):
+    paths = [tmp_path / 'few', tmp_path / 'all']
+    for path, more in zip(paths, (['--max-drawn', 1], [])):
+        code, out, _ = predict(images / '3.png', '--score', 0.01, *more,
+                               '--save-dir', path, '--txt', path)
+        assert code == 0
+    few, everything = ((path / '3.txt').read_text() for path in paths)
+    assert few == everything
 
 
 @pytest.mark.parametrize(('vnni', 'provenance', 'lines'), [

@@ -3,22 +3,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-import cv2
 import numpy as np
 
 from .images import as_bgr, read_image
 from .prototypes import decode_mask, run_lengths
-
-# Colours of Okabe and Ito, which most colour-blind people tell apart; RGB.
-COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66),
-           (0, 114, 178), (213, 94, 0), (204, 121, 167), (255, 255, 255))
-
-
-def _ink(colour: Tuple[int, int, int]) -> Tuple[int, int, int]:
-    """Black or white, whichever can be read on a colour."""
-    red, green, blue = colour
-    bright = 0.299 * red + 0.587 * green + 0.114 * blue > 115
-    return (0, 0, 0) if bright else (255, 255, 255)
 
 
 @dataclass(frozen=True)
@@ -95,42 +83,31 @@ class Result:
                              'keep_images=True.')
         return read_image(self.path)
 
-    def plot(self) -> np.ndarray:
-        """The image with masks, boxes, names and scores, uint8, BGR."""
-        from PIL import Image, ImageDraw, ImageFont
-        canvas = Image.fromarray(
-            self._with_masks(cv2.cvtColor(self.image, cv2.COLOR_BGR2RGB)))
-        draw = ImageDraw.Draw(canvas)
-        height, width = self.shape
-        size = max(10, round(max(height, width) / 45))
-        line = max(1, round(max(height, width) / 320))
-        font = ImageFont.load_default(size)
-        # The best last, on top of the others.
-        for box, score, label in self._rows()[::-1]:
-            colour = COLOURS[label % len(COLOURS)]
-            draw.rectangle(box, outline=colour, width=line)
-            # A name is data: neither line breaks nor pages of text.
-            name = ''.join(c for c in self.names[label] if c.isprintable())
-            text = f'{name[:40]} {score:.2f}'
-            left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
-            x = min(max(0, box[0]), max(0, width - right))
-            y = box[1] - bottom
-            y = y if y >= 0 else min(box[1], height - bottom)
-            draw.rectangle((x, y, x + right, y + bottom), fill=colour)
-            draw.text((x, y), text, fill=_ink(colour), font=font)
-        return cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR)
+    def plot(self, font: Optional[str] = None,
+             max_drawn: int = 100) -> np.ndarray:
+        """The image with masks, boxes, names and scores, uint8, BGR.
 
-    def _with_masks(self, picture: np.ndarray) -> np.ndarray:
-        """A picture in RGB, half its colours where objects are."""
-        if self.encoded_masks is None:
-            return picture
-        picture = picture.copy()
-        for counts, label in zip(self.encoded_masks[::-1],
-                                 self.labels[::-1].tolist()):
-            mask = decode_mask(counts, self.shape)
-            colour = np.array(COLOURS[label % len(COLOURS)])
-            picture[mask] = (picture[mask] + colour) // 2
-        return picture
+        Args:
+            font (str, optional): File of a font to prefer for the names, for
+                scripts that no font of the system has.
+            max_drawn (int): Detections to draw at most, the best.
+
+        Raises:
+            ValueError: If the image was not kept, or ``font`` is not a font.
+
+        Examples:
+            >>> picture = result.plot(font='NotoSansSC-Regular.otf')
+        """
+        from .drawing import draw_boxes, paint_masks
+        image, labels = self.image, self.labels.tolist()
+        if self.encoded_masks is not None:
+            best = slice(max_drawn)
+            image = paint_masks(  # the best last, on top of the others
+                image, (decode_mask(each, self.shape)
+                        for each in self.encoded_masks[best][::-1]),
+                labels[best][::-1])
+        return draw_boxes(image, self.boxes, labels, self.names,
+                          self.scores.tolist(), font, max_drawn)
 
     def _rows(self) -> List[Tuple[List[float], float, int]]:
         """Box, score and label of each detection, in Python's types."""

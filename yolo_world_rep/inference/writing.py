@@ -19,13 +19,22 @@ class Writer:
     Files are named after the images; where two have the same name, the second
     one's get ``-2`` behind it. ``image_id`` is the number that an image's name
     is, where all names are different numbers, else its place among the images,
-    from 0. As a context manager it takes back new files if an error ends it.
+    from 0. Pictures are drawn with ``font`` and ``max_drawn`` of
+    :meth:`Result.plot`. As a context manager it takes back new files if an
+    error ends it.
     """
 
     def __init__(self, save_dir: Optional[PathLike] = None,
                  txt_dir: Optional[PathLike] = None,
                  json_file: Optional[PathLike] = None,
-                 sources: Iterable[PathLike] = ()) -> None:
+                 sources: Iterable[PathLike] = (),
+                 font: Optional[PathLike] = None,
+                 max_drawn: int = 100) -> None:
+        if font is not None:
+            from .fonts import check_font
+            check_font(str(font))
+        self._drawing: Dict[str, Any] = dict(
+            font=font and str(font), max_drawn=max_drawn)
         self.save_dir, self.txt_dir, self.json_file = (
             None if path is None else Path(path)
             for path in (save_dir, txt_dir, json_file))
@@ -57,7 +66,8 @@ class Writer:
         name = self._name_of(result)
         if self.save_dir is not None:
             self._write(self.save_dir / f'{name}{PICTURE}',
-                        cv2.imencode(PICTURE, result.plot())[1].tobytes())
+                        cv2.imencode(PICTURE, result.plot(**self._drawing)
+                                     )[1].tobytes())
         if self.txt_dir is not None:
             self._write(self.txt_dir / f'{name}.txt',
                         result.to_txt().encode('utf-8'))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from yolo_world_rep.utils.cli import progress, say
 
 from .. import models
-from ..parsing import NewFile
+from ..parsing import NewFile, add_font, positive
 
 if TYPE_CHECKING:
     from yolo_world_rep.inference import Result
@@ -22,6 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--json', type=NewFile(), help='COCO results file to write')
     parser.add_argument(
         '--txt', help='folder for label files (class x y w h score)')
+    add_font(parser)
+    parser.add_argument(
+        '--max-drawn', type=positive, default=100, metavar='N',
+        help='draw at most the N best detections of an image; the files of '
+             '--json and --txt have all (default: 100)')
     parser.add_argument('--score', type=float, default=0.25,
                         help='minimum score of a detection (default: 0.25)')
 
@@ -52,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     silent = args.save_dir or args.txt or args.json
     with models.open_predictor(args, score_threshold=args.score) as predictor:
         # After the model, so that one that is refused leaves no folders.
-        writer = Writer(args.save_dir, args.txt, args.json, files)
+        writer = Writer(args.save_dir, args.txt, args.json, files,
+                        args.font, args.max_drawn)
         say(models.describe(predictor))
         images = detections = 0
         start = time.perf_counter()
