@@ -43,11 +43,9 @@ READY = 8  # batches in memory that the bare runtime goes round
 def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    models.add_model_arguments(parser)
+    models.add_model_arguments(parser, scores='0.25')
     parser.add_argument('images', nargs='+', help='files or folders')
     parser.add_argument('--rounds', type=int, default=5)
-    parser.add_argument(
-        '--score', type=float, default=0.25, help='as of tools/predict.py')
     parser.add_argument(
         '--out', type=Path, default=Path('work_dirs/predict.json'))
     args = parser.parse_args()
@@ -102,7 +100,7 @@ def main() -> None:
     args = parse_args()
     files = find_files(args.images)
     console = Console()
-    predictor = models.open_predictor(args, score_threshold=args.score)
+    predictor = models.open_predictor(args, score_threshold=0.25)
     alone = open_backend(
         args.model,
         args.checkpoint,

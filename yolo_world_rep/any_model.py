@@ -7,6 +7,7 @@ from typing import (
     Dict,
     Iterator,
     List,
+    Mapping,
     Optional,
     Sequence,
     Tuple,
@@ -98,6 +99,9 @@ class AnyModel:
         return found[0] if is_one(source) else found
 
     def stream(self, source: Any, *, score: float = 0.25,
+               class_scores: Optional[Mapping[str, float]] = None,
+               max_detections: Optional[int] = None,
+               class_agnostic: Optional[bool] = None,
                only: Optional[Sequence[str]] = None,
                color: Optional[str] = None,
                image_size: Optional[Tuple[int, int]] = None,
@@ -108,6 +112,12 @@ class AnyModel:
         Args:
             source (Any): See :meth:`predict`.
             score (float): Minimum score of a detection.
+            class_scores (Mapping[str, float], optional): Minimum scores of
+                some classes, in place of ``score``.
+            max_detections (int, optional): Detections in an image, at most.
+                Defaults to None for the model's setting, often 300.
+            class_agnostic (bool, optional): Whether boxes of different
+                classes suppress each other.
             only (Sequence[str], optional): Classes to report.
             color (str, optional): Order of the channels of arrays and
                 tensors, ``'bgr'`` or ``'rgb'``. Defaults to None for BGR of
@@ -130,14 +140,17 @@ class AnyModel:
         if color not in (None, 'bgr', 'rgb'):
             raise ValueError(f'`color` {color!r}: expected "bgr" or "rgb".')
         predictor = Predictor(
-            self._backend, score_threshold=score, classes=only,
-            image_size=image_size, batch_size=batch_size)
+            self._backend, score_threshold=score, class_scores=class_scores,
+            max_detections=max_detections, class_agnostic=class_agnostic,
+            classes=only, image_size=image_size, batch_size=batch_size)
         return predictor.stream(images_of(source, color), on_error,
                                 keep_images)
 
     def evaluate(self, data: PathLike, images: Optional[PathLike] = None, *,
                  split: str = 'val', only: Optional[Sequence[str]] = None,
                  image_size: Optional[Tuple[int, int]] = None,
+                 max_detections: Optional[int] = None,
+                 class_agnostic: Optional[bool] = None,
                  per_class: bool = False) -> Dict[str, Any]:
         """Average precision on a data set; categories are matched by name.
 
@@ -148,6 +161,9 @@ class AnyModel:
             split (str): Of ``data`` without ``images``. Defaults to 'val'.
             only (Sequence[str], optional): As of :meth:`stream`.
             image_size (tuple[int, int], optional): As of :meth:`stream`.
+            max_detections (int, optional): Detections in an image that are
+                kept, and that count. Defaults to None for what the data need.
+            class_agnostic (bool, optional): As of :meth:`stream`.
             per_class (bool): Whether the result has ``per_class`` too.
 
         Returns:
@@ -162,7 +178,8 @@ class AnyModel:
         """
         from .detector.evaluation import evaluate
         predictor = Predictor(
-            self._backend, image_size=image_size, classes=only)
+            self._backend, image_size=image_size, classes=only,
+            max_detections=max_detections, class_agnostic=class_agnostic)
         truth: Any = data
         if images is None:
             from .config.data_layouts import find_data

@@ -2,9 +2,9 @@
 import argparse
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
-from .parsing import add_cfg_options, add_device, cfg_options
+from .parsing import add_cfg_options, add_device, cfg_options, positive
 
 if TYPE_CHECKING:
     from yolo_world_rep.inference import Predictor
@@ -89,8 +89,44 @@ def config_and_checkpoint(
     return None, local(args.model)
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments for a model and how to run it."""
+def _score(text: str) -> Tuple[str, float]:
+    """``0.3`` or ``cat=0.6``, as the type of an argument."""
+    name, _, score = text.rpartition('=')
+    try:
+        return name, float(score)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f'{text}: expected a score, or NAME=SCORE, such as cat=0.6'
+        ) from None
+
+
+def add_detections(parser: Any, scores: str = '') -> None:
+    """Which detections are kept; ``scores`` says the default of --score."""
+    parser.add_argument(
+        '--max-det', dest='max_detections', type=positive, metavar='N',
+        help='detections in an image, at most (default: often 300)')
+    parser.add_argument(
+        '--agnostic-nms', dest='class_agnostic', action='store_const',
+        const=True, help='let boxes of different classes suppress each other')
+    if scores:
+        parser.add_argument(
+            '--score', type=_score, action='append', metavar='[NAME=]SCORE',
+            help=f'minimum score of a detection, or of those of a class '
+                 f'(default: {scores}); can be given several times')
+
+
+def detections_of(args: argparse.Namespace) -> Dict[str, Any]:
+    """Those of :func:`add_detections`, as far as they were given."""
+    scores = dict(getattr(args, 'score', None) or ())
+    given = dict(
+        max_detections=args.max_detections, class_agnostic=args.class_agnostic,
+        score_threshold=scores.pop('', None), class_scores=scores or None)
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def add_model_arguments(parser: argparse.ArgumentParser,
+                        scores: str = '') -> None:
+    """The arguments for a model and how to run it, see `add_detections`."""
     parser.add_argument('model', help=MODEL_HELP)
     parser.add_argument('--checkpoint', help='weights for a config')
     add_words(parser)
@@ -98,6 +134,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--classes', nargs='+', help=argparse.SUPPRESS)
     parser.add_argument('--only', dest='classes', nargs='+', metavar='NAME',
                         help='report only these classes')
+    add_detections(parser, scores)
     add_backend_arguments(parser)
     parser.add_argument('--batch', dest='batch_size', metavar='BATCH',
                         type=int, help='images per batch (default: 1)')
@@ -141,7 +178,8 @@ def open_predictor(args: argparse.Namespace, **settings: Any) -> 'Predictor':
         batch_size=args.batch_size, workers=args.workers,
         image_size=args.img_size and tuple(args.img_size),
         classes=args.classes, cfg_options=cfg_options(args.cfg_options),
-        words=words_of(args), encoder=args.encoder, **settings)
+        words=words_of(args), encoder=args.encoder,
+        **{**settings, **detections_of(args)})
 
 
 def describe(predictor: 'Predictor') -> str:
@@ -152,4 +190,4 @@ def describe(predictor: 'Predictor') -> str:
     return (f'{backend.name} in {backend.precision}: {backend.path.name}'
             f'{weights}, {len(spec.classes)} classes, {height}x{width}, '
             f'batch {predictor.batch_size}, score > '
-            f'{predictor.postprocess.score_threshold:g}')
+            f'{predictor.spec.score_threshold:g}')

@@ -46,7 +46,8 @@ val_dataloader = dict(
         data_prefix=dict(img=val_data_prefix),
         metainfo=metainfo))
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=data_root + val_ann_file)
+val_evaluator = dict(
+    type='ExactCocoMetric', ann_file=data_root + val_ann_file)
 test_evaluator = val_evaluator
 
 derived_with = dict(

@@ -1,4 +1,5 @@
 """A config from data and a checkpoint: what it holds, and that it trains."""
+import dataclasses
 import json
 import math
 
@@ -73,6 +74,10 @@ class TestContent:
         assert cfg.val_evaluator.ann_file == (
             f'{world}/val/annotations.json')
         assert cfg.load_from == str(world / 'rep_conv.pth')
+
+    def test_detections_are_those_of_the_base(self, cfg):
+        assert cfg.model.test_cfg.max_per_img == 300
+        assert max(cfg.val_evaluator.proposal_nums) == 100
 
     def test_boxes_without_masks_are_kept(self, cfg):
         steps = {s['type']: s for s in cfg.train_dataloader.dataset.pipeline}
@@ -366,3 +371,23 @@ def test_image_size():
             require_image_size(wrong)
     with pytest.raises(ValueError, match='3 numbers: expected one'):
         require_image_size([640, 640, 640])
+
+
+def test_room_for_all_objects_of_a_full_image(tmp_path):
+    write_data(tmp_path)
+    torch.save(folded_checkpoint(), tmp_path / 'rep_conv.pth')
+    change(tmp_path / 'val/annotations.json', lambda coco: coco.update(
+        annotations=[dict(coco['annotations'][0], id=number)
+                     for number in range(1, 402)]))
+    write(tmp_path, tmp_path / 'my.py')
+    cfg = read(tmp_path / 'my.py')
+    assert cfg.model.test_cfg.max_per_img == 802
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        assert max(evaluator.proposal_nums) == 802
+    wishes = dataclasses.replace(TINY, max_detections=50, class_agnostic=True)
+    write(tmp_path, tmp_path / 'fewer.py', wishes)
+    cfg = read(tmp_path / 'fewer.py')
+    assert (cfg.model.test_cfg.max_per_img,
+            max(cfg.val_evaluator.proposal_nums)) == (50, 50)
+    assert cfg.model.test_cfg.nms == dict(
+        type='nms', iou_threshold=0.7, class_agnostic=True)

@@ -33,7 +33,7 @@ def test_recipe(cfg):
     ema, switch = cfg.custom_hooks
     assert (ema.type, ema.momentum) == ('EMAHook', 1e-4)
     assert switch.switch_epoch == 70
-    assert cfg.val_evaluator.type == 'mmdet.CocoMetric'
+    assert cfg.val_evaluator.type == 'ExactCocoMetric'
 
 
 def kinds(pipeline):

@@ -22,6 +22,7 @@ from yolo_world_rep.deploy.export import (
 from yolo_world_rep.deploy.onnx_file import set_metadata
 from yolo_world_rep.deploy.verification import Verification, sizes_to_check
 from yolo_world_rep.detector.spec_of_config import spec_of_config
+from yolo_world_rep.inference import Predictor
 from yolo_world_rep.inference.backends import open_backend
 from yolo_world_rep.utils.files import sha256_of_file
 
@@ -122,6 +123,29 @@ def test_onnx_with_suppression(tmp_path):
         outputs = backend.run(np.zeros((3, 3, *SIZE), np.float32))
     assert [output.shape for output in outputs] == [(3, 1), (3, 300, 4),
                                                     (3, 300), (3, 300)]
+
+
+def test_suppression_as_asked_for(files, tmp_path):
+    first, *others = NAMES
+    settings = dict(max_detections=40, class_agnostic=True,
+                    score_threshold=0.002, class_scores={first: 0.9})
+    exported = export_model(*files, tmp_path, contract='nms', **settings)
+    assert exported.reports[0].ok
+    assert {name: getattr(exported.spec, name) for name in settings
+            } == settings
+    image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    low = dict(settings, score_threshold=None)
+    with Predictor(exported.path) as own, Predictor(*files, **settings) as ref:
+        one, two = own.predict(image)[0], ref.predict(image)[0]
+    assert 0 < len(one) == len(two) <= 40
+    assert one.label_names == two.label_names
+    assert (one.scores[one.labels == 0] > 0.9).all()
+    np.testing.assert_allclose(one.boxes, two.boxes, atol=1e-2)
+    for more, message in ((dict(max_detections=41), '--max-det 41'),
+                          (dict(class_agnostic=False), 'export the model'),
+                          (dict(class_scores={first: 0.1}), 'up to 0.9')):
+        with pytest.raises(ValueError, match=message):
+            Predictor(exported.path, **dict(low, **more))
 
 
 @pytest.mark.slow

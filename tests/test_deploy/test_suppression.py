@@ -53,9 +53,12 @@ def assert_same(spec, boxes, scores, outputs):
 
 
 @pytest.mark.parametrize(
-    ('multi_label', 'classes', 'nms_pre'),
-    itertools.product([True, False], [1, 4], [1000, 30]))
-def test_as_numpy(multi_label, classes, nms_pre):
+    ('multi_label', 'classes', 'nms_pre', 'more'),
+    [*itertools.product([True, False], [1, 4], [1000, 30], [{}]),
+     *itertools.product([True, False], [4], [1000, 30], [
+         dict(class_agnostic=True), dict(class_scores=dict(a=.99, d=.1)),
+         dict(class_agnostic=True, class_scores=dict(a=0.99))])])
+def test_as_numpy(multi_label, classes, nms_pre, more):
     spec = Spec(
         classes=tuple('abcd'[:classes]),
         image_size=(64, 96),
@@ -64,7 +67,8 @@ def test_as_numpy(multi_label, classes, nms_pre):
         nms_pre=nms_pre,
         score_threshold=0.4,
         iou_threshold=0.5,
-        max_detections=25)
+        max_detections=25,
+        **more)
     boxes, scores = boxes_and_scores(3, classes)
     # One image has few detections, one has none.
     scores[1] *= 0.43
@@ -72,6 +76,11 @@ def test_as_numpy(multi_label, classes, nms_pre):
     outputs = run(spec, boxes, scores)
     expected = assert_same(spec, boxes, scores, outputs)
     few, none = (len(each.scores) for each in expected[1:])
+    if more:
+        plain = spec.with_(class_agnostic=False, class_scores={})
+        without, *_ = PostProcess(plain)([boxes, scores], [FAR] * 3)
+        assert not np.array_equal(without.scores, expected[0].scores)
+        return
     assert 0 < few < 25
     assert none == 0
     count, _, padding, labels = (output[1] for output in outputs)

@@ -102,6 +102,9 @@ CASES = [
     dict(nms_pre=50),
     dict(score_threshold=0.2, iou_threshold=0.3),
     dict(max_detections=11),
+    dict(class_agnostic=True),
+    dict(class_scores={'class 1': 0.6, 'class 0': 0.05},
+         score_threshold=0.2),
 ]
 
 
@@ -121,7 +124,9 @@ def test_detections_are_mmyolos(head, contract, changes):
         multi_label=wanted.multi_label,
         nms_pre=wanted.nms_pre,
         score_thr=wanted.score_threshold,
-        nms=dict(type='nms', iou_threshold=wanted.iou_threshold),
+        class_scores=wanted.thresholds.tolist(),
+        nms=dict(type='nms', iou_threshold=wanted.iou_threshold,
+                 class_agnostic=wanted.class_agnostic),
         max_per_img=wanted.max_detections)
     for one, other in zip(PostProcess(wanted)(outputs, boxed), expected):
         assert_same(one, other)
@@ -129,7 +134,8 @@ def test_detections_are_mmyolos(head, contract, changes):
 
 @pytest.mark.parametrize('changes', [
     dict(iou_threshold=0.5), dict(multi_label=False), dict(nms_pre=40),
-    dict(strides=(8, 16, 64)), dict(max_detections=20)
+    dict(strides=(8, 16, 64)), dict(max_detections=20),
+    dict(class_agnostic=True), dict(class_scores={'class 1': 0.6})
 ], ids=str)
 def test_other_settings_detect_something_else(head, changes):
     logits, distances = levels()
@@ -171,7 +177,8 @@ def test_suppressed_outputs_are_cut_scaled_and_filtered():
         np.array([[.9, .5, .1, 0, 0]], np.float32),
         np.array([[2, 0, 1, -1, -1]])
     ]
-    nms = PostProcess(spec(contract='nms', score_threshold=0.05), 0.2)
+    nms = PostProcess(spec(contract='nms', score_threshold=0.05),
+                      score_threshold=0.2)
     result = nms(outputs, boxed)[0]
     assert result.labels.tolist() == [2, 0]
     assert result.scores.tolist() == pytest.approx([.9, .5])
@@ -225,12 +232,13 @@ def test_there_and_back():
 @pytest.mark.parametrize('threshold', [-0.1, 1, 1.5])
 def test_thresholds_outside_0_to_1_are_refused(threshold):
     with pytest.raises(ValueError, match=f'threshold {threshold}'):
-        PostProcess(spec(), threshold)
+        PostProcess(spec(), score_threshold=threshold)
 
 
 def test_a_file_with_its_own_suppression_cannot_go_lower():
     with pytest.raises(ValueError, match='drops scores up to 0.05'):
-        PostProcess(spec(contract='nms', score_threshold=0.05), 0.01)
+        PostProcess(spec(contract='nms', score_threshold=0.05),
+                    score_threshold=0.01)
 
 
 def test_outputs_given_are_not_changed():

@@ -1,4 +1,5 @@
 """Detecting from the command line."""
+import contextlib
 import io
 import json
 import runpy
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from builders import build_detector, randomize, text_state
+from pycocotools.coco import COCO
 from tiny_deploy import NAMES as CLASSES
 from tiny_deploy import SMALL, write_files
 from tiny_exports import SIZE, save_brightness
@@ -106,11 +108,54 @@ def test_score_and_classes(predict, images):
         assert ' 1 detections' in out
 
 
+def test_a_score_of_a_class(predict, images):
+    code, out, _ = predict(images, '--score', 0.1, '--score', 'grey=0.81')
+    assert code == 0
+    assert ' 2 detections' in out
+    assert 'grey' not in out
+
+
+def test_a_list_that_is_cut_is_said(predict, images):
+    code, out, err = predict(images, '--max-det', 1)
+    assert code == 0
+    assert '3 image(s) have 1 detections, the most that are kept' in err
+
+
+def test_ids_of_a_coco_file(predict, images, tmp_path):
+    truth = dict(
+        images=[dict(id=f'{name}x', file_name=f'some\\folder\\{name}.png')
+                for name in '123'],
+        categories=[dict(id=number, name=name) for number, name in (
+            (5, 'bright'), (7, 'grey'), (9, 'dark'))], annotations=[])
+    path, results = tmp_path / 'truth.json', tmp_path / 'r.json'
+    path.write_text(json.dumps(truth))
+    code, *_ = predict(images, '--json', results, '--ids-from', path)
+    assert code == 0
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = COCO(str(path)).loadRes(str(results)).dataset['annotations']
+    assert [(row['image_id'], row['category_id']) for row in found] == [
+        ('1x', 9), ('2x', 7), ('3x', 5)]
+    truth['categories'].pop()
+    path.write_text(json.dumps(truth))
+    results.unlink()
+    code, _, err = predict(images, '--json', results, '--ids-from', path)
+    assert code == 2
+    assert "no category 'dark'" in err
+    assert '--only' in err
+    assert not results.exists()
+
+
 @pytest.mark.parametrize('args, message', [
     (['nowhere.png'], 'source nowhere.png: no such file'),
     (['IMAGES', '--only', 'brihgt'], "Did you mean 'bright'"),
     (['IMAGES', '--batch', '0'], '--batch 0'),
     (['IMAGES', '--score', '1'], 'threshold 1'),
+    (['IMAGES', '--score', 'grye=.5'], "Did you mean 'grey'"),
+    (['IMAGES', '--score', 'grey=2'], "threshold of 'grey' 2"),
+    (['IMAGES', '--score', 'grey'], 'such as cat=0.6'),
+    (['IMAGES', '--max-det', '0'], '1 or more'),
+    (['IMAGES', '--ids-from', __file__], '--ids-from is for --json'),
+    (['IMAGES', '--json', 'r.json', '--ids-from', __file__], 'no COCO file'),
     (['IMAGES', '--device', 'tpu'], "device 'tpu'"),
     (['IMAGES', '--precision', 'bf16'], "precision 'bf16'"),
     (['IMAGES', '--img-size', '128', '128'], 'image size (128, 128)'),

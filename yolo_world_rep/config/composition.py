@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from ..datasets.annotations import COCO_LIMIT, limits_for, most_objects
 from ..reparam.folded_model import FoldedModel
 from ..utils.configs import base_reference, config_root
 from ..utils.files import PathLike
@@ -18,6 +19,8 @@ BASES = ('yolo_world_v2_{size}_rep_{neck}_2e-4_80e_8gpus_mask-refine_'
          'finetune_coco.py')
 NECKS = dict(rep_conv='vlpan_bn', rep_linear='vlpan_bn')
 NO_GUIDES = 'efficient_neck'
+# Of an image, in all base configs.
+MAX_DETECTIONS = 300
 # What stands for long lists while the rest is formatted.
 CLASS_NAMES, PALETTE = 'CLASS_NAMES_', 'PALETTE_'
 MATRICES = 'RepMaxSigmoidCSPLayerWithTwoConv'
@@ -29,7 +32,9 @@ class Wishes:
 
     ``size`` is the one that the checkpoint must be of, ``recipe`` a key of
     ``recipes.RECIPES``, ``image_size`` the input's width and height in pixels;
-    ``batch_size`` and ``workers`` are for each GPU.
+    ``batch_size`` and ``workers`` are for each GPU. ``max_detections`` of an
+    image are kept and count, by default what the data need;
+    ``class_agnostic`` is whether classes suppress each other.
     """
     size: Optional[str] = None
     recipe: str = 'full'
@@ -40,6 +45,8 @@ class Wishes:
     lr: Optional[float] = None
     image_size: Tuple[int, int] = (640, 640)
     workers: Optional[int] = None
+    max_detections: Optional[int] = None
+    class_agnostic: Optional[bool] = None
     report: bool = True
 
 
@@ -143,6 +150,19 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
             f'num_padding = {model.num_guide - count}'
         ]
     settings = model_settings(model, wishes.recipe)
+    kept, counted = limits_for(
+        max(most_objects(train.boxes), most_objects(val.boxes)),
+        MAX_DETECTIONS, wishes.max_detections)
+    tests: Dict[str, Any] = {}
+    if kept != MAX_DETECTIONS:
+        tests['max_per_img'] = kept
+    if wishes.class_agnostic is not None:
+        tests['nms'] = dict(class_agnostic=wishes.class_agnostic)
+    if tests:
+        settings['test_cfg'] = tests
+    if counted != COCO_LIMIT:
+        lines += [f'val_evaluator = dict(proposal_nums=(1, 10, {counted}))',
+                  'test_evaluator = val_evaluator']
     if settings:
         frozen = ' and '.join(recipe(wishes.recipe).frozen)
         if frozen:

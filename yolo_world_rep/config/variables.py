@@ -234,7 +234,8 @@ def _other_ann_files(tree: Any) -> Iterator[str]:
         while isinstance(dataset, Mapping) and isinstance(
                 dataset.get('dataset'), Mapping):
             dataset = dataset['dataset']
-        if (type_name(evaluator) not in ('CocoMetric', 'LVISMetric')
+        if (type_name(evaluator) not in (
+                'CocoMetric', 'ExactCocoMetric', 'LVISMetric')
                 or not isinstance(dataset, Mapping)
                 or not evaluator.get('ann_file')
                 or not dataset.get('ann_file')):

@@ -1,4 +1,5 @@
 """COCO annotation files: read and counted."""
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,11 +7,14 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from ..utils.files import PathLike, parse_json, require_regular
+from ..utils.log import log
 from ..utils.wording import some
 
 MIN_SIZE = 32  # mmyolo leaves smaller images out of training
 # More is nothing that an image has, and overflows where it is computed with.
 LIMIT = 1e9
+# Detections of a class in an image that count, as in COCO.
+COCO_LIMIT = 100
 KINDS = {int: 'a whole number', str: 'a text'}
 
 
@@ -69,6 +73,31 @@ class Annotations:
     def path_of(self, image: Dict[str, Any]) -> Path:
         """The file of an image."""
         return self.images_dir / image['file_name']
+
+
+def most_objects(boxes: Iterable[Dict[str, Any]]) -> int:
+    """Objects in the image that has most of them, crowds left out."""
+    counts = Counter(box['image_id'] for box in boxes
+                     if not box.get('iscrowd'))
+    return max(counts.values(), default=0)
+
+
+def limits_for(most: int, own: int,
+               given: Optional[int] = None) -> Tuple[int, int]:
+    """Detections of an image that are kept, and of a class that count.
+
+    ``most`` objects are in the fullest image, and the model keeps ``own``. Of
+    more than 100 objects, as many wrong detections as right ones have room in
+    both. What is ``given`` counts for both, with a warning if it is too low.
+    """
+    if given is None and most <= COCO_LIMIT:
+        return own, COCO_LIMIT
+    limit = given or max(own, 2 * most)
+    if limit < most:
+        log(f'An image has {most} objects, and {limit} detections are kept: '
+            f'AP is of these. Give `max_detections` {2 * most}.',
+            logging.WARNING)
+    return limit, limit
 
 
 def listed(examples: Iterable[Any]) -> str:

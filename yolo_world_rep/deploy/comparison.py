@@ -167,14 +167,15 @@ def _at_edge(index: int, own: Detections, other: Detections, spec: Spec,
              threshold: float, tolerance: Tolerance) -> bool:
     """Whether rounding may have decided that a detection is there."""
     box, score, label = (values[index] for values in own[:3])
-    if score - threshold <= tolerance.scores:
+    needed = max(threshold, spec.thresholds[label])
+    if score - needed <= tolerance.scores:
         return True
     # Cut off, as the other has as many as are kept, and none is worse.
     if len(other.scores) >= spec.max_detections and (
             score - other.scores.min() <= tolerance.scores):
         return True
     for detections in (own, other):
-        same = detections.labels == label
+        same = (detections.labels == label) | spec.class_agnostic
         if detections is own:
             same[index] = False
         overlaps = box_ious(box[None], detections.boxes[same])

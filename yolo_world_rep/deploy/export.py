@@ -1,7 +1,17 @@
 """From a config and a checkpoint to a file for a runtime, checked."""
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 import torch
@@ -15,6 +25,7 @@ from yolo_world_rep.detector.fusion import fuse, require_foldable
 from yolo_world_rep.detector.loading import load_detector, read_config
 from yolo_world_rep.detector.spec_of_config import spec_of_config
 from yolo_world_rep.inference.images import read_image
+from yolo_world_rep.inference.postprocess import adjusted
 from yolo_world_rep.inference.spec import CONTRACTS, Spec
 from yolo_world_rep.reparam import Checkpoint, load_checkpoint
 from yolo_world_rep.reparam.conversion import with_texts
@@ -138,6 +149,21 @@ def load_folded(
     return cfg, detector, loaded
 
 
+def set_detections(cfg: Config, detector: Any,
+                   settings: Mapping[str, Any]) -> None:
+    """Have a detector report what :func:`~.postprocess.adjusted` says."""
+    spec = adjusted(spec_of_config(cfg, detector), **settings)
+    head = detector.bbox_head
+    head.test_cfg = copy.deepcopy(head.test_cfg)
+    head.test_cfg.update(
+        score_thr=spec.score_threshold, max_per_img=spec.max_detections)
+    head.test_cfg.nms.class_agnostic = spec.class_agnostic
+    if spec.class_scores:
+        head.test_cfg.class_scores = [
+            spec.class_scores.get(name, spec.score_threshold)
+            for name in spec.classes]
+
+
 def name_of_file(checkpoint: Union[PathLike, Checkpoint], format: str,
                  contract: str = 'decoded', weights: str = 'fp32') -> str:
     """A file name from the checkpoint and the non-default options."""
@@ -159,7 +185,7 @@ def export_model(
         images: Sequence[Union[PathLike, np.ndarray]] = (),
         precision: Optional[str] = None, overwrite: bool = False,
         cfg_options: Optional[dict] = None, words: Any = None,
-        encoder: Optional[str] = None) -> Exported:
+        encoder: Optional[str] = None, **detections: Any) -> Exported:
     """Export the deploy form of a folded detector, and check the file.
 
     The file and the model in PyTorch, which is not fused, run on the same
@@ -198,6 +224,10 @@ def export_model(
             text-conditioned checkpoint without a config.
         encoder (str, optional): What embeds them, see
             :func:`~yolo_world_rep.text.embed_words`.
+        **detections: ``score_threshold``, ``class_scores``,
+            ``max_detections`` and ``class_agnostic``, as of
+            :class:`~yolo_world_rep.inference.predictor.Predictor`. Defaults
+            to the config's.
 
     Returns:
         Exported: The path, the metadata and what the check found.
@@ -220,6 +250,7 @@ def export_model(
                 for image in images] or built_in_images()
     cfg, detector, loaded = load_folded(
         config, checkpoint, texts, cfg_options, words, encoder)
+    set_detections(cfg, detector, detections)
     spec = sized(spec_of_config(cfg, detector), image_size).with_(
         dynamic=dynamic, batch=batch, contract=contract, precision=weights,
         provenance=provenance(cfg, loaded, format))

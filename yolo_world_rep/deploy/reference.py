@@ -72,6 +72,7 @@ class Reference:
         test_cfg = copy.deepcopy(head.test_cfg)
         if threshold is not None:
             test_cfg.score_thr = threshold
+            test_cfg.pop('class_scores', None)
         with warnings.catch_warnings():
             # mmdet's grids of points.
             warnings.filterwarnings('ignore', message='torch.meshgrid')

@@ -48,6 +48,14 @@ ONE_LABEL = """
     single = Where(wins, BNP, none)
 """
 
+# Each class has a minimum score.
+CLASS_SCORES = """
+    class_scores = Constant<value_floats={class_scores}>()
+    class_scores_N1 = Unsqueeze(class_scores, axis_1)
+    passes = Greater({scores}, class_scores_N1)
+    passed = Where(passes, {scores}, none)
+"""
+
 # The best so many candidates go into the suppression.
 CAPPED = """
     cap = Constant<value_ints=[{nms_pre}]>()
@@ -60,6 +68,12 @@ CAPPED = """
     floor_B11 = Unsqueeze(floor, axis_2)
     reaches = GreaterOrEqual({scores}, floor_B11)
     capped = Where(reaches, {scores}, none)
+"""
+
+# The classes as one: a cell has one box, and of its classes the best stays.
+AGNOSTIC = """
+    label_B1P = ArgMax<axis=1, keepdims=1>({scores})
+    any_class = ReduceMax<keepdims=1>({scores}, axis_1)
 """
 
 # NaN is above no threshold, so that what is given is marked with it: by 0
@@ -87,7 +101,7 @@ TAIL = """
     top, top_place = TopK<axis=1, largest=1, sorted=1>(padded_score, limits)
     found = Greater(top, none)
 
-    label_S = Squeeze(label_S1, axis_1)
+    label_S = {label}
     no_label = Expand(minus_one, limits)
     padded_label = Concat<axis=0>(label_S, no_label)
     top_label = Gather<axis=0>(padded_label, top_place)
@@ -130,14 +144,21 @@ def suppression_text(spec: Spec, num_cells: int, ir_version: int,
                      opset: int) -> str:
     """The graph as text; ``num_cells`` is P, 0 if it is not fixed."""
     parts, scores, num_candidates = [HEAD], 'BNP', num_cells
+    label = 'Squeeze(label_S1, axis_1)'
     if spec.num_classes > 1 and not spec.multi_label:
         parts.append(ONE_LABEL)
         scores = 'single'
     else:
         num_candidates *= spec.num_classes
+    if spec.class_scores:
+        parts.append(CLASS_SCORES.replace('{scores}', scores))
+        scores = 'passed'
     if not num_cells or num_candidates > spec.nms_pre:
         parts.append(CAPPED.replace('{scores}', scores))
         scores = 'capped'
+    if spec.class_agnostic:
+        parts.append(AGNOSTIC.replace('{scores}', scores))
+        scores, label = 'any_class', 'GatherND(label_B1P, picked)'
     parts.append(TAIL)
     batch = 'batch' if spec.batch is None else spec.batch
     limit, masks = spec.max_detections, spec.mask_channels
@@ -150,7 +171,8 @@ def suppression_text(spec: Spec, num_cells: int, ir_version: int,
         batch=batch, limit=limit, masks=masks, coefficients_in=coefficients_in,
         coefficients_out=coefficients_out, ir_version=ir_version, opset=opset,
         iou_threshold=float(spec.iou_threshold),
-        score_threshold=float(spec.score_threshold), nms_pre=spec.nms_pre,
+        score_threshold=float(min(spec.thresholds)), nms_pre=spec.nms_pre,
+        class_scores=list(map(float, spec.thresholds)), label=label,
         scores=scores)
 
 

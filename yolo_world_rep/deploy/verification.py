@@ -154,7 +154,8 @@ class Verification:
             self._check_metadata(backend.spec)
             if self.limit is not None:
                 # Candidates below the file's threshold take part.
-                backend.spec = backend.spec.with_(score_threshold=0.0)
+                backend.spec = backend.spec.with_(score_threshold=0.0,
+                                                  class_scores={})
             lines, matching = _compare_sizes(
                 backend, self.references, self.images, self.threshold,
                 self.limit, tolerance)

@@ -13,6 +13,7 @@ from mmyolo.registry import DATASETS
 from torch import nn
 from torch.utils.data import DataLoader
 
+from yolo_world_rep.datasets.annotations import COCO_LIMIT
 from yolo_world_rep.detector.evaluation import Precisions, quiet_coco
 from yolo_world_rep.inference.results import Result
 from yolo_world_rep.text.names import names_of
@@ -43,6 +44,14 @@ def _truth(evaluators: Any, dataset: Any) -> Optional[Any]:
     return quiet_coco(path)
 
 
+def _limit_of(evaluators: Any) -> int:
+    """Detections of a class that count; mmdet's metric has no choice."""
+    for each in [evaluators] if isinstance(evaluators, dict) else evaluators:
+        if 'ExactCocoMetric' in str(each['type']):
+            return max(each.get('proposal_nums', [COCO_LIMIT]))
+    return COCO_LIMIT
+
+
 @torch.no_grad()
 def evaluate_detector(
         model: nn.Module, loader: DataLoader, evaluator: Any,
@@ -69,5 +78,6 @@ def evaluate_detector(
                                (0, 0)).to_coco(sample.img_id, categories)
             on_sample(sample)
     if truth:
-        return Precisions.of(truth, rows, categories)
+        return Precisions.of(truth, rows, categories,
+                             limit=_limit_of(evaluator))
     return Precisions(tuple(names), np.full((10, 1, len(names), 4), -1.))

@@ -21,13 +21,17 @@ import numpy as np
 from mmengine.logging import print_log
 
 from yolo_world_rep.datasets.annotations import (
+    COCO_LIMIT,
     Annotations,
     from_content,
+    limits_for,
+    most_objects,
     read_content,
 )
 from yolo_world_rep.inference.predictor import Predictor
 from yolo_world_rep.text.names import name_differences
 from yolo_world_rep.utils.files import PathLike
+from yolo_world_rep.utils.log import log
 
 Rows = List[Dict[str, Any]]
 #: As arguments of :meth:`Precisions.mean`.
@@ -71,8 +75,8 @@ class Precisions(NamedTuple):
 
     @classmethod
     def of(cls, truth: Any, rows: Rows, categories: Sequence[int],
-           kind: str = 'bbox') -> 'Precisions':
-        """Evaluate what was found, at most 100 of a class in an image.
+           kind: str = 'bbox', limit: int = COCO_LIMIT) -> 'Precisions':
+        """Evaluate what was found, the best ``limit`` of a class in an image.
 
         ``rows`` are those of
         :meth:`~yolo_world_rep.inference.results.Result.to_coco`,
@@ -90,6 +94,7 @@ class Precisions(NamedTuple):
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation = COCOeval(truth, truth.loadRes(rows), kind)
             evaluation.params.catIds = categories
+            evaluation.params.maxDets = [limit]
             evaluation.evaluate()
             evaluation.accumulate()
         # They are by rising number there.
@@ -203,7 +208,8 @@ def evaluate(predictor: Predictor,
         ``AP_large``, 0..1, NaN where there is nothing of that size; the
         same of the masks with ``segm_`` before, where model and
         annotations have some; ``images`` and ``detections``, their
-        numbers; perhaps ``per_class``, AP of boxes by name.
+        numbers; ``max_detections`` of a class in an image that counted;
+        perhaps ``per_class``, AP of boxes by name.
 
     Raises:
         ValueError: If the file cannot be read, has other classes, or an
@@ -223,18 +229,30 @@ def evaluate(predictor: Predictor,
     if missing:
         raise ValueError(f'images {images}: {len(missing)} of {len(paths)} '
                          f'are missing, such as {missing[0]}.')
+    own = predictor.spec.max_detections
+    most = most_objects(truth.dataset['annotations'])
+    kept_in_image, limit = limits_for(most, own, predictor.max_detections)
+    if predictor.spec.contract == 'nms' and kept_in_image > own:
+        log(f'An image has {most} objects, and '
+            f'{predictor.backend.path} keeps {own} detections. Export it '
+            f'with yolo-world-rep export --with-nms --max-det '
+            f'{kept_in_image}.', logging.WARNING)
+    elif kept_in_image != own:
+        predictor = predictor.with_limit(kept_in_image)
     masks = bool(predictor.spec.mask_channels) and masks_of_truth(
         truth, place)
     rows: Rows = []
     for entry, result in zip(entries, predictor.stream(paths)):
         rows += result.to_coco(entry['id'], ids)
         on_image()
-    of_boxes = Precisions.of(truth, rows, chosen)
+    of_boxes = Precisions.of(truth, rows, chosen, limit=limit)
     scores: Dict[str, Any] = of_boxes.figures()
     if masks:
         scores.update(
-            Precisions.of(truth, rows, chosen, 'segm').figures('segm_'))
-    scores.update(images=len(entries), detections=len(rows))
+            Precisions.of(truth, rows, chosen, 'segm', limit).figures(
+                'segm_'))
+    scores.update(images=len(entries), detections=len(rows),
+                  max_detections=limit)
     if per_class:
         scores['per_class'] = of_boxes.by_class()
     return scores

@@ -35,12 +35,14 @@ STEPS: Dict[str, Dict[str, Optional[Sequence[Any]]]] = dict(
         interpolation=('bilinear', )))
 POST = dict(
     multi_label=None, nms_pre=None, score_thr=None, nms=None, max_per_img=None,
+    # Ours, a minimum score for each class.
+    class_scores=None,
     # Of YOLOv5's heads; it filters before the suppression when it is set.
     min_bbox_size=(-1, ), yolox_style=(False, ),
     # Of heads with masks.
     mask_thr_binary=None, fast_test=None)
 NMS = dict(
-    type=('nms', ), iou_threshold=None, class_agnostic=(False, ), offset=(0, ),
+    type=('nms', ), iou_threshold=None, class_agnostic=None, offset=(0, ),
     # Groups that give the same boxes.
     split_thr=None)
 
@@ -157,6 +159,7 @@ def post_processing_of(test_cfg: Mapping[str, Any]) -> Dict[str, Any]:
                 multi_label=bool(test_cfg['multi_label']),
                 nms_pre=int(test_cfg.get('nms_pre', 100000)),
                 iou_threshold=float(nms['iou_threshold']),
+                class_agnostic=bool(nms.get('class_agnostic', False)),
                 max_detections=int(test_cfg['max_per_img']))
 
 
@@ -225,7 +228,14 @@ def spec_of_config(cfg: Config, model: nn.Module) -> Spec:
     if getattr(head, 'test_cfg', None) is None:
         raise ValueError('model.test_cfg is not set; expected score_thr, '
                          'nms and the other thresholds.')
-    return Spec(classes=tuple(class_names_of(cfg, model)), batch=None,
-                dynamic=True, contract='raw', strides=strides, **box,
+    names = tuple(class_names_of(cfg, model))
+    class_scores = head.test_cfg.get('class_scores') or ()
+    if class_scores and len(class_scores) != len(names):
+        raise ValueError(f'model.test_cfg: class_scores={class_scores}; '
+                         f'expected one for each of {len(names)} classes.')
+    others = {name: float(score) for name, score in zip(names, class_scores)
+              if score != head.test_cfg.score_thr}
+    return Spec(classes=names, batch=None, dynamic=True, contract='raw',
+                strides=strides, class_scores=others, **box,
                 **normalisation_of(model.data_preprocessor),
                 **post_processing_of(head.test_cfg), **masks_of(head))

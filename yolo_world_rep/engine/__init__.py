@@ -1,6 +1,7 @@
 """Training and testing: hooks, optimizer constructor, launching."""
 from ..config.variables import check_config, resolve_variables
 from ..moved import moved_names
+from .coco_metric import ExactCocoMetric
 from .ema import ExactExpMomentumEMA
 from .hooks import (
     CheckpointGuardHook,
@@ -15,7 +16,8 @@ from .runner import VariablesRunner
 
 __all__ = [
     'CPUAmpOptimWrapper', 'CheckpointGuardHook', 'ClassNamesHook',
-    'EpochSeedHook', 'ExactExpMomentumEMA', 'FoldedMetaHook',
+    'EpochSeedHook', 'ExactCocoMetric', 'ExactExpMomentumEMA',
+    'FoldedMetaHook',
     'SafeCheckpointHook', 'SyncStatisticsHook', 'VariablesRunner',
     'YOLOWv5OptimizerConstructor',
     'check_config', 'resolve_variables'

@@ -15,15 +15,13 @@ from ..reparam import Checkpoint, load_checkpoint
 from ..reparam.conversion import fold, name_of_folded, texts_for
 from ..utils.files import PathLike, require_new
 from . import launch
+from .coco_metric import FIGURES
 from .terminal import quiet
 
 Model = Union[PathLike, Checkpoint]
 Words = Union[PathLike, Sequence[str], None]
 # Folder in the work dir: the config, and what was made for it.
 START = 'start'
-# The figures of COCO, as CocoMetric and as yolo_world_rep.detector names them.
-FIGURES = dict(mAP='AP', mAP_50='AP50', mAP_75='AP75', mAP_s='AP_small',
-               mAP_m='AP_medium', mAP_l='AP_large')
 
 
 @dataclass(frozen=True)

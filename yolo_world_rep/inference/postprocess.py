@@ -4,8 +4,18 @@ The numbers are those of mmyolo's YOLOv8 head, by NumPy alone.
 
 Shape suffixes: N classes, P cells of all levels, C candidates, K detections.
 """
+import difflib
 import math
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import numpy as np
 
@@ -36,7 +46,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray,
              iou_threshold: float, limit: int) -> np.ndarray:
     """Indices of the survivors of greedy suppression, the best first.
 
-    A box goes when its IoU with a better one of its class that stays is above
+    A box goes when its IoU with a better one of its label that stays is above
     the threshold (0/0 is not). It ends with the last survivor that is wanted,
     which makes it fast where there are many candidates. Boxes (C, 4), scores
     and labels (C, ) come the best first.
@@ -156,23 +166,80 @@ def _require_finite(outputs: Sequence[np.ndarray]) -> None:
             raise ValueError(NO_NUMBERS.format('scores'))
 
 
-class PostProcess:
-    """Detections of each image of a batch; threads may share it."""
+def adjusted(spec: Spec, score_threshold: Optional[float] = None,
+             class_scores: Optional[Mapping[str, float]] = None,
+             max_detections: Optional[int] = None,
+             class_agnostic: Optional[bool] = None) -> Spec:
+    """A spec with other settings of its detections, None for its own.
 
-    def __init__(self, spec: Spec,
-                 score_threshold: Optional[float] = None) -> None:
-        own = spec.score_threshold
-        score_threshold = own if score_threshold is None else score_threshold
-        if not 0 <= score_threshold < 1:
-            raise ValueError(f'score threshold {score_threshold}: expected '
-                             f'at least 0 and less than 1.')
-        if spec.contract == 'nms' and score_threshold < own:
-            raise ValueError(
-                f'score threshold {score_threshold}: the file holds its own '
-                f'suppression, which drops scores up to {own}. Give a '
-                f'higher one, or export with another contract.')
-        self.spec = spec
-        self.score_threshold = score_threshold
+    ``class_scores`` are added to those of the spec. What a file with its own
+    suppression has already dropped is a ValueError.
+    """
+    given = dict(score_threshold=score_threshold, class_scores=class_scores,
+                 max_detections=max_detections, class_agnostic=class_agnostic)
+    changes: Dict[str, Any] = {
+        name: value for name, value in given.items() if value is not None}
+    for name, score in {'': changes.get('score_threshold', 0),
+                        **(class_scores or {})}.items():
+        labels_of([name] if name else [], spec.classes)
+        if not 0 <= score < 1:
+            of = f' of {name!r}' if name else ''
+            raise ValueError(f'score threshold{of} {score}: expected at '
+                             f'least 0 and less than 1.')
+    if max_detections is not None and max_detections < 1:
+        raise ValueError(f'`max_detections` {max_detections}: expected 1 or '
+                         f'more.')
+    if class_scores:
+        changes['class_scores'] = {**spec.class_scores, **class_scores}
+    wanted = spec.with_(**changes)
+    if spec.contract != 'nms':
+        return wanted
+    low = np.flatnonzero(wanted.thresholds < spec.thresholds)
+    if len(low):
+        raise ValueError(
+            f'score threshold {wanted.thresholds[low[0]]:g}: the file holds '
+            f'its own suppression, which drops scores up to '
+            f'{spec.thresholds[low[0]]:g}. Give a higher one, or export with '
+            f'another contract.')
+    if wanted.max_detections > spec.max_detections:
+        raise ValueError(
+            f'`max_detections` {max_detections}: the file holds its own '
+            f'suppression, which keeps {spec.max_detections}. Give fewer, or '
+            f'export it with yolo-world-rep export --with-nms --max-det '
+            f'{max_detections}.')
+    if wanted.class_agnostic != spec.class_agnostic:
+        raise ValueError(
+            f'`class_agnostic` {class_agnostic}: the file holds its own '
+            f'suppression with class_agnostic={spec.class_agnostic}. Leave '
+            f'it out, or export the model again'
+            + (' with yolo-world-rep export --with-nms --agnostic-nms.'
+               if class_agnostic else '.'))
+    return wanted
+
+
+def labels_of(names: Sequence[str], classes: Sequence[str]) -> List[int]:
+    """Labels of names, rising; those that no class has are a ValueError."""
+    for name in names:
+        if name not in classes:
+            near = difflib.get_close_matches(name, classes, 3)
+            hint = 'Did you mean' if near else 'It has, among others,'
+            listed = ', '.join(map(repr, near or classes[:8]))
+            raise ValueError(f'class {name!r}: the model has no such '
+                             f'class. {hint} {listed}.')
+    return [label for label, name in enumerate(classes) if name in set(names)]
+
+
+class PostProcess:
+    """Detections of each image of a batch; threads may share it.
+
+    ``settings`` are those of :func:`adjusted`.
+    """
+
+    def __init__(self, spec: Spec, **settings: Any) -> None:
+        self.spec = adjusted(spec, **settings)
+        # Of each class, and what is below all of them.
+        self.thresholds = self.spec.thresholds
+        self.lowest = float(min(self.thresholds))
 
     def __call__(self, outputs: Sequence[np.ndarray],
                  placements: Sequence[Placement]) -> List[Detections]:
@@ -182,7 +249,7 @@ class PostProcess:
 
     def _image(self, outputs: Sequence[np.ndarray],
                placement: Placement) -> Detections:
-        spec, threshold = self.spec, self.score_threshold
+        spec = self.spec
         _require_finite(outputs[2:3] if spec.contract == 'nms' else
                         outputs[:len(spec.strides)] if spec.contract == 'raw'
                         else outputs[1:2])
@@ -194,20 +261,22 @@ class PostProcess:
                                  f'again.')
             inside, scores, labels = (output[:count]
                                       for output in outputs[1:4])
-            rows = np.flatnonzero(scores > threshold)
-            scores, labels = scores[rows], labels[rows]
+            _require_sound(inside, scores, labels, spec.num_classes)
+            rows = np.arange(count)
         else:
             inside, scores, labels, rows = self._scored(outputs)
-            order = best(scores, spec.nms_pre)
-            scores, labels, rows = (values[order]
-                                    for values in (scores, labels, rows))
+        above = np.flatnonzero(scores > self.thresholds[labels])
+        order = above[best(scores[above], spec.nms_pre)]
+        scores, labels, rows = (values[order]
+                                for values in (scores, labels, rows))
         inside = inside[rows].astype(np.float32)
         boxes = to_original(inside, placement)
         _require_sound(boxes, scores, labels, spec.num_classes)
-        kept: Any = slice(None)
+        kept: Any = slice(spec.max_detections)
         if spec.contract != 'nms':
+            groups = np.zeros_like(labels) if spec.class_agnostic else labels
             with np.errstate(over='ignore', invalid='ignore'):
-                kept = suppress(boxes, scores, labels, spec.iou_threshold,
+                kept = suppress(boxes, scores, groups, spec.iou_threshold,
                                 spec.max_detections)
         height, width = placement.shape
         return Detections(
@@ -234,7 +303,7 @@ class PostProcess:
 
     def _scored(self, outputs: Sequence[np.ndarray]) -> Tuple[np.ndarray, ...]:
         """Boxes of all cells; scores, classes and cells of candidates."""
-        spec, threshold = self.spec, self.score_threshold
+        spec, threshold = self.spec, self.lowest
         if spec.contract == 'raw':
             levels = len(spec.strides)
             return (decode(outputs[levels:], spec.strides),

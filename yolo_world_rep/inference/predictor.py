@@ -1,5 +1,5 @@
 """Detect: images in, results out, with every core at work."""
-import difflib
+import copy
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +11,7 @@ from typing import (
     Iterable,
     Iterator,
     List,
+    Mapping,
     NamedTuple,
     Optional,
     Sequence,
@@ -24,9 +25,10 @@ from yolo_world_rep.utils.files import about_file
 
 from .backends import Backend, open_backend
 from .letterbox import Placement, Preprocess
-from .postprocess import Detections, PostProcess
+from .postprocess import Detections, PostProcess, labels_of
 from .results import Result
 from .sources import Item, frames, is_one, is_video, load
+from .spec import Spec
 
 ImageLike = Union[str, Path, np.ndarray, Item, Any]
 OnError = Callable[[Item, ValueError], None]
@@ -58,6 +60,12 @@ class Predictor:
         workers (int): Threads that load images. Defaults to 2.
         score_threshold (float, optional): Minimum score. Defaults to None for
             that of the model's tests, often 0.001.
+        class_scores (Mapping[str, float], optional): Minimum scores of some
+            classes, in place of ``score_threshold``.
+        max_detections (int, optional): Detections in an image, at most.
+            Defaults to None for those of the model's tests, often 300.
+        class_agnostic (bool, optional): Whether boxes of different classes
+            suppress each other. Defaults to None for the model's setting.
         image_size (tuple[int, int], optional): Height and width of the input,
             if they can vary. Defaults to None for those of its tests.
         classes (Sequence[str], optional): Names of the classes to report,
@@ -82,6 +90,9 @@ class Predictor:
                  batch_size: Optional[int] = None,
                  workers: int = 2,
                  score_threshold: Optional[float] = None,
+                 class_scores: Optional[Mapping[str, float]] = None,
+                 max_detections: Optional[int] = None,
+                 class_agnostic: Optional[bool] = None,
                  image_size: Optional[Tuple[int, int]] = None,
                  classes: Optional[Sequence[str]] = None,
                  cfg_options: Optional[dict] = None,
@@ -94,7 +105,7 @@ class Predictor:
                 model, checkpoint, device=device, threads=threads,
                 precision=precision, throughput=True, cfg_options=cfg_options,
                 words=words, encoder=encoder)
-        self.spec = spec = self.backend.spec
+        spec = self.backend.spec
         for name, value in (('batch_size', batch_size), ('workers', workers)):
             if value is not None and value < 1:
                 raise ValueError(f'`{name}` {value}: expected 1 or more.')
@@ -106,8 +117,24 @@ class Predictor:
         self.batch_size = batch_size or spec.batch or 1
         self.workers = workers
         self.preprocess = Preprocess(spec, input_size(spec, image_size))
-        self.postprocess = PostProcess(spec, score_threshold)
-        self.kept = _labels_of(classes, spec.classes)
+        self.max_detections = max_detections
+        self.postprocess = PostProcess(
+            spec, score_threshold=score_threshold, class_scores=class_scores,
+            max_detections=max_detections, class_agnostic=class_agnostic)
+        self.kept = None if classes is None else labels_of(
+            classes, spec.classes)
+
+    @property
+    def spec(self) -> Spec:
+        """The model's, with the settings that were given."""
+        return self.postprocess.spec
+
+    def with_limit(self, max_detections: int) -> 'Predictor':
+        """One that keeps another number of detections in an image."""
+        other = copy.copy(self)
+        other.postprocess = PostProcess(self.spec,
+                                        max_detections=max_detections)
+        return other
 
     @property
     def names(self) -> Tuple[str, ...]:
@@ -270,18 +297,3 @@ def input_size(spec: Any, size: Optional[Tuple[int, int]]) -> Optional[tuple]:
         raise ValueError(f'image size {tuple(size)}: expected height and '
                          f'width, multiples of {step}.')
     return tuple(size)
-
-
-def _labels_of(classes: Optional[Sequence[str]],
-               names: Sequence[str]) -> Optional[List[int]]:
-    if classes is None:
-        return None
-    for name in classes:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, 3)
-            hint = 'Did you mean' if near else 'It has, among others,'
-            listed = ', '.join(map(repr, near or names[:8]))
-            raise ValueError(f'class {name!r}: the model has no such '
-                             f'class. {hint} {listed}.')
-    wanted = set(classes)
-    return [label for label, name in enumerate(names) if name in wanted]

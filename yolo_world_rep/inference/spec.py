@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Dict, Optional, Tuple
 
+import numpy as np
+
 from ..utils.files import parse_json
 from .seal import BLANK
 from .spec_checks import check_values
@@ -59,10 +61,14 @@ class Spec:
             ``'letter'``: LetterResize alone.
         enlarge (bool): Whether ``'letter'`` enlarges small images.
         score_threshold (float): Minimum score of a detection.
+        class_scores (dict): Minimum scores of some classes, by name, in
+            place of ``score_threshold``.
         multi_label (bool): Whether a cell may be of several classes.
         nms_pre (int): Candidates that go into the suppression, at most.
         iou_threshold (float): Of two boxes of one class that overlap by
             more, the suppression keeps the better.
+        class_agnostic (bool): Whether boxes of different classes suppress
+            each other, too.
         max_detections (int): Of an image, at most.
         mask_channels (int): M, 0 of a model without masks.
         mask_threshold (float): Pixels of a mask are above it.
@@ -82,9 +88,11 @@ class Spec:
     resize: str = 'keep_ratio'
     enlarge: bool = True
     score_threshold: float = 0.001
+    class_scores: Dict[str, float] = field(default_factory=dict)
     multi_label: bool = True
     nms_pre: int = 30000
     iou_threshold: float = 0.7
+    class_agnostic: bool = False
     max_detections: int = 300
     mask_channels: int = 0
     mask_threshold: float = 0.5
@@ -95,6 +103,12 @@ class Spec:
     def num_classes(self) -> int:
         """N."""
         return len(self.classes)
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """The minimum score of each class, (N, ), float32."""
+        return np.array([self.class_scores.get(name, self.score_threshold)
+                         for name in self.classes], np.float32)
 
     @property
     def mask_stride(self) -> int:

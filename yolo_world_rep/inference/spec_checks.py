@@ -54,10 +54,16 @@ CHECKS: Dict[str, Tuple[Check, str]] = dict(
     resize=_one_of('keep_ratio', 'letter'),
     enlarge=FLAG,
     score_threshold=SHARE,
+    class_scores=(
+        lambda value: isinstance(value, dict) and all(
+            isinstance(name, str) and SHARE[0](score)
+            for name, score in value.items()),
+        'an object of scores from 0 to less than 1'),
     multi_label=FLAG,
     nms_pre=(_whole(1, MAX_COUNT), 'a number of boxes'),
     iou_threshold=(lambda value: _number(value) and 0 <= value <= 1,
                    'a number in 0..1'),
+    class_agnostic=FLAG,
     max_detections=(_whole(1, MAX_COUNT), 'a number of boxes'),
     mask_channels=(_whole(0, 1024), 'a number of coefficients'),
     mask_threshold=SHARE,

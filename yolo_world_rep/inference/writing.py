@@ -8,6 +8,7 @@ import cv2
 
 from yolo_world_rep.utils.files import PathLike, atomic_path, remove_empty
 
+from .coco_ids import CocoIds
 from .results import Result
 
 PICTURE = '.jpg'
@@ -19,9 +20,9 @@ class Writer:
     Files are named after the images; where two have the same name, the second
     one's get ``-2`` behind it. ``image_id`` is the number that an image's name
     is, where all names are different numbers, else its place among the images,
-    from 0. Pictures are drawn with ``font`` and ``max_drawn`` of
-    :meth:`Result.plot`. As a context manager it takes back new files if an
-    error ends it.
+    from 0; with ``ids``, it and ``category_id`` are those of a COCO file.
+    Pictures are drawn with ``font`` and ``max_drawn`` of :meth:`Result.plot`.
+    As a context manager it takes back new files if an error ends it.
     """
 
     def __init__(self, save_dir: Optional[PathLike] = None,
@@ -29,7 +30,8 @@ class Writer:
                  json_file: Optional[PathLike] = None,
                  sources: Iterable[PathLike] = (),
                  font: Optional[PathLike] = None,
-                 max_drawn: int = 100) -> None:
+                 max_drawn: int = 100,
+                 ids: Optional[CocoIds] = None) -> None:
         if font is not None:
             from .fonts import check_font
             check_font(str(font))
@@ -58,6 +60,7 @@ class Writer:
                 except OSError as error:
                     raise ValueError(f'{folder}: no folder can be made there '
                                      f'({error.strerror}).') from error
+        self._ids = ids
         self._rows: List[Dict[str, Any]] = []
         self._images: Dict[int, str] = {}
         self._names: Set[str] = set()
@@ -71,7 +74,9 @@ class Writer:
         if self.txt_dir is not None:
             self._write(self.txt_dir / f'{name}.txt',
                         result.to_txt().encode('utf-8'))
-        if self.json_file is not None:
+        if self._ids is not None:
+            self._rows += self._ids.rows(result)
+        elif self.json_file is not None:
             self._images[result.index] = result.stem
             for row in result.to_coco(result.index):
                 self._rows.append(dict(
@@ -85,8 +90,10 @@ class Writer:
         """Write the results file."""
         if self.json_file is None:
             return
-        ids = _numbers(self._images)
-        rows = [dict(row, image_id=ids[row['image_id']]) for row in self._rows]
+        rows = self._rows
+        if self._ids is None:
+            ids = _numbers(self._images)
+            rows = [dict(row, image_id=ids[row['image_id']]) for row in rows]
         self._write(self.json_file, json.dumps(rows).encode('utf-8'))
 
     def __enter__(self) -> 'Writer':

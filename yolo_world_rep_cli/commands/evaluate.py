@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> None:
             say(f'{name:14} {value:.4f}')
     for name, value in scores.get('per_class', {}).items():
         say(f'{value:.4f} {name}')
-    say(f'{scores["images"]} images, {scores["detections"]} detections')
+    say(f'{scores["images"]} images, {scores["detections"]} detections, '
+        f'the best {scores["max_detections"]} of a class in an image count')
     if args.json_out:
         with atomic_path(Path(args.json_out)) as temporary:
             temporary.write_text(

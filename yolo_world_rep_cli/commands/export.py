@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING, Mapping, Optional
 
 from yolo_world_rep.utils.cli import LINES, as_options, console, say, say_notes
 
-from ..models import add_words, config_and_checkpoint, words_of
+from ..models import (
+    add_detections,
+    add_words,
+    config_and_checkpoint,
+    detections_of,
+    words_of,
+)
 from ..parsing import add_cfg_options, cfg_options, positive
 
 if TYPE_CHECKING:
@@ -36,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'checkpoint', nargs='?', help='checkpoint, if MODEL is a config')
     add_words(parser)
+    add_detections(parser, scores='that of the config')
     parser.add_argument('--format', choices=FORMATS, default='onnx')
     parser.add_argument(
         '--out', dest='out_dir', default='work_dirs/export', metavar='DIR')
@@ -152,7 +159,7 @@ def run(args: argparse.Namespace) -> None:
         contract=args.contract or 'decoded', half=args.half, opset=args.opset,
         texts=args.texts, images=images, overwrite=args.overwrite,
         cfg_options=cfg_options(args.cfg_options), words=words_of(args),
-        encoder=args.encoder)
+        encoder=args.encoder, **detections_of(args))
     where = (*config_and_checkpoint(args), args.out_dir, args.format)
     if not args.int8:
         print_exported(

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Container, Dict, Mapping, Sequence
 
 from yolo_world_rep.utils.cli import as_options, console, say
 
+from ..models import add_detections
 from ..parsing import NewFile, existing
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
                           help='width and height of the input (default: 640)')
     training.add_argument(
         '--workers', type=int, help='processes per GPU that load images')
+    add_detections(training)
     training.add_argument(
         '--no-report', dest='report', action='store_const', const=False,
         help='write no report after the training')
@@ -96,7 +98,8 @@ def wishes_of(args: argparse.Namespace) -> 'Wishes':
         lr_mults=args.lr_mult and multipliers(args.lr_mult), lr=args.lr,
         batch_size=args.batch, epochs=args.epochs, workers=args.workers,
         image_size=args.img_size and require_image_size(args.img_size),
-        report=args.report)
+        report=args.report, max_detections=args.max_detections,
+        class_agnostic=args.class_agnostic)
     return Wishes(**{name: value for name, value in given.items()
                      if value is not None})
 

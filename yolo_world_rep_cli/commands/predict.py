@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 from yolo_world_rep.utils.cli import progress, say
 
 from .. import models
-from ..parsing import NewFile, add_font, positive
+from ..parsing import NewFile, add_font, existing, positive
 
 if TYPE_CHECKING:
     from yolo_world_rep.inference import Result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    models.add_model_arguments(parser)
+    models.add_model_arguments(parser, scores='0.25')
     parser.add_argument('source', nargs='+',
                         help='images, videos, folders, patterns, or - for a '
                              'list of files on standard input, one per line')
@@ -21,14 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--json', type=NewFile(), help='COCO results file to write')
     parser.add_argument(
+        '--ids-from', metavar='ANN', type=existing,
+        help='COCO file whose image and category ids --json has')
+    parser.add_argument(
         '--txt', help='folder for label files (class x y w h score)')
     add_font(parser)
     parser.add_argument(
         '--max-drawn', type=positive, default=100, metavar='N',
         help='draw at most the N best detections of an image; the files of '
              '--json and --txt have all (default: 100)')
-    parser.add_argument('--score', type=float, default=0.25,
-                        help='minimum score of a detection (default: 0.25)')
 
 
 def summary(result: 'Result') -> str:
@@ -45,8 +46,12 @@ def run(args: argparse.Namespace) -> int:
     import sys
     import time
 
+    from yolo_world_rep.inference.coco_ids import CocoIds
     from yolo_world_rep.inference.sources import Item, count_images, find_files
     from yolo_world_rep.inference.writing import Writer
+    if args.ids_from and not args.json:
+        raise ValueError('--ids-from is for --json, which is not given.')
+    ids = CocoIds(args.ids_from) if args.ids_from else None
     files = find_files(args.source, sys.stdin)
     skipped = []
 
@@ -55,12 +60,13 @@ def run(args: argparse.Namespace) -> int:
         say(f'skipped: {" ".join(str(error).split())}', sys.stderr)
 
     silent = args.save_dir or args.txt or args.json
-    with models.open_predictor(args, score_threshold=args.score) as predictor:
+    with models.open_predictor(args, score_threshold=0.25) as predictor:
         # After the model, so that one that is refused leaves no folders.
         writer = Writer(args.save_dir, args.txt, args.json, files,
-                        args.font, args.max_drawn)
+                        args.font, args.max_drawn, ids)
         say(models.describe(predictor))
-        images = detections = 0
+        limit = predictor.spec.max_detections
+        images = detections = full = 0
         start = time.perf_counter()
         with writer, progress(count_images(files)) as advance:
             for result in predictor.stream(
@@ -68,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
                 writer.add(result)
                 images += 1
                 detections += len(result)
+                full += len(result) == limit
                 advance()
                 if not silent:
                     say(summary(result))
@@ -79,4 +86,8 @@ def run(args: argparse.Namespace) -> int:
           f'{detections} detections' +
           (f', {len(skipped)} skipped' if skipped else '') +
           (f'; written: {written}' if written else ''))
+    if full:
+        say(f'{full} image(s) have {limit} detections, the most that are '
+            f'kept; there may be more: give a higher --max-det',
+            sys.stderr)
     return 1 if skipped else 0

@@ -154,6 +154,13 @@ def _require_finite(levels: Sequence[Tensor]) -> None:
                 'weights are damaged, or its training diverged.')
 
 
+def with_lowest_score(cfg: ConfigDict) -> ConfigDict:
+    """A ``test_cfg`` whose ``score_thr`` lets all of ``class_scores`` pass."""
+    if not cfg.get('class_scores'):
+        return cfg
+    return ConfigDict({**cfg, 'score_thr': min(cfg['class_scores'])})
+
+
 class LeanPredictionsMixin:
     """For a YOLOv8Head: detections without copies of all scores.
 
@@ -180,7 +187,7 @@ class LeanPredictionsMixin:
                         with_nms: bool = True) -> List[InstanceData]:
         """As mmyolo's; ValueError for logits that are not finite."""
         _require_finite(cls_scores)
-        cfg = self.test_cfg if cfg is None else cfg
+        cfg = with_lowest_score(self.test_cfg if cfg is None else cfg)
         if not self.lean_predictions or objectnesses is not None:
             return super().predict_by_feat(cls_scores, bbox_preds,
                                            objectnesses, batch_img_metas, cfg,
@@ -197,6 +204,17 @@ class LeanPredictionsMixin:
             results.append(
                 self._detections(found, cfg, meta, rescale, with_nms))
         return results
+
+    def _bbox_post_process(self, results: InstanceData, cfg: ConfigDict,
+                           *args, **kwargs) -> InstanceData:
+        """mmdet's, of what reaches the minimum score of its class.
+
+        ``cfg.class_scores``, if it is there, has one for each class.
+        """
+        if cfg.get('class_scores'):
+            minimum = results.scores.new_tensor(cfg.class_scores)
+            results = results[results.scores > minimum[results.labels]]
+        return super()._bbox_post_process(results, cfg, *args, **kwargs)
 
     def _decode(self, bbox_preds: Sequence[Tensor]) -> Tensor:
         """Boxes of all anchors in pixels, (B, A, 4)."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from yolo_world_rep.registry import register
 
 from ..utils import freeze
+from .lean_predictions import with_lowest_score
 from .sparse_targets import Positives
 from .yolo_world_head import (
     RepYOLOWorldHead,
@@ -221,6 +222,7 @@ class _Masks:
         ``cfg``, by default ``test_cfg``, needs ``mask_thr_binary``. Without
         ``rescale`` boxes and masks are of the input, not the original image.
         """
+        cfg = with_lowest_score(self.test_cfg if cfg is None else cfg)
         results = []
         # One at a time: without objectnesses mmyolo's method returns as
         # many images as there are levels.
