@@ -15,7 +15,8 @@ ARGUMENT = re.compile(r'(\*{0,2}\w+)(?: \((.+?)\))?: (.*)')
 TITLES = dict(
     MODELS='Models and their parts', DATASETS='Data sets',
     TRANSFORMS='Transforms', COLLATE_FUNCTIONS='Collate functions',
-    HOOKS='Hooks', RUNNERS='Runners', OPTIM_WRAPPERS='Optimizer wrappers',
+    METRICS='Metrics', HOOKS='Hooks', RUNNERS='Runners',
+    OPTIM_WRAPPERS='Optimizer wrappers',
     OPTIM_WRAPPER_CONSTRUCTORS='Optimizer constructors',
     TASK_UTILS='Assigners')
 

@@ -29,7 +29,7 @@ class OwnData:
     """Training and validation data, and findings about them.
 
     ``findings`` are about ``'train'``, ``'val'`` and ``'both'``; ``made``
-    says that the annotations, converted, split or mended, are yet to be
+    says that the annotations, converted, split or fixed, are yet to be
     written to their paths.
     """
     layout: DataLayout
@@ -140,7 +140,7 @@ def read_split(layout: DataLayout, split: str) -> Annotations:
 def read_own_data(layout: DataLayout, out: PathLike) -> OwnData:
     """Read and check training and validation data; nothing is written.
 
-    Data that are converted, split or mended will be COCO files beside ``out``,
+    Data that are converted, split or fixed will be COCO files beside ``out``,
     the config to be.
     """
     read = read_splits(replace(layout, parts={

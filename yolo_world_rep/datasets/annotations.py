@@ -33,7 +33,7 @@ class Finding(NamedTuple):
 class Annotations:
     """A COCO annotation file and the folder of its images.
 
-    ``findings`` are what reading mended, converted or left out; ``changed``
+    ``findings`` are what reading fixed, converted or left out; ``changed``
     says that a reader of the file itself would see something else.
     """
     path: Path
