@@ -19,8 +19,9 @@ from unittest import mock
 import numpy as np
 
 from yolo_world_rep.datasets import shapes
-from yolo_world_rep.demo.picture import OVERLAP, choose_images, load_truth
+from yolo_world_rep.demo.picture import choose_images, load_truth
 from yolo_world_rep.inference.matching import box_ious
+from yolo_world_rep.report.mistakes import OVERLAP
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / 'docs' / 'images' / 'detections.json'

@@ -15,8 +15,7 @@ READ = ('model', 'model_option', 'checkpoint', 'checkpoints', 'config',
         'before', 'after', 'annotations', 'text', 'texts', 'text_embed',
         'neck_text_embed', 'add', 'replace', 'words', 'resume')
 SUFFIXES = ('.pth', '.pt', '.safetensors', '.onnx', '.xml', '.torchscript',
-            '.py', '.npy', '.json', '.txt', '.yaml', '.yml', '.ttf', '.otf',
-            '.ttc')
+            '.py', '.npy', '.json', '.txt', '.yaml', '.yml')
 
 
 class Parser(argparse.ArgumentParser):
@@ -80,7 +79,7 @@ def add_debug(parser: argparse.ArgumentParser, **settings: Any) -> None:
 def add_font(parser: argparse.ArgumentParser) -> None:
     """What class names in pictures are written in."""
     parser.add_argument(
-        '--font', type=existing_file, metavar='FILE',
+        '--font', type=existing, metavar='FILE',
         help='font for class names in pictures, .ttf, .otf or .ttc (default: '
              'DejaVu Sans, else one of the system that has the letters)')
 

@@ -6,6 +6,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from yolo_world_rep.demo import picture
+from yolo_world_rep.report import figures
 
 NAMES = ('cat', 'dog')
 
@@ -23,13 +24,13 @@ def _sample(*rows):
 
 
 def _truth(*rows):
-    return picture.Truth(None, np.array([[x, 10, x + 20, 30] for _, x in rows
-                                         ]).reshape(-1, 4),
-                         [name for name, _ in rows])
+    boxes = np.array([[x, 10, x + 20, 30] for _, x in rows]).reshape(-1, 4)
+    return picture.Truth('image.png', boxes, [name for name, _ in rows])
 
 
 def _verdicts(marks):
-    return [(mark.text.split()[0], mark.verdict) for mark in marks]
+    verdicts = {colour: name for name, colour in figures.COLOURS.items()}
+    return [(mark.text.split()[0], verdicts[mark.colour]) for mark in marks]
 
 
 def test_right_wrong_and_missed():
@@ -37,8 +38,9 @@ def test_right_wrong_and_missed():
         _sample((1, .9, 50), (0, .8, 10), (1, .2, 80)),
         _truth(('cat', 12), ('cat', 50), ('dog', 80)), NAMES)
     assert _verdicts(marks) == [('dog', 'wrong'), ('cat', 'right'),
-                                ('cat', 'missed'), ('dog', 'missed')]
-    assert picture.count(marks) == '1 right, 1 wrong, 2 missed'
+                                ('dog', 'missed')]
+    assert marks[0].text == 'dog 0.90, is cat'
+    assert figures.count(marks) == '1 right, 1 wrong, 1 missed'
 
 
 def test_an_object_counts_once_and_the_best_detection_of_a_place():
@@ -80,8 +82,7 @@ def test_picture_has_a_column_for_each_model(tmp_path):
         widths.append(image.shape[1])
         # Both verdicts are there to be seen.
         for colour in ('right', 'wrong'):
-            hexa = picture.COLOURS[colour]
-            bgr = [int(hexa[i:i + 2], 16) for i in (5, 3, 1)]
+            bgr = figures.COLOURS[colour][::-1]
             assert (np.abs(image.astype(int) - bgr).max(-1) < 30).any()
     # Versions of matplotlib round a margin differently.
     assert widths[1] == pytest.approx(2 * widths[0], abs=2)

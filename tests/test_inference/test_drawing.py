@@ -51,7 +51,7 @@ def cat_font(tmp_path_factory):
 
 @pytest.fixture
 def no_system(monkeypatch):
-    monkeypatch.setattr(fonts, '_by_fontconfig', lambda letter: None)
+    monkeypatch.setattr(fonts, '_by_fontconfig', lambda letter: [])
     fonts.fonts_for.cache_clear()
     yield
     fonts.fonts_for.cache_clear()

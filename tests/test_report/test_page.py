@@ -1,7 +1,10 @@
 """The report of a real, tiny training."""
+import base64
 import re
 import shutil
 import subprocess
+import warnings
+from html.parser import HTMLParser
 
 import cv2
 import numpy as np
@@ -32,6 +35,8 @@ from yolo_world_rep.report.page import (
     _word,
     find_sources,
 )
+from yolo_world_rep.report.web_page import as_html
+from yolo_world_rep.utils.cli import printable
 
 
 @pytest.fixture(scope='module')
@@ -60,7 +65,10 @@ def test_hook_writes_page_and_figures(trained):
                   '## Images with', '## What to run next'):
         assert title in page
     linked = re.findall(r'!\[[^]]+\]\(([^)]+)\)', page)
-    assert len(linked) == 4
+    assert linked[:5] == ['loss.png', 'learning_rate.png',
+                          'average_precision.png', 'classes.png',
+                          'confusion.png']
+    assert linked[5:7] == ['mistakes-1-before.jpg', 'mistakes-1-after.jpg']
     for name in linked:
         image = cv2.imread(str(trained / 'report' / name))
         assert min(image.shape[:2]) > 100
@@ -71,7 +79,69 @@ def test_hook_writes_page_and_figures(trained):
     assert '4 images, 3 class(es), 8 objects' in page
     assert f'yolo-world-rep test {trained}' in page
     left = {path.name for path in (trained / 'report').iterdir()}
-    assert left == {'report.md', *linked}
+    assert left == {'report.md', 'report.html', *linked}
+
+
+class Reader(HTMLParser):
+    """Elements that are open, attributes of all, and the text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.seen, self.text = [], [], ''
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag != 'meta':
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_html_is_the_markdown_in_one_file(trained):
+    folder = trained / 'report'
+    page = Reader((folder / 'report.html').read_text())
+    assert not page.open
+    sources = [attrs['src'] for tag, attrs in page.seen if tag == 'img']
+    names = re.findall(r'!\[[^]]+\]\(([^)]+)\)',
+                       (folder / 'report.md').read_text())
+    for source, name in zip(sources, names, strict=True):
+        assert base64.b64decode(source.partition('base64,')[2]) == (
+            folder / name).read_bytes()
+    for tag, attrs in page.seen:
+        assert tag not in ('script', 'link', 'iframe', 'object', 'a')
+        assert attrs.get('src', 'data:').startswith('data:')
+        assert not {'href', 'srcset', 'onload', 'onerror'} & set(attrs)
+    assert 'url(' not in (folder / 'report.html').read_text()
+    for text in ('Report on a training', 'before: ', *NAMES,
+                 f'yolo-world-rep test {trained}', figures.LEGEND):
+        assert text in page.text
+
+
+def test_names_do_nothing_in_the_html(tmp_path):
+    names = [*HOSTILE, '"><img src=x onerror=alert(1)>', "it's & 'so'",
+             '![x](/etc/passwd)', '<http://a.b>', '{body}', '猫']
+    boxes = np.zeros((len(names), 4))
+    tuned = Evaluation({}, dict.fromkeys(names, 0.5), [Picture(
+        '', boxes, np.arange(len(names)), boxes[:0], np.zeros(0, int),
+        np.zeros(0))])
+    (tmp_path / 'classes.png').write_bytes(b'')
+    page = Reader(as_html('\n'.join(_classes(tuned, None)), names[0],
+                          tmp_path))
+    assert not page.open
+    assert {tag for tag, _ in page.seen} == {
+        'html', 'head', 'meta', 'title', 'style', 'body', 'h2', 'p', 'img',
+        'table', 'thead', 'tbody', 'tr', 'th', 'td'}
+    assert [tag for tag, _ in page.seen].count('img') == 1
+    assert all(printable(name) in page.text for name in names)
 
 
 def test_numbers_are_those_of_the_test(trained):
@@ -168,12 +238,31 @@ def test_names_do_nothing_in_the_pictures(tmp_path):
     names = ['$x^$', '$\\frac{$', '$5', 'a\nb', '\x1b[2J']
     figures.draw_classes(dict.fromkeys(names, 0.5), None, tmp_path / 'a.png')
     figures.draw_confusion(np.ones((6, 6), int), names, tmp_path / 'b.png')
-    cv2.imwrite(str(tmp_path / 'i.png'), np.zeros((40, 40, 3), np.uint8))
-    boxes = np.array([[1., 1, 20, 20]])
-    figures.draw_pictures(
-        [Picture(str(tmp_path / 'i.png'), boxes, np.array([0]), boxes,
-                 np.array([1]), np.array([0.9]))], names, tmp_path / 'c.png')
-    assert all((tmp_path / f'{name}.png').stat().st_size for name in 'abc')
+    assert all((tmp_path / f'{name}.png').stat().st_size for name in 'ab')
+
+
+def test_figures_have_no_empty_boxes(tmp_path):
+    """matplotlib warns of a letter that its font lacks; this is an error."""
+    names = ['café', 'кот', '猫', '\U00012000', 'العربية']
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        figures.draw_classes(
+            dict.fromkeys(names, 0.5), None, tmp_path / 'a.png')
+        figures.draw_confusion(
+            np.ones((6, 6), int), names, tmp_path / 'b.png')
+
+
+def test_pictures_say_what_was_taken_for_what(tmp_path):
+    cv2.imwrite(str(tmp_path / 'i.png'), np.zeros((40, 60, 3), np.uint8))
+    boxes = np.array([[1., 1, 20, 20], [30, 1, 50, 20]])
+    marks = figures.judge(
+        Picture('i.png', boxes, np.array([0, 1]), boxes[:1], np.array([1]),
+                np.array([0.9])), ['$x^$', 'été'])
+    assert [mark.text for mark in marks] == ['été 0.90, is $x^$',
+                                             'été missed']
+    assert figures.count(marks) == '0 right, 1 wrong, 1 missed'
+    assert figures.draw_judged(tmp_path / 'i.png', marks).shape == (
+        533, 800, 3)
 
 
 def test_paths_in_the_page():

@@ -176,7 +176,7 @@ def test_names_without_a_font_are_numbers_and_one_line(predict, images,
                                                        tmp_path, monkeypatch):
     """Another script than that of the machine's fonts, the third of two."""
     from yolo_world_rep.inference import fonts
-    monkeypatch.setattr(fonts, '_by_fontconfig', lambda letter: None)
+    monkeypatch.setattr(fonts, '_by_fontconfig', lambda letter: [])
     monkeypatch.setattr(fonts, '_warned', set())
     fonts.fonts_for.cache_clear()
     drawn = []

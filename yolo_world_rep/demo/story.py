@@ -19,7 +19,7 @@ from ..datasets import shapes
 from ..detector.detections import data_loader, evaluate_detector
 from ..detector.loading import load_detector
 from ..reparam import convert_checkpoint
-from ..report.figures import Mark
+from ..report.figures import Mark, count
 from ..text import load_class_texts
 from ..utils.files import PathLike
 from ..utils.timing import interleaved_medians
@@ -187,7 +187,7 @@ class Story:
                 for each in samples
             }
             everything = [m for marks in columns[name].values() for m in marks]
-            self.say(f'{name}: {picture.count(everything)} in '
+            self.say(f'{name}: {count(everything)} in '
                      f'{len(columns[name])} images, at a score of 0.3')
             columns[name] = {i: columns[name][i] for i in chosen}
         path = self.work_dir / 'detections.png'

@@ -1,10 +1,10 @@
 """Boxes with their names in a picture."""
-from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterable, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .fonts import Pieces, check_font, drawn_name, fonts_for, load_font
+from .fonts import check_font, drawn_name, fonts_for, load_font
 
 MAX_DRAWN = 100
 Colour = Tuple[int, int, int]
@@ -19,11 +19,6 @@ class Mark(NamedTuple):
     box: Sequence[float]
     text: str
     colour: Colour  # RGB
-    dashed: bool = False
-
-
-def colour_of(label: int) -> Colour:
-    return COLOURS[label % len(COLOURS)]
 
 
 def draw_boxes(image: np.ndarray, boxes: np.ndarray, labels: Sequence[int],
@@ -31,29 +26,16 @@ def draw_boxes(image: np.ndarray, boxes: np.ndarray, labels: Sequence[int],
                scores: Optional[Sequence[float]] = None,
                font: Optional[str] = None,
                max_drawn: int = MAX_DRAWN) -> np.ndarray:
-    """A copy of an image with boxes and the names of their classes.
+    """A copy of an image (h, w, 3), uint8, BGR, with boxes and class names.
 
-    Args:
-        image (np.ndarray): (h, w, 3), uint8, BGR.
-        boxes (np.ndarray): (K, 4), x1, y1, x2, y2 in pixels, the best first.
-        labels (Sequence[int]): (K, ), numbers of classes from 0.
-        names (Sequence[str]): Names of all classes.
-        scores (Sequence[float], optional): (K, ), written behind the names.
-        font (str, optional): File of a font to prefer. Defaults to None for
-            DejaVu Sans, and others of the system where that lacks letters.
-        max_drawn (int): Boxes to draw at most; a note says how many there are.
-
-    Returns:
-        np.ndarray: (h, w, 3), uint8, BGR.
-
-    Raises:
-        ValueError: If ``font`` is not a font.
+    Boxes (K, 4) are x1, y1, x2, y2 in pixels, the best first; the rest is as
+    of :class:`.Result` and :meth:`.Result.plot`.
     """
     check_font(font)
     return draw_marks(image, [
         Mark(box, drawn_name(names, label, font) + (
             '' if scores is None else f' {scores[place]:.2f}'),
-            colour_of(label))
+            COLOURS[label % len(COLOURS)])
         for place, (box, label) in enumerate(zip(boxes.tolist(), labels))
     ], font, max_drawn)
 
@@ -74,7 +56,11 @@ def draw_marks(image: np.ndarray, marks: Sequence[Mark],
     size = max(10, round(max(height, width) / 45))
     line = max(1, round(max(height, width) / 320))
     for mark in marks[::-1]:
-        _outline(pen, mark, line)
+        (x1, x2), (y1, y2) = sorted(mark.box[::2]), sorted(mark.box[1::2])
+        # Of a box without an inside to see the line is drawn around it.
+        out = line if min(x2 - x1, y2 - y1) < 3 * line else 0
+        pen.rectangle((x1 - out, y1 - out, x2 + out, y2 + out),
+                      outline=mark.colour[::-1], width=line)
     row = sum(load_font(('', 0), size).getmetrics())
     corners = np.array([mark.box for mark in marks], float).reshape(-1, 4)
     small = corners[(corners[:, 2:] - corners[:, :2]).min(1) < 2 * row]
@@ -97,7 +83,8 @@ def paint_masks(image: np.ndarray, masks: Iterable[np.ndarray],
     """A copy of an image in BGR, half its colours where objects are."""
     image = image.copy()
     for mask, label in zip(masks, labels):
-        image[mask] = (image[mask] + np.array(colour_of(label)[::-1])) // 2
+        colour = np.array(COLOURS[label % len(COLOURS)][::-1])
+        image[mask] = (image[mask] + colour) // 2
     return image
 
 
@@ -110,11 +97,10 @@ def find_place(size: Tuple[int, int], box: Sequence[float],
     ``small`` boxes, of several the first: above the box, in it, below, ....
     """
     (wide, high), (x1, y1, x2, y2) = size, box
-    rows = [y1 - high, y1, y2, y2 - high]
-    for step in range(1, 3):
-        rows += [y1 - (step + 1) * high, y2 + step * high]
-    places = np.array([(x, y) for y in rows
-                       for x in (x1, x2 - wide, x1 - wide, x2)])
+    places = np.array([
+        (x, y) for y in (y1 - high, y1, y2, y2 - high, y1 - 2 * high,
+                         y2 + high, y1 - 3 * high, y2 + 2 * high)
+        for x in (x1, x2 - wide, x1 - wide, x2)])
     places = np.clip(places, 0, np.maximum(
         np.subtract(shape[::-1], size), 0)).round()
     areas = np.hstack([places, places + size])
@@ -134,46 +120,23 @@ def _overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 class _Label:
-    """A text with the fonts of its letters, no wider than the picture."""
+    """A text on a colour, each letter in a font that has it."""
 
     def __init__(self, text: str, font: Optional[str], size: int,
                  widest: int) -> None:
-        while True:
-            pieces: Pieces = fonts_for(text, font) or ((text, ('', 0)), )
-            self.parts: List[Tuple[str, Any]] = [
-                (part, load_font(each, size)) for part, each in pieces]
-            wide = sum(face.getlength(part) for part, face in self.parts)
-            if wide <= widest - 2 or len(text) < 2:
-                break
-            text = text[:-1]
-        metrics = [face.getmetrics() for _, face in self.parts]
-        self.ascent = max(up for up, _ in metrics)
-        self.size = (int(wide) + 3, self.ascent + max(d for _, d in metrics))
+        self.parts = [(part, load_font(each, size)) for part, each in
+                      fonts_for(text, font) or ((text, ('', 0)), )]
+        self.ascent, descent = np.max(
+            [face.getmetrics() for _, face in self.parts], 0).tolist()
+        wide = sum(face.getlength(part) for part, face in self.parts)
+        self.size = min(int(wide) + 3, widest), self.ascent + descent
 
     def draw(self, pen: ImageDraw.ImageDraw, place: Tuple[int, int],
              colour: Colour) -> None:
         (x, y), (wide, high) = place, self.size
         pen.rectangle((x, y, x + wide - 1, y + high - 1), fill=colour[::-1])
-        red, green, blue = colour
-        bright = 0.299 * red + 0.587 * green + 0.114 * blue > 115
-        left = x + 1.
+        bright = np.dot(colour, (0.299, 0.587, 0.114)) > 115
         for part, face in self.parts:
-            pen.text((left, y + self.ascent), part, font=face, anchor='ls',
+            pen.text((x + 1, y + self.ascent), part, font=face, anchor='ls',
                      fill=(0, 0, 0) if bright else (255, 255, 255))
-            left += face.getlength(part)
-
-
-def _outline(pen: ImageDraw.ImageDraw, mark: Mark, line: int) -> None:
-    (x1, x2), (y1, y2) = sorted(mark.box[::2]), sorted(mark.box[1::2])
-    colour = mark.colour[::-1]
-    if min(x2 - x1, y2 - y1) < 3 * line:  # else there is no inside to see
-        x1, y1, x2, y2 = x1 - line, y1 - line, x2 + line, y2 + line
-    if not mark.dashed:
-        pen.rectangle((x1, y1, x2, y2), outline=colour, width=line)
-        return
-    for x in np.arange(x1, x2, 4 * line):
-        for y in (y1, y2 - line):
-            pen.rectangle((x, y, min(x + 2 * line, x2), y + line), colour)
-    for y in np.arange(y1, y2, 4 * line):
-        for x in (x1, x2 - line):
-            pen.rectangle((x, y, x + line, min(y + 2 * line, y2)), colour)
+            x += face.getlength(part)

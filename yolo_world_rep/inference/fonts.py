@@ -4,134 +4,102 @@ import logging
 import subprocess
 import unicodedata
 from functools import cache, lru_cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, List, Optional, Sequence, Set, Tuple
 
 from PIL import ImageFont, features
 
 from yolo_world_rep.utils.log import log
 
 Font = Tuple[str, int]  # a file and a number in it; no file: Pillow's own
-Pieces = Tuple[Tuple[str, Font], ...]
 
 # By these names Pillow finds files in the folders of the system.
-USUAL = ('DejaVuSans.ttf', 'NotoSans-Regular.ttf', 'arial.ttf',
-         'Arial Unicode.ttf', 'NotoSansCJK-Regular.ttc', 'wqy-microhei.ttc',
-         'msyh.ttc')
-LONGEST = 40  # letters of a name: it is data, maybe pages of it
+USUAL = ('DejaVuSans.ttf', 'NotoSans-Regular.ttf', 'Arial Unicode.ttf',
+         'NotoSansCJK-Regular.ttc', 'wqy-microhei.ttc', 'msyh.ttc')
 _warned: Set[Optional[str]] = set()
 
 
 @lru_cache(maxsize=256)
-def load_font(font: Font, size: int, shaped: bool = True
-              ) -> ImageFont.FreeTypeFont:
-    file, number = font
-    if not file:
-        return ImageFont.load_default(size)  # type: ignore[return-value]
-    return ImageFont.truetype(
-        file, size, number,
-        layout_engine=None if shaped else ImageFont.Layout.BASIC)
+def load_font(font: Font, size: int) -> Any:
+    """A font of Pillow, None if there is none."""
+    try:
+        return (ImageFont.truetype(font[0], size, font[1]) if font[0]
+                else ImageFont.load_default(size))
+    except OSError:  # also a font of pictures in other sizes
+        return None
 
 
 def check_font(file: Optional[str]) -> None:
-    """Refuse what is not a font."""
-    if file is not None:
-        try:
-            load_font((str(file), 0), 20)
-        except OSError as error:
-            raise ValueError(
-                f'`font` {file}: not a font that can be read ({error}); '
-                f'expected a file of TrueType or OpenType (.ttf, .otf, '
-                f'.ttc).') from error
+    if file is not None and load_font((file, 0), 24) is None:
+        raise ValueError(f'`font` {file}: not a font that can be read; '
+                         f'expected a file that ends in .ttf, .otf or .ttc.')
 
 
 @cache
 def _has(font: Font, letter: str) -> bool:
     """Whether a font draws a letter, not the box that stands for any."""
-    if letter.isspace():
-        return True
-    try:
-        face = load_font(font, 24, shaped=False)
-        drawn, missing = face.getmask(letter), face.getmask('\uffff')
-    except OSError:  # also a font of pictures in other sizes
-        return False
+    face = load_font(font, 24)
+    if face is None or letter.isspace():
+        return face is not None
+    drawn, missing = face.getmask(letter), face.getmask('\uffff')
     return drawn.size != missing.size or bytes(drawn) != bytes(missing)
 
 
-@lru_cache(maxsize=1)
+@cache
 def _usual() -> List[Font]:
     # matplotlib brings DejaVu Sans; it need not be imported, nor be there.
     spec = importlib.util.find_spec('matplotlib')
-    files = [str(Path(spec.origin).parent / 'mpl-data/fonts/ttf' / USUAL[0])
-             ] if spec and spec.origin else []
-    found = []
-    for file in (*files, '', *USUAL):
-        try:
-            load_font((file, 0), 20)
-        except OSError:
-            continue
-        found.append((file, 0))
-    return found
+    folder = Path(spec.origin).parent if spec and spec.origin else Path()
+    files = (folder / 'mpl-data/fonts/ttf/DejaVuSans.ttf', '', *USUAL)
+    return [(str(file), 0) for file in files]
 
 
 @cache
-def _by_fontconfig(letter: str) -> Optional[Font]:
+def _by_fontconfig(letter: str) -> List[Font]:
     try:
-        found = subprocess.run(
+        file, number = subprocess.run(
             ['fc-match', '-f', '%{file}\n%{index}',
-             f':charset={ord(letter):x}'],
-            capture_output=True, text=True, timeout=20, check=True)
-        file, number = found.stdout.split('\n')
-        return file, int(number)
+             f':charset={ord(letter):x}'], capture_output=True, text=True,
+            timeout=20, check=True).stdout.split('\n')
+        return [(file, int(number))]
     except (OSError, ValueError, subprocess.SubprocessError):
-        return None
-
-
-def _fonts(text: str, chosen: Optional[str]) -> Iterator[Font]:
-    usual = [*([] if chosen is None else [(str(chosen), 0)]), *_usual()]
-    yield from usual
-    for letter in text:
-        if not any(_has(font, letter) for font in usual):
-            found = _by_fontconfig(letter)
-            if found is not None:
-                yield found
+        return []
 
 
 @lru_cache(maxsize=4096)
-def fonts_for(text: str, chosen: Optional[str] = None) -> Optional[Pieces]:
+def fonts_for(text: str, chosen: Optional[str] = None
+              ) -> Optional[Tuple[Tuple[str, Font], ...]]:
     """A text in pieces, each with its font; None if a letter is in none.
 
-    One font for all of it if there is one. Scripts that join their letters or
-    run from right to left need Pillow's Raqm.
+    The chosen font comes first, then those with most of the letters. Scripts
+    that join letters or run from right to left need Pillow's Raqm.
     """
-    joined = any(unicodedata.bidirectional(letter) in ('R', 'AL')
-                 or unicodedata.category(letter)[0] == 'M' for letter in text)
-    if joined and not features.check('raqm'):
+    if not features.check('raqm') and any(
+            unicodedata.bidirectional(letter) in ('R', 'AL')
+            or unicodedata.category(letter)[0] == 'M' for letter in text):
         return None
-    fonts = list(dict.fromkeys(_fonts(text, chosen)))
-    for font in fonts:
-        if all(_has(font, letter) for letter in text):
-            return ((text, font), )
-    pieces: List[Tuple[str, Font]] = []
+    fonts = ([] if chosen is None else [(chosen, 0)]) + _usual()
     for letter in text:
-        last = pieces[-1:]  # whose font goes on as far as it can
-        for font in (*(font for _, font in last), *fonts):
-            if _has(font, letter):
-                break
-        else:
-            return None
-        if last and last[0][1] == font:
-            pieces[-1] = (last[0][0] + letter, font)
-        else:
-            pieces.append((letter, font))
-    return tuple(pieces)
+        if not any(_has(font, letter) for font in fonts):
+            fonts += _by_fontconfig(letter)
+    fonts.sort(key=lambda font: (font[0] != chosen, -sum(
+        _has(font, letter) for letter in text)))
+    found = [next((font for font in fonts if _has(font, letter)), None)
+             for letter in text]
+    if None in found:
+        return None
+    return tuple((''.join(letter for letter, _ in group), font)
+                 for font, group in groupby(zip(text, found), itemgetter(1)))
 
 
 def drawn_name(names: Sequence[str], label: int,
                font: Optional[str] = None) -> str:
     """The name of a class, or ``'class 3'`` where no font has its letters."""
+    # A name is data: neither line breaks nor pages of text.
     name = ''.join(letter for letter in unicodedata.normalize(
-        'NFC', names[label]) if letter.isprintable())[:LONGEST].strip()
+        'NFC', names[label]) if letter.isprintable())[:40].strip()
     if name and fonts_for(name, font):
         return name
     if name and font not in _warned:

@@ -9,6 +9,7 @@ import cv2
 from yolo_world_rep.utils.files import PathLike, atomic_path, remove_empty
 
 from .coco_ids import CocoIds
+from .fonts import check_font
 from .results import Result
 
 PICTURE = '.jpg'
@@ -29,14 +30,11 @@ class Writer:
                  txt_dir: Optional[PathLike] = None,
                  json_file: Optional[PathLike] = None,
                  sources: Iterable[PathLike] = (),
-                 font: Optional[PathLike] = None,
+                 font: Optional[str] = None,
                  max_drawn: int = 100,
                  ids: Optional[CocoIds] = None) -> None:
-        if font is not None:
-            from .fonts import check_font
-            check_font(str(font))
-        self._drawing: Dict[str, Any] = dict(
-            font=font and str(font), max_drawn=max_drawn)
+        check_font(font)
+        self._drawing: Dict[str, Any] = dict(font=font, max_drawn=max_drawn)
         self.save_dir, self.txt_dir, self.json_file = (
             None if path is None else Path(path)
             for path in (save_dir, txt_dir, json_file))

@@ -1,9 +1,14 @@
 """The pictures of the report. matplotlib is imported where it is used."""
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from collections import Counter
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Optional, Sequence
 
+import cv2
 import numpy as np
 
-from yolo_world_rep.utils.cli import printable
+from yolo_world_rep.inference.drawing import Mark, draw_marks
+from yolo_world_rep.inference.fonts import drawn_name, fonts_for
+from yolo_world_rep.inference.images import read_image
 from yolo_world_rep.utils.files import PathLike
 
 from .history import History
@@ -11,16 +16,10 @@ from .mistakes import Picture, assign
 
 CLASSES_SHOWN = 40  # in a figure; tables have all
 AP = 'coco/bbox_mAP'
-# Of names: $ begins no mathematics.
-LABEL: Dict[str, Any] = dict(fontsize=8, parse_math=False)
-COLOURS = dict(right='#2ca02c', wrong='#d62728', missed='#ff9f0e')
-
-
-class Mark(NamedTuple):
-    """A box (x1, y1, x2, y2 in pixels) to draw, and its name."""
-    box: Sequence[float]
-    text: str
-    verdict: str  # 'right', 'wrong' or 'missed'
+COLOURS = dict(right=(0, 158, 115), wrong=(230, 60, 0),
+               missed=(240, 228, 66))  # RGB
+LEGEND = 'Green: right; red: wrong; yellow: missed.'
+SIDE = 800  # pixels of a picture's longer side
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -34,31 +33,49 @@ def save_figure(figure: Any, path: PathLike) -> None:
     FigureCanvasAgg(figure).print_png(str(path))
 
 
-def draw_curves(history: History, path: PathLike) -> None:
-    """Losses, learning rate and AP over the training."""
-    figure = new_figure(12, 3.6)
-    losses, rate, precision = figure.subplots(1, 3)
-    for name in history.losses:
-        losses.plot(*history.curve(name), label=name,
-                    linewidth=2 if name == 'loss' else 1)
-    losses.set(title='losses', xlabel='step', ylim=(0, None))
-    if history.losses:
-        losses.legend(fontsize=8)
-    rate.plot(*history.curve('lr'))
-    rate.set(title='learning rate', xlabel='step', ylim=(0, None))
-    for name, label in ((AP, 'AP'), (f'{AP}_50', 'AP50')):
-        precision.plot(*history.metric(name), marker='o', label=label)
-    precision.set(title='validation', xlabel='epoch', ylim=(0, 1))
-    precision.legend(fontsize=8)
-    for axis in (losses, rate, precision):
+def _name_ticks(axis: Any, labels: Sequence[int], names: Sequence[str],
+                font: Optional[str], **words: Any) -> None:
+    """Names at the ticks of an axis, each in a font that has it."""
+    files = [(name, pieces) if len(pieces) == 1 else (f'class {label}', ())
+             for label in labels
+             for name in [drawn_name(names, label, font)]
+             for pieces in [fonts_for(name, font) or ()]]
+    axis.set_ticks(range(len(files)), [name for name, _ in files],
+                   parse_math=False, **words)  # $ begins no mathematics
+    for text, (_, pieces) in zip(axis.get_ticklabels(), files):
+        if pieces and pieces[0][1][0]:
+            text.set_fontproperties(Path(pieces[0][1][0]))
+        text.set_fontsize(8)
+
+
+def draw_curves(history: History, folder: Path) -> List[str]:
+    """Losses, learning rate and AP over the training; the files' names."""
+    files = []
+    for title, unit, top, curves in (
+            ('loss', 'step', None, [
+                (name, history.curve(name)) for name in history.losses]),
+            ('learning rate', 'step', None, [('', history.curve('lr'))]),
+            ('average precision', 'epoch', 1, [
+                ('AP', history.metric(AP)),
+                ('AP50', history.metric(f'{AP}_50'))])):
+        figure = new_figure(3.3, 3)
+        axis = figure.subplots()
+        for name, points in curves:
+            axis.plot(*points, label=name, marker='o' if top else None,
+                      linewidth=2 if name == 'loss' else 1)
+        axis.set(xlabel=unit, ylabel=title, ylim=(0, top))
         axis.grid(alpha=0.3)
-    save_figure(figure, path)
+        if len(curves) > 1:
+            axis.legend(fontsize=8)
+        files.append(f'{title.replace(" ", "_")}.png')
+        save_figure(figure, folder / files[-1])
+    return files
 
 
 def draw_classes(after: Dict[str, float], before: Optional[Dict[str, float]],
-                 path: PathLike) -> None:
+                 path: PathLike, font: Optional[str] = None) -> None:
     names = list(after)[:CLASSES_SHOWN]
-    figure = new_figure(8, 1.2 + 0.3 * len(names))
+    figure = new_figure(5, 1.2 + 0.3 * len(names))
     axis = figure.subplots()
     places = np.arange(len(names))
     height = 0.4 if before else 0.7
@@ -67,17 +84,18 @@ def draw_classes(after: Dict[str, float], before: Optional[Dict[str, float]],
                   height, label='before', color='#bbbbbb')
     axis.barh(places - (0.2 if before else 0), [after[n] for n in names],
               height, label='after', color='#1f77b4')
-    axis.set_yticks(places, list(map(printable, names)), **LABEL)
+    _name_ticks(axis.yaxis, places.tolist(), names, font)
     axis.invert_yaxis()
     first = f', the first {len(names)}' if len(after) > len(names) else ''
-    axis.set(title=f'AP by class{first}', xlim=(0, 1))
+    axis.set(title=f'AP by class{first}', xlim=(0, 1),
+             xlabel='average precision')
     axis.legend(fontsize=8)
     axis.grid(alpha=0.3, axis='x')
     save_figure(figure, path)
 
 
 def draw_confusion(table: np.ndarray, names: Sequence[str],
-                   path: PathLike) -> None:
+                   path: PathLike, font: Optional[str] = None) -> None:
     """The confusion matrix, each row over its sum, numbers in the cells."""
     count = len(names)
     labels = [*names, 'nothing']
@@ -92,10 +110,8 @@ def draw_confusion(table: np.ndarray, names: Sequence[str],
     figure = new_figure(side, side)
     axis = figure.subplots()
     axis.imshow(share, cmap='Blues', vmin=0, vmax=1)
-    ticks = range(len(shown))
-    words = [printable(labels[i]) for i in shown]
-    axis.set_xticks(ticks, words, rotation=90, **LABEL)
-    axis.set_yticks(ticks, words, **LABEL)
+    _name_ticks(axis.xaxis, shown, labels, font, rotation=90)
+    _name_ticks(axis.yaxis, shown, labels, font)
     axis.set(xlabel='detected as', ylabel='object')
     for row, column in zip(*np.nonzero(part)):
         axis.text(column, row, str(part[row, column]), ha='center',
@@ -104,68 +120,39 @@ def draw_confusion(table: np.ndarray, names: Sequence[str],
     save_figure(figure, path)
 
 
-def draw_pictures(pictures: Sequence[Picture], names: Sequence[str],
-                  path: PathLike) -> None:
-    """Images with objects and detections; what is wrong stands out."""
-    columns = min(3, len(pictures))
-    rows = -(-len(pictures) // columns)
-    figure = new_figure(4.6 * columns, 4.6 * rows)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.set_axis_off()
-    for axis, picture in zip(axes, pictures):
-        marks = _marks(picture, names)
-        draw_marks(
-            axis, picture.path, marks, COLOURS, fontsize=6, color='white')
-        axis.set_title(count(marks), fontsize=8)
-    save_figure(figure, path)
-
-
-def _marks(picture: Picture, names: Sequence[str]) -> List[Mark]:
+def judge(picture: Picture, names: Sequence[str],
+          font: Optional[str] = None) -> List[Mark]:
+    """The detections of an image, then the objects that were missed."""
+    called = [drawn_name(names, label, font) for label in range(len(names))]
     marks = []
     for truth, found in assign(picture):
+        label = None if truth is None else picture.labels[truth]
         if found is None:
-            marks.append(Mark(picture.boxes[truth],
-                              names[picture.labels[truth]], 'missed'))
+            marks.append(Mark(picture.boxes[truth], f'{called[label]} missed',
+                              COLOURS['missed']))
             continue
-        name = names[picture.found_labels[found]]
-        text = f'{name} {picture.scores[found]:.2f}'
-        fits = truth is not None and (
-            picture.labels[truth] == picture.found_labels[found])
-        if truth is not None and not fits:
-            text += f', is {names[picture.labels[truth]]}'
-        marks.append(
-            Mark(picture.found[found], text, 'right' if fits else 'wrong'))
+        guess = picture.found_labels[found]
+        text = f'{called[guess]} {picture.scores[found]:.2f}'
+        if label not in (None, guess):
+            text += f', is {called[label]}'
+        marks.append(Mark(picture.found[found], text, COLOURS[
+            'right' if label == guess else 'wrong']))
     return marks
 
 
-def count(marks: Sequence[Mark]) -> str:
+def count(marks: Iterable[Mark]) -> str:
     """``'7 right, 1 wrong, 0 missed'``."""
-    verdicts = [mark.verdict for mark in marks]
-    return ', '.join(f'{verdicts.count(v)} {v}' for v in COLOURS)
+    counted = Counter(mark.colour for mark in marks)
+    return ', '.join(f'{counted[colour]} {verdict}'
+                     for verdict, colour in COLOURS.items())
 
 
-def draw_marks(axis: Any, path: PathLike, marks: Sequence[Mark],
-               colours: Mapping[str, str], **words: Any) -> None:
-    """An image with boxes; a name at a corner of each, inside the image.
-
-    Missed boxes are dotted; ``words`` are those of ``Axes.text``.
-    """
-    import cv2
-    from matplotlib.patches import Rectangle
-    pixels = cv2.imread(str(path))
-    axis.imshow(pixels[..., ::-1])
-    for (x1, y1, x2, y2), text, verdict in marks:
-        missed, colour = verdict == 'missed', colours[verdict]
-        axis.add_patch(
-            Rectangle((x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, fill=False,
-                      edgecolor=colour, linewidth=1.5,
-                      linestyle=':' if missed else '-'))
-        at_right = x1 > 0.7 * pixels.shape[1]
-        axis.text((x2 if at_right else x1) - 0.5,
-                  y2 if missed else max(y1 - 1, 5), printable(text),
-                  ha='right' if at_right else 'left',
-                  va='top' if missed else 'bottom', clip_on=True,
-                  parse_math=False,
-                  bbox=dict(facecolor=colour, edgecolor='none', alpha=0.8,
-                            pad=0.7), **words)
+def draw_judged(path: PathLike, marks: Sequence[Mark],
+                font: Optional[str] = None) -> np.ndarray:
+    """An image, its longer side of 800 pixels, with boxes; uint8, BGR."""
+    image = read_image(Path(path))
+    scale = SIDE / max(image.shape[:2])
+    return draw_marks(
+        cv2.resize(image, None, fx=scale, fy=scale),
+        [mark._replace(box=scale * np.array(mark.box)) for mark in marks],
+        font)

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from yolo_world_rep.detector.detections import data_loader, evaluate_detector
 from yolo_world_rep.detector.loading import load_detector
 from yolo_world_rep.inference.matching import box_ious, pair_in_turn
+from yolo_world_rep.inference.postprocess import suppress
 from yolo_world_rep.moved import moved_names
 from yolo_world_rep.utils.files import PathLike
 
@@ -79,19 +80,21 @@ def worst(pictures: Sequence[Picture], number: int) -> List[Picture]:
     return [picture for count, picture in counted[:number] if count]
 
 
-def _picture(info: Dict[str, Any], instances: Any) -> Picture:
-    truth = [each for each in info['instances'] if not each['ignore_flag']]
-    found = instances.numpy()
-    keep = found.scores >= SCORE
-    order = np.argsort(-found.scores[keep], kind='stable')
+def picture_of(path: PathLike, boxes: Any, labels: Any, found: Any,
+               one_in_place: bool = False) -> Picture:
+    """An image and mmdet's confident detections, all or the best in place."""
+    found = found.numpy()
+    order = np.argsort(-found.scores, kind='stable')
+    order = order[found.scores[order] >= SCORE]
+    if one_in_place:
+        order = order[suppress(found.bboxes[order], found.scores[order],
+                               np.zeros(len(order)), OVERLAP, len(order))]
     return Picture(
-        path=info['img_path'],
-        boxes=np.array([each['bbox'] for each in truth],
-                       np.float64).reshape(-1, 4),
-        labels=np.array([each['bbox_label'] for each in truth], np.int64),
-        found=found.bboxes[keep][order].astype(np.float64),
-        found_labels=found.labels[keep][order],
-        scores=found.scores[keep][order])
+        path=str(path),
+        boxes=np.array(boxes, np.float64).reshape(-1, 4),
+        labels=np.array(labels, np.int64),
+        found=found.bboxes[order].astype(np.float64),
+        found_labels=found.labels[order], scores=found.scores[order])
 
 
 def evaluate(cfg: Config, checkpoint: PathLike,
@@ -102,10 +105,16 @@ def evaluate(cfg: Config, checkpoint: PathLike,
     infos = {info['img_id']: info for info in map(
         loader.dataset.get_data_info, range(len(loader.dataset)))}
     pictures: List[Picture] = []
+
+    def add(sample: Any) -> None:
+        info = infos[sample.img_id]
+        truth = [each for each in info['instances'] if not each['ignore_flag']]
+        pictures.append(picture_of(
+            info['img_path'], [each['bbox'] for each in truth],
+            [each['bbox_label'] for each in truth], sample.pred_instances))
+
     precisions = evaluate_detector(
-        model.to(device), loader, cfg.val_evaluator,
-        lambda sample: pictures.append(
-            _picture(infos[sample.img_id], sample.pred_instances)))
+        model.to(device), loader, cfg.val_evaluator, add)
     return Evaluation(precisions.figures(), precisions.by_class(), pictures)
 
 

@@ -1,4 +1,4 @@
-"""The report itself: Markdown beside its pictures."""
+"""The report itself: Markdown beside its pictures, and both as HTML."""
 import html
 import math
 import os
@@ -8,16 +8,19 @@ from collections import Counter
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Tuple
 
+import cv2
 from mmengine.config import Config
 
 from yolo_world_rep.config.migration import config_from_file
 from yolo_world_rep.config.variables import resolve_variables
+from yolo_world_rep.inference.fonts import check_font
 from yolo_world_rep.utils.cli import printable
 from yolo_world_rep.utils.files import PathLike, workshop
 
 from . import figures
 from .history import History, read_history
 from .mistakes import OVERLAP, SCORE, Evaluation, confusion, evaluate, worst
+from .web_page import as_html
 
 FOLDER = 'report'
 PAGE = 'report.md'
@@ -67,8 +70,8 @@ def find_sources(work_dir: PathLike, before: Optional[PathLike] = None,
 
 
 def write_report(work_dir: PathLike, before: Optional[PathLike] = None,
-                 after: Optional[PathLike] = None, device: str = 'cpu'
-                 ) -> Path:
+                 after: Optional[PathLike] = None, device: str = 'cpu',
+                 font: Optional[str] = None) -> Path:
     """Write the report on a training into its folder.
 
     Args:
@@ -78,13 +81,17 @@ def write_report(work_dir: PathLike, before: Optional[PathLike] = None,
         after (str | Path, optional): The checkpoint to report on, None for
             the best, else the last one.
         device (str): For the two evaluations. Defaults to ``'cpu'``.
+        font (str, optional): As of :meth:`~.inference.Result.plot`.
 
     Returns:
-        Path: The Markdown file, in ``WORK_DIR/report``.
+        Path: The Markdown file, in ``WORK_DIR/report``; ``report.html`` beside
+        it is the same in one file, pictures included.
 
     Raises:
-        ValueError: If there is nothing to report on.
+        ValueError: If there is nothing to report on, or ``font`` is not a
+            font.
     """
+    check_font(font)
     sources = find_sources(work_dir, before, after)
     cfg, _ = resolve_variables(config_from_file(sources.config))
     history = read_history(work_dir)
@@ -92,22 +99,23 @@ def write_report(work_dir: PathLike, before: Optional[PathLike] = None,
     folded, why = _before(cfg, sources, device)
     names = list(tuned.ap)
     table = confusion(tuned.pictures, len(names))
-    bad = worst(tuned.pictures, WORST)
-    lines = [
-        *_head(sources, history, tuned, folded, why),
-        '## Training', '', '![losses, learning rate, AP](curves.png)', '',
-        *_classes(tuned, folded), *_confused(table, names), *_worst(bad),
-        *_commands(sources, Path(tuned.pictures[0].path).parent)
-    ]
     path = Path(work_dir) / FOLDER / PAGE
     with workshop(path) as shop:
-        figures.draw_curves(history, shop / 'curves.png')
+        curves = figures.draw_curves(history, shop)
         figures.draw_classes(tuned.ap, folded and folded.ap,
-                             shop / 'classes.png')
-        figures.draw_confusion(table, names, shop / 'confusion.png')
-        if bad:
-            figures.draw_pictures(bad, names, shop / 'worst.png')
-        (shop / PAGE).write_text('\n'.join(lines), encoding='utf-8')
+                             shop / 'classes.png', font)
+        figures.draw_confusion(table, names, shop / 'confusion.png', font)
+        text = '\n'.join([
+            *_head(sources, history, tuned, folded, why),
+            '## Training', '',
+            *(f'![{Path(each).stem}]({each})' for each in curves), '',
+            *_classes(tuned, folded), *_confused(table, names),
+            *_worst(tuned, folded, shop, font),
+            *_commands(sources, Path(tuned.pictures[0].path).parent)])
+        (shop / PAGE).write_text(text, encoding='utf-8')
+        (shop / PAGE).with_suffix('.html').write_text(
+            as_html(text, f'Training: {Path(work_dir).name}', shop),
+            encoding='utf-8')
         for file in sorted(shop.iterdir()):
             os.replace(file, path.parent / file.name)
     return path
@@ -195,6 +203,8 @@ def _confused(table, names: List[str]) -> List[str]:
     lines = ['## Confusions', '',
              f'Detections with a score of {SCORE:g} or more, matched to '
              f'objects that they overlap by {OVERLAP:g} or more.', '',
+             'A cell counts objects; its colour is their share of the row. '
+             'What is detected as nothing was missed.', '',
              '![confusion matrix](confusion.png)', '']
     if pairs:
         lines += ['| object | detected as | how often |', '|---|---|---|']
@@ -203,14 +213,25 @@ def _confused(table, names: List[str]) -> List[str]:
     return [*lines, '']
 
 
-def _worst(bad: list) -> List[str]:
-    if not bad:
-        return ['## Images with mistakes', '', 'None.', '']
-    return ['## Images with most mistakes', '',
-            'Green: right; red: wrong; dotted: missed.', '',
-            '![images with most mistakes](worst.png)', '',
-            *(f'{number}. {_code(picture.path)}'
-              for number, picture in enumerate(bad, 1)), '']
+def _worst(tuned: Evaluation, folded: Optional[Evaluation], folder: Path,
+           font: Optional[str]) -> List[str]:
+    """The images, drawn into a folder, before and after side by side."""
+    lines = ['## Images with most mistakes', '', figures.LEGEND, '']
+    bad = worst(tuned.pictures, WORST)
+    for number, picture in enumerate(bad, 1):
+        cells = []
+        for when, each in (('before', folded), ('after', tuned)):
+            if each is not None:
+                same = {one.path: one for one in each.pictures}[picture.path]
+                marks = figures.judge(same, list(tuned.ap), font)
+                name = f'mistakes-{number}-{when}.jpg'
+                cv2.imwrite(str(folder / name), figures.draw_judged(
+                    picture.path, marks, font))
+                cells.append(f'{when}: {figures.count(marks)} '
+                             f'![{when}]({name})')
+        lines += [f'{number}\\. {_code(picture.path)}', '',
+                  f'| {" | ".join(cells)} |', '|---' * len(cells) + '|', '']
+    return lines if bad else [*lines[:2], 'None.', '']
 
 
 def _commands(sources: Sources, images: Path) -> List[str]:

@@ -13,7 +13,7 @@ from yolo_world_rep.registry import register
 
 @register(HOOKS)
 class TrainingReportHook(Hook):
-    """Write ``WORK_DIR/report/report.md`` after the last epoch.
+    """Write ``WORK_DIR/report``, as HTML and Markdown, after the last epoch.
 
     The main process evaluates the checkpoint before and the best one. A
     report that fails is logged and does not affect the training;
