@@ -76,9 +76,9 @@ def extend(checkpoint: PathLike, held_out: PathLike, order: Sequence[str],
 
 
 def mean_ap(by_class: Mapping[str, float], names: Sequence[str]) -> float:
-    """Mean AP, in three digits each, of those classes that have instances."""
+    """Mean AP of those classes that have instances."""
     found = [by_class.get(name, math.nan) for name in names]
-    counted = [round(ap, 3) for ap in found if not math.isnan(ap)]
+    counted = [ap for ap in found if not math.isnan(ap)]
     return statistics.fmean(counted) if counted else math.nan
 
 
