@@ -128,7 +128,7 @@ def test_onnx_with_suppression(tmp_path):
 def test_suppression_as_asked_for(files, tmp_path):
     first, *others = NAMES
     settings = dict(max_detections=40, class_agnostic=True,
-                    score_threshold=0.002, class_scores={first: 0.9})
+                    score_threshold=0.002, class_scores={first: 0.999})
     exported = export_model(*files, tmp_path, contract='nms', **settings)
     assert exported.reports[0].ok
     assert {name: getattr(exported.spec, name) for name in settings
@@ -138,12 +138,12 @@ def test_suppression_as_asked_for(files, tmp_path):
     with Predictor(exported.path) as own, Predictor(*files, **settings) as ref:
         one, two = own.predict(image)[0], ref.predict(image)[0]
     assert 0 < len(one) == len(two) <= 40
-    assert one.label_names == two.label_names
-    assert (one.scores[one.labels == 0] > 0.9).all()
-    np.testing.assert_allclose(one.boxes, two.boxes, atol=1e-2)
+    assert sorted(one.labels) == sorted(two.labels)
+    assert (one.scores[one.labels == 0] > 0.999).all()
+    np.testing.assert_allclose(one.scores, two.scores, atol=1e-4)
     for more, message in ((dict(max_detections=41), '--max-det 41'),
                           (dict(class_agnostic=False), 'export the model'),
-                          (dict(class_scores={first: 0.1}), 'up to 0.9')):
+                          (dict(class_scores={first: 0.1}), 'up to 0.999')):
         with pytest.raises(ValueError, match=message):
             Predictor(exported.path, **dict(low, **more))
 

@@ -27,6 +27,9 @@ from yolo_world_rep.detector.spec_of_config import spec_of_config
 from yolo_world_rep.inference.images import read_image
 from yolo_world_rep.inference.postprocess import adjusted
 from yolo_world_rep.inference.spec import CONTRACTS, Spec
+from yolo_world_rep.models.dense_heads.lean_predictions import (
+    allow_class_scores,
+)
 from yolo_world_rep.reparam import Checkpoint, load_checkpoint
 from yolo_world_rep.reparam.conversion import with_texts
 from yolo_world_rep.text import load_class_names
@@ -159,6 +162,7 @@ def set_detections(cfg: Config, detector: Any,
         score_thr=spec.score_threshold, max_per_img=spec.max_detections)
     head.test_cfg.nms.class_agnostic = spec.class_agnostic
     if spec.class_scores:
+        allow_class_scores(head)
         head.test_cfg.class_scores = [
             spec.class_scores.get(name, spec.score_threshold)
             for name in spec.classes]

@@ -8,6 +8,9 @@ from torch import nn
 
 from yolo_world_rep.config.variables import type_name
 from yolo_world_rep.inference.spec import Spec
+from yolo_world_rep.models.dense_heads.lean_predictions import (
+    ClassScoresMixin,
+)
 from yolo_world_rep.utils.log import log
 
 from .class_names import class_names_of, test_dataset
@@ -230,6 +233,9 @@ def spec_of_config(cfg: Config, model: nn.Module) -> Spec:
                          'nms and the other thresholds.')
     names = tuple(class_names_of(cfg, model))
     class_scores = head.test_cfg.get('class_scores') or ()
+    if class_scores and not isinstance(head, ClassScoresMixin):
+        raise ValueError(f'model.test_cfg: a {type(head).__name__} knows no '
+                         f'class_scores; expected RepYOLOWorldHead.')
     if class_scores and len(class_scores) != len(names):
         raise ValueError(f'model.test_cfg: class_scores={class_scores}; '
                          f'expected one for each of {len(names)} classes.')

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
 # Logits compared at a time.
 PIECE = 2**22
@@ -161,7 +161,34 @@ def with_lowest_score(cfg: ConfigDict) -> ConfigDict:
     return ConfigDict({**cfg, 'score_thr': min(cfg['class_scores'])})
 
 
-class LeanPredictionsMixin:
+class ClassScoresMixin:
+    """For a YOLOv8Head: a minimum score for each class.
+
+    They are ``test_cfg.class_scores``, if they are there.
+    """
+
+    def predict_by_feat(self, *args, cfg: Optional[ConfigDict] = None,
+                        **kwargs) -> List[InstanceData]:
+        """As mmyolo's."""
+        cfg = with_lowest_score(self.test_cfg if cfg is None else cfg)
+        return super().predict_by_feat(*args, cfg=cfg, **kwargs)
+
+    def _bbox_post_process(self, results: InstanceData, cfg: ConfigDict,
+                           *args, **kwargs) -> InstanceData:
+        if cfg.get('class_scores'):
+            minimum = results.scores.new_tensor(cfg.class_scores)
+            results = results[results.scores > minimum[results.labels]]
+        return super()._bbox_post_process(results, cfg, *args, **kwargs)
+
+
+def allow_class_scores(head: nn.Module) -> None:
+    """Give mmyolo's head :class:`ClassScoresMixin`, this one object alone."""
+    if not isinstance(head, ClassScoresMixin):
+        kind = type(head)
+        head.__class__ = type(kind.__name__, (ClassScoresMixin, kind), {})
+
+
+class LeanPredictionsMixin(ClassScoresMixin):
     """For a YOLOv8Head: detections without copies of all scores.
 
     They are mmyolo's to the bit and in the same order, with two exceptions.
@@ -189,9 +216,9 @@ class LeanPredictionsMixin:
         _require_finite(cls_scores)
         cfg = with_lowest_score(self.test_cfg if cfg is None else cfg)
         if not self.lean_predictions or objectnesses is not None:
-            return super().predict_by_feat(cls_scores, bbox_preds,
-                                           objectnesses, batch_img_metas, cfg,
-                                           rescale, with_nms)
+            return super().predict_by_feat(
+                cls_scores, bbox_preds, objectnesses, batch_img_metas,
+                cfg=cfg, rescale=rescale, with_nms=with_nms)
         boxes_BA4 = self._decode(bbox_preds)
         results = []
         for image, meta in enumerate(batch_img_metas):
@@ -204,17 +231,6 @@ class LeanPredictionsMixin:
             results.append(
                 self._detections(found, cfg, meta, rescale, with_nms))
         return results
-
-    def _bbox_post_process(self, results: InstanceData, cfg: ConfigDict,
-                           *args, **kwargs) -> InstanceData:
-        """mmdet's, of what reaches the minimum score of its class.
-
-        ``cfg.class_scores``, if it is there, has one for each class.
-        """
-        if cfg.get('class_scores'):
-            minimum = results.scores.new_tensor(cfg.class_scores)
-            results = results[results.scores > minimum[results.labels]]
-        return super()._bbox_post_process(results, cfg, *args, **kwargs)
 
     def _decode(self, bbox_preds: Sequence[Tensor]) -> Tensor:
         """Boxes of all anchors in pixels, (B, A, 4)."""
