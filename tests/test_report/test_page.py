@@ -32,6 +32,7 @@ from yolo_world_rep.report.page import (
     _classes,
     _code,
     _confused,
+    _cut,
     _word,
     find_sources,
 )
@@ -153,9 +154,9 @@ def test_numbers_are_those_of_the_test(trained):
         cfg, str(CONFIG), str(sources.after), work_dir=str(trained / 'test'),
         cfg_options={'visualizer.name': 'test'}, cuda=False)
     metrics = launch.build_runner(tested).test()
-    # Of which three digits are shown.
     for name, key in (('AP', 'mAP'), ('AP50', 'mAP_50'), ('AP75', 'mAP_75')):
-        assert round(found.metrics[name], 3) == metrics[f'coco/bbox_{key}']
+        assert found.metrics[name] == pytest.approx(
+            metrics[f'coco/bbox_{key}'], abs=1e-12)
     assert sum(len(p.boxes) for p in found.pictures) == 8
     for picture in found.pictures:
         assert (picture.scores >= 0.3).all()
@@ -231,6 +232,15 @@ def test_names_do_nothing_in_the_page(tmp_path):
     assert r'| under\_score | 1 |' in lines
     assert '| &amp;lt; | 1 |' in lines
     assert r'| d\\n\#\# e | 1 |' in lines
+
+
+def test_a_list_that_is_cut_is_said():
+    boxes = np.zeros((3, 4))
+    picture = Picture('', boxes, np.zeros(3, int), boxes, np.zeros(3, int),
+                      np.full(3, 0.5))
+    tuned = Evaluation({}, {}, [picture])
+    assert _cut(tuned, 4) == []
+    assert '1 image(s) have 3 detections' in _cut(tuned, 3)[0]
 
 
 def test_names_do_nothing_in_the_pictures(tmp_path):

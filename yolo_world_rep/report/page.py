@@ -107,6 +107,7 @@ def write_report(work_dir: PathLike, before: Optional[PathLike] = None,
         figures.draw_confusion(table, names, shop / 'confusion.png', font)
         text = '\n'.join([
             *_head(sources, history, tuned, folded, why),
+            *_cut(tuned, cfg.model.test_cfg.max_per_img),
             '## Training', '',
             *(f'![{Path(each).stem}]({each})' for each in curves), '',
             *_classes(tuned, folded), *_confused(table, names),
@@ -181,6 +182,15 @@ def _head(sources: Sources, history: History, tuned: Evaluation,
             values = map(_number, each.metrics.values())
             lines.append(f'| {title} | ' + ' | '.join(values) + ' |')
     return [*lines, '']
+
+
+def _cut(tuned: Evaluation, limit: int) -> List[str]:
+    """What to say of images with as many detections as are kept."""
+    cut = sum(len(each.found) >= limit for each in tuned.pictures)
+    return [
+        f'{cut} image(s) have {limit} detections with a score of {SCORE:g} '
+        f'or more, the most that are kept: there may be more. Train with a '
+        f'higher `--max-det`.', ''] if cut else []
 
 
 def _classes(tuned: Evaluation, folded: Optional[Evaluation]) -> List[str]:
