@@ -62,24 +62,9 @@ def lost_image(c):
     return ERROR, '1 of 3 image file(s) are not in', 'gone.png'
 
 
-def twice_an_image_id(c):
-    c['images'][1]['id'] = 1
-    return ERROR, 'id(s) of images occur more than once: 1', 'refer to images'
-
-
-def twice_a_box_id(c):
-    c['annotations'][2]['id'] = 1
-    return ERROR, 'id(s) of annotations occur more than once: 1', ''
-
-
 def twice_a_name(c):
     c['categories'][1]['name'] = 'cat'
     return ERROR, 'class names occur more than once: cat', ''
-
-
-def unknown_category(c):
-    c['annotations'][0]['category_id'] = 9
-    return ERROR, '1 annotation(s) refer to categories', '9'
 
 
 def gap(c):
@@ -100,12 +85,37 @@ def outside(c):
 
 def over_the_border(c):
     c['annotations'][1]['bbox'] = [60, 3, 9, 9]
-    return WARNING, 'reach over the border', 'id 2'
+    return WARNING, 'over the border', 'id 2'
 
 
-def no_area(c):
-    c['annotations'][1]['area'] = 0
-    return WARNING, 'area is not positive', 'id 2'
+def crowd(c):
+    c['annotations'][1]['iscrowd'] = 1
+    return WARNING, '1 of 3 boxes are crowds (iscrowd=1)', 'id 2 of 2.png'
+
+
+def ignored(c):
+    c['annotations'][1]['ignore'] = 1
+    return WARNING, 'marked by ignore=1', 'id 2 of 2.png'
+
+
+def corners(c):
+    for each in c['annotations']:
+        each['bbox'] = [30, 20, 50, 34]
+    return WARNING, 'over the border', 'may be x1, y1, x2, y2'
+
+
+def nothing_left(c):
+    for each, change in zip(c['annotations'], (
+            dict(iscrowd=1), dict(bbox=[900, 9, 9, 9]), dict(bbox=[0] * 4))):
+        each.update(change)
+    return (ERROR, 'no box is left: 1 of 3 boxes are crowds', '1 of 3 boxes '
+            'are wholly outside')
+
+
+def run_lengths(c):
+    for each in c['annotations']:
+        each['segmentation'] = dict(size=SIDE[::-1], counts=[9, 3, 3060])
+    return WARNING, '3 of 3 masks are run lengths', 'count as none'
 
 
 def relative(c):
@@ -142,9 +152,9 @@ def spaces(c):
 
 @pytest.mark.parametrize('change', [
     broken(each) for each in (
-        lost_image, twice_an_image_id, twice_a_box_id, twice_a_name,
-        unknown_category, gap, thin, outside, over_the_border, no_area,
-        relative, empty_class, some_masks, rotated, background, spaces)
+        lost_image, twice_a_name, gap, thin, outside, over_the_border, crowd,
+        ignored, corners, nothing_left, run_lengths, relative, empty_class,
+        some_masks, rotated, background, spaces)
 ])
 def test_each_damage_is_found_with_an_example(tmp_path, content, change):
     level, *parts = change(content)
@@ -162,7 +172,7 @@ def test_boxes_that_are_dropped_are_those_that_mmdet_drops(
     found = list(
         annotation_checks.check_boxes(read(tmp_path, content)))
     dropped = sum(int(f.text.split()[0]) for f in found
-                  if 'left out' in f.text)
+                  if 'left out of training' in f.text)
     dataset = YOLOv5CocoDataset(
         ann_file=str(tmp_path / 'a.json'), data_prefix=dict(img=''),
         metainfo=dict(classes=('cat', 'dog')))
@@ -193,14 +203,29 @@ def test_rotation_by_exif_is_followed_as_opencv_follows_it(tmp_path):
 
 @pytest.mark.parametrize(('damage', 'message'), [
     (lambda c: c.pop('categories'), "has no list 'categories'"),
-    (lambda c: c['images'][1].pop('file_name'), 'images[1].file_name=None'),
-    (lambda c: c['images'][1].pop('width'), "'2.png' has width=None"),
+    (lambda c: c['images'][1].pop('file_name'),
+     'images[1] has file_name=None'),
+    (lambda c: c['images'][1].update(width=None, file_name='gone.png'),
+     "'gone.png' has width=None"),
     (lambda c: c['annotations'][1].update(bbox=[1, 2, 3]),
-     'annotations[1] (id 2) has bbox=[1, 2, 3]'),
+     'annotations[1] of 2.png has bbox=[1, 2, 3]'),
     (lambda c: c['annotations'][1].update(bbox=[1, 2, 3, float('nan')]),
      'four finite numbers'),
-    (lambda c: c['categories'][0].update(id='cat'),
-     "categories[0].id='cat'; expected a whole number"),
+    (lambda c: c['annotations'][1].update(bbox=[True, 2, 3, 4]),
+     'bbox=[True'),
+    (lambda c: c['annotations'][1].update(bbox=[1, 2, 3, 1e12]),
+     'bbox=[1, 2, 3, 1000'),
+    (lambda c: c['annotations'][1].update(iscrowd='perhaps'),
+     "annotations[1] of 2.png has iscrowd='perhaps'; expected 0, 1"),
+    (lambda c: c['annotations'][1].update(segmentation='polygon'),
+     "has segmentation='polygon'; expected a list of polygons"),
+    (lambda c: c['annotations'][1].pop('image_id'),
+     'annotations[1] has image_id=None; expected an id'),
+    (lambda c: c['annotations'].append(7), 'annotations[3] has bbox=7'),
+    (lambda c: c['images'][1].update(id=1),
+     "images[1] has id=1, which '1.png' has as well"),
+    (lambda c: c['images'][1].pop('id'), 'image_id 2, which'),
+    (lambda c: c['categories'][0].update(id='cat'), 'category_id 1, which'),
 ])
 def test_other_files_are_refused_with_the_place(tmp_path, content, damage,
                                                 message):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from pycocotools.mask import encode
 
-from yolo_world_rep.detector.evaluation import evaluate, quiet_coco
+from yolo_world_rep.detector.evaluation import evaluate
 from yolo_world_rep.inference import Backend, Predictor, Spec
 
 SIZE = (64, 96)
@@ -156,15 +157,14 @@ def test_annotations_without_masks_have_no_ap_of_masks(dataset, monkeypatch):
     assert '3 of 5 annotations have no mask' in said[0]
 
 
-@pytest.mark.parametrize('mask', [[1, 2, 3, 4, 5, 6], [[]], 'polygon',
-                                  dict(counts='x')])
+@pytest.mark.parametrize('mask', ['polygon', dict(counts='x')])
 def test_masks_that_are_none_are_refused(dataset, mask):
     path, folder = dataset
     with_masks(path)
     truth = json.loads(path.read_text())
     truth['annotations'][1]['segmentation'] = mask
     path.write_text(json.dumps(truth))
-    with pytest.raises(ValueError, match=r'annotations\[1\] has segmentation'):
+    with pytest.raises(ValueError, match=r'annotations\[1\].* has segmenta'):
         evaluate(Predictor(RecallMasks(PERFECT)), path, folder)
 
 
@@ -248,16 +248,16 @@ def test_annotations_need_not_say_that_they_are_no_crowd(dataset):
     assert scores['AP'] == pytest.approx(1)
 
 
-@pytest.mark.parametrize('change', [
-    dict(area=None), dict(iscrowd=2), dict(bbox=[1, 2, 'x', 4]),
-    dict(image_id=[1]), dict(id='x')])
-def test_annotations_that_pycocotools_falls_over(tmp_path, change):
-    box = dict(id=1, image_id=1, category_id=1, bbox=[1, 1, 9, 9], area=81)
-    box.update(change)
-    box = {key: value for key, value in box.items() if value is not None}
-    path = tmp_path / 'a.json'
-    path.write_text(json.dumps(dict(
-        images=[dict(id=1, file_name='1.png')], annotations=[box],
-        categories=[dict(id=1, name='cat')])))
-    with pytest.raises(ValueError, match=r'a.json: annotations\[0\]'):
-        quiet_coco(path)
+def test_masks_as_run_lengths_and_flat_polygons_count_the_same(dataset):
+    with_masks(dataset[0])
+    truth = json.loads(dataset[0].read_text())
+    first, second, *_ = truth['annotations']
+    mask = np.zeros(SIZE, np.uint8)
+    mask[10:40, 10:40] = 1
+    runs = encode(np.asfortranarray(mask))
+    first['segmentation'] = dict(size=runs['size'],
+                                 counts=runs['counts'].decode())
+    second['segmentation'], = second['segmentation']
+    dataset[0].write_text(json.dumps(truth))
+    scores = evaluate(Predictor(RecallMasks(PERFECT)), *dataset)
+    assert scores['segm_AP'] == pytest.approx(1)

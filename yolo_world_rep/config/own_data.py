@@ -1,8 +1,8 @@
 """A user's own data set: read, converted where needed, split and checked."""
-import json
 import os
 import random
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Dict, List
 
@@ -58,12 +58,8 @@ class OwnData:
     def write(self) -> None:
         """Write the COCO files of data that are not as their files."""
         if self.made:
-            # Names of files need not be Unicode; escapes keep them.
             write_together({
-                data.path: json.dumps(dict(
-                    images=data.images, annotations=data.boxes,
-                    categories=data.categories)).encode()
-                for data in (self.train, self.val)})
+                data.path: data.to_json() for data in (self.train, self.val)})
 
 
 def guess_images(root: Path, path: Path, split: str, names: List[str]) -> Path:
@@ -107,12 +103,8 @@ def read_splits(layout: DataLayout) -> Dict[str, Annotations]:
     root, read = layout.root, {}
     if all(format_of(part.path) is None for part in layout.parts.values()):
         for split, part in layout.parts.items():
-            data = read_coco(part.path, part.images or root)
-            if part.images is None:
-                data = replace(data, images_dir=guess_images(
-                    root, part.path, split,
-                    [image['file_name'] for image in data.images]))
-            read[split] = data
+            read[split] = read_coco(part.path, part.images or partial(
+                guess_images, root, part.path, split))
     else:
         converted = convert(layout.parts, root, layout.classes)
         for split, each in converted.items():
@@ -154,7 +146,8 @@ def read_own_data(layout: DataLayout, out: PathLike) -> OwnData:
         if made:
             data[split] = replace(
                 data[split], path=out.with_name(f'{out.stem}_{split}.json'))
-    findings = {split: by_level([*check(data[split]), *data[split].findings])
+    findings = {split: by_level([*check(data[split], split == 'train'),
+                                 *data[split].findings])
                 for split in SPLITS}
     findings['both'] = compare(data['train'], data['val'])
     return OwnData(layout, data['train'], data['val'], findings, made)

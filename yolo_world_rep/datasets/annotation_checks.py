@@ -8,13 +8,14 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from ..text.names import name_differences
 from ..utils.files import sha256_of_file
 from .annotations import MIN_SIZE, Annotations, Finding, header_size, listed
+from .coco_records import polygons
 
 # How far, in pixels, a box may reach over the border by rounding.
 SLACK = 1.0
@@ -25,35 +26,13 @@ def _duplicates(values: Iterable[Any]) -> List[Any]:
 
 
 def check_ids(data: Annotations) -> Iterator[Finding]:
-    """Ids that occur twice, are missing, refer to nothing or have gaps."""
-    for part, entries in (('images', data.images), ('annotations', data.boxes),
-                          ('categories', data.categories)):
-        twice = _duplicates(entry.get('id') for entry in entries)
-        if twice:
-            yield Finding(
-                'error', f'{len(twice)} id(s) of {part} occur more than once: '
-                f'{listed(twice)}. Readers keep one of them; number them '
-                f'anew.')
+    """Names that occur twice, and ids with gaps."""
     twice = _duplicates(data.names)
     if twice:
         yield Finding(
             'error', f'class names occur more than once: {listed(twice)}. '
             f'Give each category a name of its own.')
-    twice = _duplicates(image['file_name'] for image in data.images)
-    if twice:
-        yield Finding(
-            'warning', f'{len(twice)} file name(s) stand under more than one '
-            f'image id: {listed(twice)}.')
-    categories = {category['id'] for category in data.categories}
-    for what, key, known in (
-            ('images', 'image_id', {image['id'] for image in data.images}),
-            ('categories', 'category_id', categories)):
-        lost = [box[key] for box in data.boxes if box[key] not in known]
-        if lost:
-            yield Finding(
-                'error', f'{len(lost)} annotation(s) refer to {what} that the '
-                f'file does not list: {listed(dict.fromkeys(lost))}.')
-    ids = sorted(categories)
+    ids = sorted(category['id'] for category in data.categories)
     if ids and ids != list(range(ids[0], ids[0] + len(ids))):
         yield Finding(
             'note', f'the ids of the {len(ids)} categories have gaps '
@@ -61,46 +40,72 @@ def check_ids(data: Annotations) -> Iterator[Finding]:
             f'so nothing is lost.')
 
 
-def check_boxes(data: Annotations) -> Iterator[Finding]:
-    """Boxes that no data set uses, or that cross the image's border."""
+def check_boxes(data: Annotations, training: bool = True
+                ) -> Iterator[Finding]:
+    """Boxes that are not trained on, or that cross the image's border.
+
+    Where nothing is left of them, that is an error. ``training`` leaves out
+    images that are small as well.
+    """
     if not data.boxes:
         yield Finding('error', 'there is no box at all.')
-    sizes = {image['id']: (image['width'], image['height'])
-             for image in data.images}
-    known = [box for box in data.boxes if box['image_id'] in sizes]
-    if not known:
         return
-    xywh = np.array([box['bbox'] for box in known], dtype=np.float64)
-    limits = np.array([sizes[box['image_id']] for box in known], np.float64)
+    images = {image['id']: image for image in data.images}
+    of_box = [images[box['image_id']] for box in data.boxes]
+    xywh = np.array([box['bbox'] for box in data.boxes], np.float64)
+    # Evaluation needs no sizes.
+    limits = np.array([(image['width'] or np.inf, image['height'] or np.inf)
+                       for image in of_box], np.float64)
     low, high = xywh[:, :2], xywh[:, :2] + xywh[:, 2:]
-    empty = (xywh[:, 2:] < 1).any(1)
-    area = np.array([box.get('area', w * h)
-                     for box, (w, h) in zip(known, xywh[:, 2:])])
+    if xywh.max() <= 1.0 and limits.max() > 1:
+        yield Finding(
+            'error', f'no coordinate exceeds {xywh.max():g}: the boxes seem '
+            f'to be relative to the image. COCO wants pixels.')
+        return
+    left, total = np.ones(len(xywh), bool), len(xywh)
+
+    def some_of(mask: np.ndarray, what: str) -> Optional[Tuple[int, str]]:
+        rows = np.flatnonzero(mask & left)
+        return (len(rows), f'{len(rows)} of {total} boxes are {what}: the '
+                f'first is id {data.boxes[rows[0]].get("id")} of '
+                f'{of_box[rows[0]]["file_name"]}.') if len(rows) else None
+
     inside = np.minimum(high, limits) - np.maximum(low, 0)
-    outside = ~empty & (inside <= 0).any(1)
-    over = ~empty & ~outside & (
-        (low < -SLACK) | (high > limits + SLACK)).any(1)
-    for mask, text in (
-        (empty, 'of less than a pixel in width or height, which are left '
-         'out'),
-        (~empty & ~(area > 0), 'whose area is not positive, which are left '
-         'out'),
-        (outside, 'wholly outside of the image, which are left out'),
-        (over, 'that reach over the border of the image, by more than '
-         f'{SLACK:g} pixel; training clips them')):
-        ids = [known[row].get('id') for row in np.flatnonzero(mask)]
-        if ids:
-            yield Finding('warning',
-                          f'{len(ids)} box(es) {text}: id {listed(ids)}.')
-    largest = xywh.max()
-    if largest <= 1.0 and limits.max() > 1:
-        yield Finding(
-            'error', f'no coordinate exceeds {largest:g}: the boxes seem to '
-            f'be relative to the image. COCO wants pixels.')
-    if 'area' not in known[0]:
-        yield Finding(
-            'error', 'annotations have no area, which mmdet asks for; set it '
-            'to width times height.')
+    reasons = []
+    for mask, what in (
+            (np.array([box['iscrowd'] == 1 for box in data.boxes]),
+             'crowds (iscrowd=1), which training leaves out (set it to 0)'),
+            (np.array([box.get('ignore') == 1 for box in data.boxes]),
+             'marked by ignore=1, and left out of training (set it to 0)'),
+            (training & (limits < MIN_SIZE).any(1),
+             f'in images of less than {MIN_SIZE} pixels, which training '
+             f'leaves out'),
+            ((xywh[:, 2:] < 1).any(1),
+             'of less than a pixel in width or height, and left out of '
+             'training'),
+            ((inside <= 0).any(1),
+             'wholly outside of the image, and left out of training (pixels '
+             'are x, y, width, height; labels of YOLO are parts of 1)')):
+        reasons.append(some_of(mask, what))
+        left &= ~mask
+    reasons = list(filter(None, reasons))
+    if not left.any():
+        yield Finding('error', 'no box is left: ' + ' '.join(
+            text for _, text in reasons))
+        return
+    for count, text in reasons:
+        # In COCO itself one box in a hundred is a crowd.
+        few = 'crowds' in text and count * 20 < total
+        yield Finding('note' if few else 'warning', text)
+    over = some_of(
+        ((low < -SLACK) | (high > limits + SLACK)).any(1), 'over the border '
+        f'of the image by more than {SLACK:g} pixel, where training clips '
+        f'them')
+    if over:
+        corners = ((xywh[:, 2:] > low) & (xywh[:, 2:] <= limits)).all()
+        yield Finding('warning', over[1] + (
+            ' All may be x1, y1, x2, y2, where COCO has x, y, width, height.'
+            if corners and over[0] * 10 > total else ''))
 
 
 def check_classes(data: Annotations) -> Iterator[Finding]:
@@ -120,19 +125,28 @@ def check_classes(data: Annotations) -> Iterator[Finding]:
             f'{listed(odd)}.')
 
 
-def check_masks(data: Annotations) -> Iterator[Finding]:
-    """Whether boxes can be refined by masks."""
+def check_masks(data: Annotations, needed: bool = False) -> Iterator[Finding]:
+    """Whether boxes can be refined by masks, as they are if ``needed``."""
     share = data.share_with_masks
-    if share == 0:
+    coded = sum(bool(box.get('segmentation')) and not polygons(box)
+                for box in data.boxes if not box['iscrowd'])
+    if coded:
+        yield Finding(
+            'error' if needed else 'warning', f'{coded} of {len(data.boxes)} '
+            f'masks are run lengths (RLE), which boxes cannot be refined by. '
+            + ('Set use_mask2refine=False, or with_mask and mask2bbox of the '
+               'pipelines.' if needed else 'They count as none.'))
+    if share == 0 and not needed:
         yield Finding('note', 'no masks: boxes are taken as they are.')
-    elif share < 1:
+    elif share < 1 and not needed:  # where CheckpointGuardHook speaks
         yield Finding(
             'warning', f'{share:.1%} of the boxes have a mask. As boxes '
             f'without one would be left out where masks are used, none is '
             f'used.')
 
 
-def check_files(data: Annotations) -> Iterator[Finding]:
+def check_files(data: Annotations, training: bool = True
+                ) -> Iterator[Finding]:
     """Images that are missing, unreadable or of another size."""
     if not data.images:
         yield Finding('error', 'the file lists no images.')
@@ -169,18 +183,18 @@ def check_files(data: Annotations) -> Iterator[Finding]:
             'warning', f'{len(differ)} image(s) have another size than the '
             f'file says, so their boxes may lie wrong: {listed(differ)}.'
             f'{why}')
-    small = len(data.images) - data.large_enough
+    small = training * (len(data.images) - data.large_enough)
     if small:
         yield Finding(
             'note', f'{small} image(s) are smaller than {MIN_SIZE} pixels and '
             f'are left out of training.')
 
 
-def check(data: Annotations) -> List[Finding]:
+def check(data: Annotations, training: bool = True) -> List[Finding]:
     """All findings about one annotation file, errors first."""
-    found = [finding for look in (check_ids, check_boxes, check_classes,
-                                  check_masks, check_files)
-             for finding in look(data)]
+    found = [*check_ids(data), *check_boxes(data, training),
+             *check_classes(data), *check_masks(data),
+             *check_files(data, training)]
     with_boxes = {box['image_id'] for box in data.boxes}
     bare = sum(image['id'] not in with_boxes for image in data.images)
     if bare:
@@ -229,10 +243,12 @@ def compare(train: Annotations, val: Annotations) -> List[Finding]:
         found.append(Finding(
             'warning', f'class(es) that are validated and never trained: '
             f'{listed(unseen)}.'))
-    shared = shared_images(train, val)
-    if shared:
-        found.append(Finding(
-            'warning', f'{len(shared)} of {len(val.images)} validation '
-            f'image(s) are training images as well: {listed(shared)}. '
-            f'What is measured on them says nothing about other images.'))
-    return found
+    return found + in_both(shared_images(train, val), val)
+
+
+def in_both(shared: List[str], val: Annotations) -> List[Finding]:
+    """What there is to say of images that are trained on, too."""
+    return [Finding(
+        'warning', f'{len(shared)} of {len(val.images)} validation image(s) '
+        f'are training images as well: {listed(shared)}. What is measured on '
+        f'them says nothing about other images.')] if shared else []

@@ -1,21 +1,32 @@
 """COCO annotation files: read and counted."""
+import json
 import logging
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Union,
+)
 
 from ..utils.files import PathLike, parse_json, require_regular
 from ..utils.log import log
 from ..utils.wording import some
+from .coco_records import Mending, polygons
 
+# A folder, or what finds it by the names of the images.
+Images = Union[PathLike, Callable[[List[str]], PathLike]]
 MIN_SIZE = 32  # mmyolo leaves smaller images out of training
-# More is nothing that an image has, and overflows where it is computed with.
-LIMIT = 1e9
 # Detections of a class in an image that count, as in COCO.
 COCO_LIMIT = 100
-KINDS = {int: 'a whole number', str: 'a text'}
 
 
 class Finding(NamedTuple):
@@ -54,14 +65,14 @@ class Annotations:
         """Number of boxes by class name, without crowds."""
         names = {each['id']: each['name'] for each in self.categories}
         found = Counter(names.get(box['category_id']) for box in self.boxes
-                        if not box.get('iscrowd'))
+                        if not box['iscrowd'])
         return {name: found[name] for name in self.names}
 
     @cached_property
     def share_with_masks(self) -> float:
         """Share of the boxes, crowds left out, that have a mask."""
-        masks = [bool(box.get('segmentation')) for box in self.boxes
-                 if not box.get('iscrowd')]
+        masks = [bool(polygons(box)) for box in self.boxes
+                 if not box['iscrowd']]
         return sum(masks) / len(masks) if masks else 0.0
 
     @property
@@ -69,6 +80,13 @@ class Annotations:
         """Number of images that training uses."""
         return sum(min(image['width'], image['height']) >= MIN_SIZE
                    for image in self.images)
+
+    def to_json(self) -> bytes:
+        """The COCO file of it."""
+        # Names of files need not be Unicode; escapes keep them.
+        return json.dumps(dict(
+            images=self.images, annotations=self.boxes,
+            categories=self.categories)).encode()
 
     def path_of(self, image: Dict[str, Any]) -> Path:
         """The file of an image."""
@@ -105,27 +123,6 @@ def listed(examples: Iterable[Any]) -> str:
     return some(list(examples), 3)
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(
-        value, bool) and -LIMIT <= value <= LIMIT
-
-
-def _id(value: Any) -> bool:
-    return isinstance(value, (int, str)) and not isinstance(value, bool)
-
-
-def _require(path: Path, entries: List[Any], part: str, **wanted: Any) -> None:
-    """Refuse entries without what every reader of the format needs."""
-    for place, entry in enumerate(entries):
-        for key, kinds in wanted.items():
-            value = entry.get(key) if isinstance(entry, dict) else None
-            if not isinstance(value, kinds) or isinstance(value, bool):
-                raise ValueError(
-                    f'{path}: {part}[{place}].{key}={repr(value)[:200]}; '
-                    f'expected {" or ".join(KINDS[kind] for kind in kinds)}, '
-                    f'as in the format of COCO.')
-
-
 def read_content(path: PathLike) -> Any:
     """The content of a JSON file; ``ValueError`` if it cannot be read."""
     path = require_regular(path)
@@ -138,17 +135,18 @@ def read_content(path: PathLike) -> Any:
         raise ValueError(f'{path} is not JSON: {error}.') from None
 
 
-def read_coco(path: PathLike, images_dir: PathLike) -> Annotations:
+def read_coco(path: PathLike, images: Images) -> Annotations:
     """Read a COCO file of boxes; a ``ValueError`` says what is wrong where."""
-    return from_content(read_content(path), path, images_dir)
+    return from_content(read_content(path), path, images)
 
 
-def from_content(content: Any, path: PathLike, images_dir: PathLike,
+def from_content(content: Any, path: PathLike, images: Images,
                  sizes: bool = True) -> Annotations:
-    """The content of a COCO file, written or not.
+    """The content of a COCO file, written or not, put right where needed.
 
-    ``sizes`` says whether images must state their size, as training needs.
-    A ``ValueError`` names the place that is not in the format.
+    ``images`` is their folder, or finds it by their names; ``sizes`` says
+    whether each needs a size, as for training. A ``ValueError`` names the
+    place that cannot be understood.
     """
     path = Path(path)
     parts = ('images', 'annotations', 'categories')
@@ -158,32 +156,22 @@ def from_content(content: Any, path: PathLike, images_dir: PathLike,
         raise ValueError(
             f'{path} has no list {", ".join(map(repr, missing))}; expected a '
             f'COCO file of boxes, with images, annotations and categories.')
-    images, boxes, categories = (content[part] for part in parts)
-    # The cheap test first: it is one pass over what may be a million.
-    _require(path, categories, 'categories', id=(int, ), name=(str, ))
-    _require(path, images, 'images', id=(int, str), file_name=(str, ))
-    for image in images:
-        if sizes and not (_number(image.get('width')) and _number(
-                image.get('height'))):
-            raise ValueError(
-                f'{path}: the image {image["file_name"]!r} has width='
-                f'{image.get("width")!r} and height='
-                f'{image.get("height")!r}; expected its size in pixels.')
-    for place, box in enumerate(boxes):
-        corners = box.get('bbox') if isinstance(box, dict) else None
-        if (not isinstance(corners, list) or len(corners) != 4
-                or not all(map(_number, corners))
-                or not _number(box.get('area', 0))
-                or not _id(box.get('image_id'))
-                or not _id(box.get('category_id'))
-                or not _id(box.get('id', 0))):
-            raise ValueError(
-                f'{path}: annotations[{place}] (id '
-                f'{box.get("id") if isinstance(box, dict) else None}) has '
-                f'bbox={repr(corners)[:200]}; expected four finite numbers '
-                f'x, y, width, height, with image_id and category_id, and '
-                f'area a number, id a whole number or a text.')
-    return Annotations(path, Path(images_dir), images, boxes, categories)
+    mending = Mending(path)
+    names = mending.names('categories', content['categories'], 'name')
+    categories, category_ids = mending.numbered(
+        'categories', content['categories'], names, merge=False)
+    names = mending.names('images', content['images'], 'file_name')
+    folder = Path(images(names) if callable(images) else images)
+    entries, image_ids = mending.images(
+        content['images'], names, lambda name: header_size(folder / name),
+        sizes)
+    boxes = mending.boxes(content['annotations'], entries, image_id=image_ids,
+                          category_id=category_ids)
+    findings = tuple(
+        Finding(level, f'{count} {text}: the first is {place}.')
+        for text, (level, count, place) in mending.found.items())
+    return Annotations(path, folder, entries, boxes, categories, findings,
+                       bool(findings))
 
 
 def header_size(path: Path) -> Optional[Tuple[int, int]]:

@@ -14,7 +14,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from yolo_world_rep.datasets.annotations import COCO_LIMIT
-from yolo_world_rep.detector.evaluation import Precisions, quiet_coco
+from yolo_world_rep.detector.evaluation import (
+    Precisions,
+    quiet_coco,
+    truth_of,
+)
 from yolo_world_rep.inference.results import Result
 from yolo_world_rep.text.names import names_of
 
@@ -41,7 +45,7 @@ def _truth(evaluators: Any, dataset: Any) -> Optional[Any]:
         while hasattr(dataset, 'dataset'):
             dataset = dataset.dataset
         path = dataset.ann_file
-    return quiet_coco(path)
+    return quiet_coco(truth_of(path))
 
 
 def _limit_of(evaluators: Any) -> int:

@@ -3,6 +3,7 @@ import contextlib
 import io
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import (
     Any,
@@ -20,6 +21,7 @@ from typing import (
 import numpy as np
 from mmengine.logging import print_log
 
+from yolo_world_rep.datasets.annotation_checks import check_boxes
 from yolo_world_rep.datasets.annotations import (
     COCO_LIMIT,
     Annotations,
@@ -34,33 +36,32 @@ from yolo_world_rep.utils.files import PathLike
 from yolo_world_rep.utils.log import log
 
 Rows = List[Dict[str, Any]]
+Truth = Union[PathLike, Annotations]
 #: As arguments of :meth:`Precisions.mean`.
 FIGURES: Dict[str, Dict[str, Any]] = dict(
     AP={}, AP50=dict(iou=0.5), AP75=dict(iou=0.75), AP_small=dict(area=1),
     AP_medium=dict(area=2), AP_large=dict(area=3))
 
 
-def quiet_coco(annotation_file: Union[PathLike, Annotations]) -> Any:
-    """pycocotools' index of annotations, which may be invalid."""
-    from pycocotools.coco import COCO
+def truth_of(annotation_file: Truth, images: PathLike = '') -> Annotations:
+    """The ground truth as training reads it, with what is there to find."""
     data = annotation_file if isinstance(
         annotation_file, Annotations) else from_content(
-            read_content(annotation_file), annotation_file, '', sizes=False)
-    annotation_file = data.path
-    odd = [(place, box) for place, box in enumerate(data.boxes)
-           if not isinstance(box.get('id'), int) or 'area' not in box
-           or box.get('iscrowd', 0) not in (0, 1)]
-    if odd:
-        place, box = odd[0]
-        raise ValueError(
-            f'annotations {annotation_file}: annotations[{place}] has '
-            f'id={box.get("id")!r}, area={box.get("area")!r} and iscrowd='
-            f'{repr(box.get("iscrowd"))[:40]}; expected a whole number, the '
-            f'size in pixels, and 0, 1 or nothing.')
+            read_content(annotation_file), annotation_file, images,
+            sizes=False)
+    found = list(check_boxes(data, training=False)) if data.boxes else []
+    for finding in found:
+        if finding.level == 'error':
+            raise ValueError(f'annotations {data.path}: {finding.text}')
+    return replace(data, findings=(*data.findings, *found))
+
+
+def quiet_coco(data: Annotations) -> Any:
+    """pycocotools' index of annotations."""
+    from pycocotools.coco import COCO
     truth = COCO()
-    truth.dataset = dict(
-        images=data.images, categories=data.categories,
-        annotations=[{'iscrowd': 0, **box} for box in data.boxes])
+    truth.dataset = dict(images=data.images, categories=data.categories,
+                         annotations=data.boxes)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints a lot
         truth.createIndex()
     return truth
@@ -187,7 +188,7 @@ def category_ids(truth: Any, names: Sequence[str], annotation_file: PathLike,
 
 
 def evaluate(predictor: Predictor,
-             annotation_file: Union[PathLike, Annotations], images: PathLike,
+             annotation_file: Truth, images: PathLike,
              per_class: bool = False,
              on_image: Callable[[], None] = lambda: None) -> Dict[str, Any]:
     """Average precision on a data set in COCO's format.
@@ -215,9 +216,12 @@ def evaluate(predictor: Predictor,
         ValueError: If the file cannot be read, has other classes, or an
             image is missing or none.
     """
-    truth = quiet_coco(annotation_file)
-    place: PathLike = annotation_file.path if isinstance(
-        annotation_file, Annotations) else annotation_file
+    data = truth_of(annotation_file, images)
+    for finding in data.findings:
+        print_log(f'annotations {data.path}: {finding.text}', 'current',
+                  logging.INFO if finding.level == 'note' else
+                  logging.WARNING)
+    truth, place = quiet_coco(data), data.path
     kept = predictor.kept
     ids = category_ids(truth, list(predictor.names), place, kept)
     chosen = ids if kept is None else [ids[label] for label in kept]

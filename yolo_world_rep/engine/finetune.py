@@ -1,4 +1,5 @@
 """From a checkpoint and data to a fine-tuned checkpoint."""
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Union
@@ -80,7 +81,10 @@ def config_to_train(config: PathLike, work_dir: Optional[PathLike] = None,
         work_dir=work_dir and str(work_dir), **options)
     # mmengine gives one of the same name the folder of an older run.
     (cfg.get('visualizer') or {}).pop('name', None)
-    launch.check_files(cfg, ('train_dataloader', 'val_dataloader'))
+    # What new_config wrote was checked, and its findings said.
+    made = Path(config).parent.name == START
+    launch.check_files(cfg, ('train_dataloader', 'val_dataloader'),
+                       logging.INFO if made else logging.WARNING)
     return cfg
 
 

@@ -1,4 +1,5 @@
 """From a config and the arguments of a command to a runner."""
+import logging
 import os.path as osp
 import sys
 from importlib.util import find_spec
@@ -8,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from ..config.annotation_files import use_sound_files
 from ..config.options import with_options
 from ..config.variables import check_config, find, resolve_variables, type_name
 from ..utils.files import require_regular
@@ -134,11 +136,13 @@ def _average_over_augmentations(cfg: Config) -> None:
     dataset.pipeline = cfg.tta_pipeline
 
 
-def check_files(cfg: Config, loaders: Any) -> None:
+def check_files(cfg: Config, loaders: Any,
+                level: int = logging.WARNING) -> None:
     """Refuse a config whose annotation files or checkpoint do not exist.
 
     The same goes for albumentations, where a pipeline needs it. ``loaders``
-    are the names of the data loaders that will be built.
+    are the names of the data loaders that will be built; their COCO files are
+    checked and put right by :func:`use_sound_files`.
     """
     # mmdet would end at the first that is built, with a traceback.
     for loader in loaders if find_spec('albumentations') is None else ():
@@ -165,6 +169,7 @@ def check_files(cfg: Config, loaders: Any) -> None:
         require_regular(path)
     if source and osp.isfile(source) and is_truncated(source):
         raise ValueError(f'load_from: {truncated_message(source)}')
+    use_sound_files(cfg, loaders, level)
 
 
 def build_runner(cfg: Config, trust: bool = False) -> Runner:

@@ -96,14 +96,16 @@ def evaluate_retention(config: PathLike, checkpoints: Mapping[str, PathLike],
     if names is None:
         raise ValueError(f'{held_out} has no sidecar that names its rows; '
                          f'make it with yolo-world-rep embed.')
-    base = launch.config_for_test(
-        config_from_file(str(config)), str(config),
-        str(next(iter(checkpoints.values()))), cfg_options=cfg_options)
-    loader = data_loader(base.test_dataloader)
-    order = label_names(loader.dataset)
     results, by_class = [], {}
-    for name, checkpoint in checkpoints.items():
-        with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
+        base = launch.config_for_test(
+            config_from_file(str(config)), str(config),
+            str(next(iter(checkpoints.values()))), work_dir=folder,
+            cfg_options=cfg_options)
+        launch.check_files(base, ('test_dataloader', ))
+        loader = data_loader(base.test_dataloader)
+        order = label_names(loader.dataset)
+        for name, checkpoint in checkpoints.items():
             extended = Path(folder) / 'extended.pth'
             tuned = require_folded(load_checkpoint(checkpoint)).get('classes')
             extend(checkpoint, held_out, order, extended, norms)
@@ -111,11 +113,12 @@ def evaluate_retention(config: PathLike, checkpoints: Mapping[str, PathLike],
             model, _ = load_detector(
                 with_classes(base, about['num_classes'], about['num_guide']),
                 extended)
-        by_class[name] = evaluate_detector(
-            model.to(get_device()), loader, base.test_evaluator).by_class()
-        results.append(
-            Retention(name, *(mean_ap(by_class[name], group)
-                              for group in (tuned, names))))
+            by_class[name] = evaluate_detector(
+                model.to(get_device()), loader,
+                base.test_evaluator).by_class()
+            results.append(
+                Retention(name, *(mean_ap(by_class[name], group)
+                                  for group in (tuned, names))))
     if work_dir is not None:
         with atomic_path(Path(work_dir) / 'retention.json') as temporary:
             temporary.write_text(
