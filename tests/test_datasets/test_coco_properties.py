@@ -1,5 +1,6 @@
 """One field of a COCO file made invalid: the same AP, or one clear line."""
 import copy
+import functools
 import json
 import math
 from pathlib import Path
@@ -25,7 +26,7 @@ BOXES = [('1.png', 0, 4, 4, 20, 12), ('1.png', 1, 30, 8, 24, 30),
          ('3.png', 0, 40, 20, 18, 16)]
 IMAGES = ('1.png', '2.png', '3.png')
 GONE = object()
-NUMBERS = (GONE, None, True, [], {}, 'x', '', math.nan, math.inf, 10**30)
+NUMBERS = (GONE, None, True, [], {}, 'x', math.nan, math.inf, 10**30)
 INVALID = {
     ('images', 'id'): (*NUMBERS, -1, 0, 1.5, '2', 2, 99),
     ('images', 'file_name'): (GONE, None, True, [], {}, '', 7),
@@ -104,19 +105,24 @@ def outcome(path, folder):
         if str(path) not in text or '\n' in text:
             raise
         return None
-    assert precision(truth_of(data)) == pytest.approx(figures, nan_ok=True)
+    assert (truth.images, truth.boxes) == (data.images, data.boxes)
     written = path.with_name('written.json')
     written.write_bytes(data.to_json())
-    if not data.changed:  # the file itself is as good
-        assert trained(path, folder) == trained(written, folder)
-    return figures, trained(written, folder), data
+    # Where nothing is changed, the file itself is as good.
+    return figures, trained(written if data.changed else path, folder)
+
+
+@functools.cache
+def of_sound(folder):
+    path = folder / 'sound.json'
+    path.write_text(json.dumps(sound()))
+    assert not read_coco(path, folder).changed
+    return outcome(path, folder)
 
 
 def check(content, folder, refused=None):
     path = folder / 'a.json'
-    path.write_text(json.dumps(sound()))
-    figures, boxes, data = outcome(path, folder)
-    assert not data.changed
+    figures, boxes = of_sound(folder)
     path.write_text(json.dumps(content))
     found = outcome(path, folder)
     if refused is not None:
@@ -126,7 +132,7 @@ def check(content, folder, refused=None):
         assert found[1] == boxes
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_one_invalid_field(folder, data):
     part, key = data.draw(st.sampled_from(sorted(INVALID)))

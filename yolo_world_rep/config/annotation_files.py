@@ -87,12 +87,12 @@ def use_sound_files(cfg: Config, loaders: Iterable[str],
                 continue
             data = read_coco(path, osp.join(
                 root, (dataset.get('data_prefix') or {}).get('img') or ''))
+            found = list(check_ids(data))
             data = in_order_of(
                 kind._load_metainfo(copy.deepcopy(dataset.get('metainfo')))
                 .get('classes') or data.names, data)
             small = (dataset.get('filter_cfg') or {}).get('min_size')
-            found = [*data.findings, *check_ids(data),
-                     *check_boxes(data, bool(small))]
+            found += [*data.findings, *check_boxes(data, bool(small))]
             if part == 'train':
                 trained |= set(map(data.path_of, data.images))
                 found += check_masks(data, any(

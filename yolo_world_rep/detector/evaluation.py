@@ -60,8 +60,9 @@ def quiet_coco(data: Annotations) -> Any:
     """pycocotools' index of annotations."""
     from pycocotools.coco import COCO
     truth = COCO()
-    truth.dataset = dict(images=data.images, categories=data.categories,
-                         annotations=data.boxes)
+    truth.dataset = dict(
+        images=data.images, categories=data.categories,
+        annotations=list(map(dict, data.boxes)))  # it writes into them
     with contextlib.redirect_stdout(io.StringIO()):  # it prints a lot
         truth.createIndex()
     return truth
