@@ -220,12 +220,14 @@ def test_rotation_by_exif_is_followed_as_opencv_follows_it(tmp_path):
     (lambda c: c['annotations'][1].update(segmentation='polygon'),
      "has segmentation='polygon'; expected a list of polygons"),
     (lambda c: c['annotations'][1].pop('image_id'),
-     'annotations[1] has image_id=None; expected an id'),
+     'annotations[1] has image_id=None; expected an id that is listed'),
     (lambda c: c['annotations'].append(7), 'annotations[3] has bbox=7'),
     (lambda c: c['images'][1].update(id=1),
      "images[1] has id=1, which '1.png' has as well"),
-    (lambda c: c['images'][1].pop('id'), 'image_id 2, which'),
-    (lambda c: c['categories'][0].update(id='cat'), 'category_id 1, which'),
+    (lambda c: c['images'][1].pop('id'),
+     'annotations[1] has image_id=2; expected an id that is listed'),
+    (lambda c: c['categories'][0].update(id='cat'),
+     'annotations[0] has category_id=1; expected an id'),
 ])
 def test_other_files_are_refused_with_the_place(tmp_path, content, damage,
                                                 message):

@@ -71,12 +71,6 @@ def polygons(box: Record) -> Polygons:
     return mask if isinstance(mask, list) else []
 
 
-def extent(mask: Polygons) -> Tuple[float, ...]:
-    """x1, y1, x2, y2 of polygons."""
-    return tuple(edge(edge(polygon[axis::2]) for polygon in mask)
-                 for edge in (min, max) for axis in (0, 1))
-
-
 class Mending:
     """Reads the records of the file ``path`` and counts what it puts right.
 
@@ -112,13 +106,13 @@ class Mending:
         Those of one name and several ids become one if ``merge``.
         """
         kept: List[int] = []
-        rows: Dict[Optional[str], int] = {}  # places in ``kept``
+        rows: Ids = {}  # places in ``kept``
         first: Dict[str, int] = {}
         odd = False
         for place, entry in enumerate(entries):
             where, name = f'{part}[{place}]', names[place]
             key = _key(entry.get('id'))
-            row = rows.get(key, first.get(name) if merge else None)
+            row = rows.get(key or '', first.get(name) if merge else None)
             if row is not None and names[kept[row]] != name:
                 raise ValueError(
                     f'{self.path}: {where} has id={entry["id"]!r}, which '
@@ -139,8 +133,7 @@ class Mending:
                 rows[key] = row
         found = [dict(entries[place], id=row + 1) if odd else entries[place]
                  for row, place in enumerate(kept)]
-        return found, {key: found[row]['id'] for key, row in rows.items()
-                       if key is not None}
+        return found, {key: found[row]['id'] for key, row in rows.items()}
 
     def images(self, entries: List[Record], names: List[str],
                size_of: Callable[[str], Optional[Tuple[int, int]]],
@@ -172,7 +165,6 @@ class Mending:
         merged = len(ids['image_id']) > len(images)
         kept: List[Record] = []
         seen: Set[Tuple] = set()
-        lost: Dict[str, List[Any]] = {}
         bare: List[Record] = []
         for place, entry in enumerate(entries):
             where = f'annotations[{place}]'
@@ -181,15 +173,13 @@ class Mending:
             box = dict(entry)
             for key, known in ids.items():
                 identity = _key(entry.get(key))
-                if identity is None:
-                    self.refuse(where, entry, key, 'an id')
                 if identity not in known:
-                    lost.setdefault(key, []).append(entry[key])
-                box[key] = known.get(identity)
+                    self.refuse(where, entry, key, 'an id that is listed')
+                box[key] = known[identity]
                 if type(entry[key]) is not int:
                     self.note(f'annotation(s) have no whole number as '
                               f'{key}', where, 'note')
-            where += f' of {names.get(box["image_id"])}'
+            where += f' of {names[box["image_id"]]}'
             self._geometry(box, where)
             for key in {'iscrowd', *entry} & {'iscrowd', 'ignore'}:
                 box[key] = _flag(entry.get(key))
@@ -208,12 +198,6 @@ class Mending:
             kept.append(box)
             if self._mask(box, where):
                 bare.append(box)
-        for key, values in lost.items():
-            raise ValueError(
-                f'{self.path}: {len(values)} annotation(s) have {key} '
-                f'{", ".join(map(repr, list(dict.fromkeys(values))[:3]))}, '
-                f'which the file does not list. List what they are of, or '
-                f'take them out.')
         plain = [box for box in kept if not box['iscrowd']]
         bare = [box for box in bare if not box['iscrowd']]
         masked = sum(bool(polygons(box)) for box in plain)
@@ -261,11 +245,12 @@ class Mending:
             points = _polygon(parts)  # of one polygon, in numbers or pairs
             parts = parts if points is None else [points]
         good = [p for p in map(_polygon, parts) if p is not None]
-        x1, y1, x2, y2 = extent(good) if good else (0., ) * 4
-        x, y, w, h = box['bbox']
-        if (min(x2 - x1, y2 - y1) < min(1, w, h) or x1 > x + w or x2 < x
-                or y1 > y + h or y2 < y):
-            good = []
+        for low, side, axis in zip(box['bbox'], box['bbox'][2:], (0, 1)):
+            values = [value for p in good for value in p[axis::2]] or [low]
+            least, most = min(values), max(values)
+            if (most - least < min(1, side) or least > low + side
+                    or most < low):
+                good = []
         if len(good) < len(parts):
             self.note('annotation(s) have a polygon of fewer than three '
                       'points, of an odd number of coordinates, of no size or '
