@@ -18,7 +18,7 @@ from ..datasets.annotation_checks import (
     in_both,
 )
 from ..datasets.annotations import Annotations, Finding, listed, read_coco
-from ..text.names import name_differences
+from ..text.names import name_differences, names_of
 from ..utils.files import write_together
 from ..utils.log import log
 from .variables import find
@@ -88,9 +88,8 @@ def use_sound_files(cfg: Config, loaders: Iterable[str],
             data = read_coco(path, osp.join(
                 root, (dataset.get('data_prefix') or {}).get('img') or ''))
             found = list(check_ids(data))
-            data = in_order_of(
-                kind._load_metainfo(copy.deepcopy(dataset.get('metainfo')))
-                .get('classes') or data.names, data)
+            data = in_order_of(names_of(kind._load_metainfo(copy.deepcopy(
+                dataset.get('metainfo')))) or data.names, data)
             small = (dataset.get('filter_cfg') or {}).get('min_size')
             found += [*data.findings, *check_boxes(data, bool(small))]
             if part == 'train':
