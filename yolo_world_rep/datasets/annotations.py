@@ -135,9 +135,10 @@ def read_content(path: PathLike) -> Any:
         raise ValueError(f'{path} is not JSON: {error}.') from None
 
 
-def read_coco(path: PathLike, images: Images) -> Annotations:
-    """Read a COCO file of boxes; a ``ValueError`` says what is wrong where."""
-    return from_content(read_content(path), path, images)
+def read_coco(path: PathLike, images: Images,
+              sizes: bool = True) -> Annotations:
+    """Read a COCO file; see :func:`from_content`."""
+    return from_content(read_content(path), path, images, sizes)
 
 
 def from_content(content: Any, path: PathLike, images: Images,

@@ -25,10 +25,9 @@ from yolo_world_rep.datasets.annotation_checks import check_boxes
 from yolo_world_rep.datasets.annotations import (
     COCO_LIMIT,
     Annotations,
-    from_content,
     limits_for,
     most_objects,
-    read_content,
+    read_coco,
 )
 from yolo_world_rep.inference.predictor import Predictor
 from yolo_world_rep.text.names import name_differences
@@ -46,9 +45,8 @@ FIGURES: Dict[str, Dict[str, Any]] = dict(
 def truth_of(annotation_file: Truth, images: PathLike = '') -> Annotations:
     """The ground truth as training reads it, with what is there to find."""
     data = annotation_file if isinstance(
-        annotation_file, Annotations) else from_content(
-            read_content(annotation_file), annotation_file, images,
-            sizes=False)
+        annotation_file, Annotations) else read_coco(
+            annotation_file, images, sizes=False)
     found = list(check_boxes(data, training=False)) if data.boxes else []
     for finding in found:
         if finding.level == 'error':
@@ -188,8 +186,7 @@ def category_ids(truth: Any, names: Sequence[str], annotation_file: PathLike,
     return [ids.get(name, -1) for name in names]
 
 
-def evaluate(predictor: Predictor,
-             annotation_file: Truth, images: PathLike,
+def evaluate(predictor: Predictor, annotation_file: Truth, images: PathLike,
              per_class: bool = False,
              on_image: Callable[[], None] = lambda: None) -> Dict[str, Any]:
     """Average precision on a data set in COCO's format.
@@ -219,9 +216,8 @@ def evaluate(predictor: Predictor,
     """
     data = truth_of(annotation_file, images)
     for finding in data.findings:
-        print_log(f'annotations {data.path}: {finding.text}', 'current',
-                  logging.INFO if finding.level == 'note' else
-                  logging.WARNING)
+        log(f'annotations {data.path}: {finding.text}', logging.INFO
+            if finding.level == 'note' else logging.WARNING)
     truth, place = quiet_coco(data), data.path
     kept = predictor.kept
     ids = category_ids(truth, list(predictor.names), place, kept)
