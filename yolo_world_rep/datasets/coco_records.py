@@ -95,7 +95,7 @@ class Mending:
         """The name of each entry, which is a text."""
         for place, entry in enumerate(entries):
             name = entry.get(key) if isinstance(entry, dict) else None
-            if not isinstance(name, str) or not name:
+            if not isinstance(name, str) or name == '' and part == 'images':
                 self.refuse(f'{part}[{place}]', entry, key, 'a text')
         return [entry[key] for entry in entries]
 
@@ -152,7 +152,8 @@ class Mending:
                         f'be read itself; expected its size in pixels.')
             if size and size != stated:
                 self.note('of images state no size in numbers, which is then '
-                          'their own', f'images[{place}], {name}')
+                          'their own', f'images[{place}], {name}',
+                          'warning' if sizes else 'note')
             width, height = size or (None, None)
             kept.append(entry if size == stated else
                         dict(entry, width=width, height=height))

@@ -216,8 +216,8 @@ def evaluate(predictor: Predictor, annotation_file: Truth, images: PathLike,
     """
     data = truth_of(annotation_file, images)
     for finding in data.findings:
-        log(f'annotations {data.path}: {finding.text}', logging.INFO
-            if finding.level == 'note' else logging.WARNING)
+        if finding.level == 'warning':
+            log(f'annotations {data.path}: {finding.text}', logging.WARNING)
     truth, place = quiet_coco(data), data.path
     kept = predictor.kept
     ids = category_ids(truth, list(predictor.names), place, kept)
