@@ -105,7 +105,7 @@ def test_train_then_test(run, data, tmp_path):
     log = Path(lines[9].split()[1]).read_text()
     for part in ('Config: num_classes=3, was 80', 'System environment',
                  'optim_wrapper', 'paramwise_options', 'Epoch(train)',
-                 'index created!', 'Average Precision', 'UserWarning'):
+                 'index created!', 'coco/bbox_mAP_50', 'UserWarning'):
         assert part in log
     dumped = read_config().fromfile(work_dir / CONFIG.name)
     assert dumped.model.bbox_head.head_module.num_classes == 3
