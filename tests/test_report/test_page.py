@@ -69,7 +69,7 @@ def test_hook_writes_page_and_figures(trained):
     assert linked[:5] == ['loss.png', 'learning_rate.png',
                           'average_precision.png', 'classes.png',
                           'confusion.png']
-    assert linked[5:7] == ['mistakes-1-before.jpg', 'mistakes-1-after.jpg']
+    assert linked[5:7] == ['mistakes-1-before.jpeg', 'mistakes-1-after.jpeg']
     for name in linked:
         image = cv2.imread(str(trained / 'report' / name))
         assert min(image.shape[:2]) > 100

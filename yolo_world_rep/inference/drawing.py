@@ -2,7 +2,7 @@
 from typing import Iterable, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, features
 
 from .fonts import check_font, drawn_name, fonts_for, load_font
 
@@ -22,10 +22,9 @@ class Mark(NamedTuple):
 
 
 def draw_boxes(image: np.ndarray, boxes: np.ndarray, labels: Sequence[int],
-               names: Sequence[str],
-               scores: Optional[Sequence[float]] = None,
-               font: Optional[str] = None,
-               max_drawn: int = MAX_DRAWN) -> np.ndarray:
+               names: Sequence[str], scores: Optional[Sequence[float]] = None,
+               font: Optional[str] = None, max_drawn: int = MAX_DRAWN
+               ) -> np.ndarray:
     """A copy of an image (h, w, 3), uint8, BGR, with boxes and class names.
 
     Boxes (K, 4) are x1, y1, x2, y2 in pixels, the best first; the rest is as
@@ -61,17 +60,15 @@ def draw_marks(image: np.ndarray, marks: Sequence[Mark],
         out = line if min(x2 - x1, y2 - y1) < 3 * line else 0
         pen.rectangle((x1 - out, y1 - out, x2 + out, y2 + out),
                       outline=mark.colour[::-1], width=line)
-    row = sum(load_font(('', 0), size).getmetrics())
     corners = np.array([mark.box for mark in marks], float).reshape(-1, 4)
-    small = corners[(corners[:, 2:] - corners[:, :2]).min(1) < 2 * row]
+    small = corners[(corners[:, 2:] - corners[:, :2]).min(1) < 3 * size]
     taken = np.zeros((0, 4))
     if total > len(marks):
         marks = [Mark((0, height, 0, height), f'{len(marks)} of {total} drawn',
                       (255, 255, 255)), *marks]
     for mark in marks:
         label = _Label(mark.text, font, size, width)
-        place = find_place(label.size, mark.box, taken, small,
-                           (height, width))
+        place = find_place(label.size, mark.box, taken, small, image.shape)
         if place is not None:
             taken = np.vstack([taken, [*place, *np.add(place, label.size)]])
             label.draw(pen, place, mark.colour)
@@ -90,7 +87,7 @@ def paint_masks(image: np.ndarray, masks: Iterable[np.ndarray],
 
 def find_place(size: Tuple[int, int], box: Sequence[float],
                taken: np.ndarray, small: np.ndarray,
-               shape: Tuple[int, int]) -> Optional[Tuple[int, int]]:
+               shape: Tuple[int, ...]) -> Optional[Tuple[int, int]]:
     """The left upper corner of a text near its box, None if all is taken.
 
     Of places that overlap none of ``taken`` the one that hides least of the
@@ -102,7 +99,7 @@ def find_place(size: Tuple[int, int], box: Sequence[float],
                          y2 + high, y1 - 3 * high, y2 + 2 * high)
         for x in (x1, x2 - wide, x1 - wide, x2)])
     places = np.clip(places, 0, np.maximum(
-        np.subtract(shape[::-1], size), 0)).round()
+        np.subtract(shape[1::-1], size), 0)).round()
     areas = np.hstack([places, places + size])
     free = _overlaps(areas, taken) == 0
     if not free.any():
@@ -138,5 +135,6 @@ class _Label:
         bright = np.dot(colour, (0.299, 0.587, 0.114)) > 115
         for part, face in self.parts:
             pen.text((x + 1, y + self.ascent), part, font=face, anchor='ls',
+                     direction='ltr' if features.check('raqm') else None,
                      fill=(0, 0, 0) if bright else (255, 255, 255))
             x += face.getlength(part)

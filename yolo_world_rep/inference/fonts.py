@@ -25,7 +25,7 @@ _warned: Set[Optional[str]] = set()
 def load_font(font: Font, size: int) -> Any:
     """A font of Pillow, None if there is none."""
     try:
-        return (ImageFont.truetype(font[0], size, font[1]) if font[0]
+        return (ImageFont.truetype(str(font[0]), size, font[1]) if font[0]
                 else ImageFont.load_default(size))
     except OSError:  # also a font of pictures in other sizes
         return None

@@ -101,11 +101,10 @@ class Result:
         from .drawing import draw_boxes, paint_masks
         image, labels = self.image, self.labels.tolist()
         if self.encoded_masks is not None:
-            best = slice(max_drawn)
             image = paint_masks(  # the best last, on top of the others
                 image, (decode_mask(each, self.shape)
-                        for each in self.encoded_masks[best][::-1]),
-                labels[best][::-1])
+                        for each in self.encoded_masks[:max_drawn][::-1]),
+                labels[:max_drawn][::-1])
         return draw_boxes(image, self.boxes, labels, self.names,
                           self.scores.tolist(), font, max_drawn)
 

@@ -152,7 +152,6 @@ def draw_judged(path: PathLike, marks: Sequence[Mark],
     """An image, its longer side of 800 pixels, with boxes; uint8, BGR."""
     image = read_image(Path(path))
     scale = SIDE / max(image.shape[:2])
-    return draw_marks(
-        cv2.resize(image, None, fx=scale, fy=scale),
-        [mark._replace(box=scale * np.array(mark.box)) for mark in marks],
-        font)
+    size = [max(1, round(scale * side)) for side in image.shape[1::-1]]
+    return draw_marks(cv2.resize(image, size), [
+        mark._replace(box=scale * np.array(mark.box)) for mark in marks], font)

@@ -88,8 +88,7 @@ def write_report(work_dir: PathLike, before: Optional[PathLike] = None,
         it is the same in one file, pictures included.
 
     Raises:
-        ValueError: If there is nothing to report on, or ``font`` is not a
-            font.
+        ValueError: If there is nothing to report on, or ``font`` is none.
     """
     check_font(font)
     sources = find_sources(work_dir, before, after)
@@ -234,7 +233,7 @@ def _worst(tuned: Evaluation, folded: Optional[Evaluation], folder: Path,
             if each is not None:
                 same = {one.path: one for one in each.pictures}[picture.path]
                 marks = figures.judge(same, list(tuned.ap), font)
-                name = f'mistakes-{number}-{when}.jpg'
+                name = f'mistakes-{number}-{when}.jpeg'
                 cv2.imwrite(str(folder / name), figures.draw_judged(
                     picture.path, marks, font))
                 cells.append(f'{when}: {figures.count(marks)} '

@@ -4,31 +4,28 @@ import html
 from pathlib import Path
 from typing import Any
 
-TYPES = {'.png': 'image/png', '.jpg': 'image/jpeg'}
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
+<title>{title}</title><style>
 body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff;
-  max-width: 1000px; margin: auto; padding: 1em; overflow-wrap: anywhere }}
+  max-width: 1020px; margin: auto; padding: 1em; overflow-wrap: anywhere }}
 img {{ max-width: 100%; height: auto }}
 table {{ border-collapse: collapse; display: block; overflow-x: auto }}
-th, td {{ border: 1px solid #ccc; padding: .3em .7em; text-align: left }}
+th, td {{ border: 1px solid #ccc; padding: .3em .7em; text-align: left;
+  overflow-wrap: normal }}
 pre {{ background: #f4f4f4; padding: .8em; white-space: pre-wrap }}
-tr:has(img) th {{ font-weight: normal }}
 @media (max-width: 600px) {{ tr:has(img) th {{ display: block }} }}
 @media print {{ img, tr, pre {{ break-inside: avoid; max-height: 20cm }} }}
-</style></head>
-<body>
+</style></head><body>
 {body}</body></html>
 """
 
 
 def as_html(markdown: str, title: str, folder: Path) -> str:
-    """The page; its pictures, PNG and JPEG, are read from a folder."""
+    """The page; its pictures, .png and .jpeg, are read from a folder."""
     from markdown_it import MarkdownIt
     parser = MarkdownIt('commonmark', {'html': False}).enable('table')
     render = parser.renderer.rules['image']  # type: ignore[attr-defined]
@@ -36,7 +33,8 @@ def as_html(markdown: str, title: str, folder: Path) -> str:
     def image(tokens: Any, index: int, *more: Any) -> str:
         path = folder / str(tokens[index].attrs['src'])
         data = base64.b64encode(path.read_bytes()).decode('ascii')
-        tokens[index].attrs['src'] = f'data:{TYPES[path.suffix]};base64,{data}'
+        kind = path.suffix[1:]
+        tokens[index].attrs['src'] = f'data:image/{kind};base64,{data}'
         return render(tokens, index, *more)
 
     parser.renderer.rules['image'] = image  # type: ignore[attr-defined]

@@ -28,8 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_font(parser)
     parser.add_argument(
         '--max-drawn', type=positive, default=100, metavar='N',
-        help='draw at most the N best detections of an image; the files of '
-             '--json and --txt have all (default: 100)')
+        help='draw the N best detections of an image (default: 100)')
 
 
 def summary(result: 'Result') -> str:
