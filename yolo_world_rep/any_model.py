@@ -151,7 +151,7 @@ class AnyModel:
                  image_size: Optional[Tuple[int, int]] = None,
                  max_detections: Optional[int] = None,
                  class_agnostic: Optional[bool] = None,
-                 per_class: bool = False) -> Dict[str, Any]:
+                 per_class: bool = False, **options: Any) -> Dict[str, Any]:
         """Average precision on a data set; categories are matched by name.
 
         Args:
@@ -165,6 +165,8 @@ class AnyModel:
                 kept, and that count. Defaults to None for what the data need.
             class_agnostic (bool, optional): As of :meth:`stream`.
             per_class (bool): Whether the result has ``per_class`` too.
+            **options: Of ``data`` without ``images``, as of
+                :func:`~.config.data_layouts.find_data`.
 
         Returns:
             dict: As of :func:`~.detector.evaluation.evaluate`.
@@ -184,7 +186,8 @@ class AnyModel:
         if images is None:
             from .config.data_layouts import find_data
             from .config.own_data import read_split
-            truth = read_split(find_data(data), split)
+            truth = read_split(
+                find_data(data, only=only or (), **options), split)
             images = truth.images_dir
         return evaluate(predictor, truth, images, per_class)
 

@@ -183,7 +183,8 @@ class YOLOWorld(AnyModel):
             resume (str, optional): ``'auto'``, or a checkpoint to go on from.
             cfg_options (dict, optional): Settings of the config.
             **wishes: Those of :class:`~.config.composition.Wishes`, such as
-                ``epochs``, ``batch_size``, ``recipe``.
+                ``epochs``, ``batch_size``, ``recipe``; and those of
+                :func:`~.config.data_layouts.find_data`, such as ``only``.
 
         Returns:
             Trained: The tuned model, its report and its scores.
@@ -194,15 +195,21 @@ class YOLOWorld(AnyModel):
         Examples:
             >>> tuned, report, scores = pets.train('pets.yaml', epochs=40)
         """
+        from inspect import signature
+
         from .config.composition import Wishes
+        from .config.data_layouts import find_data
         from .config.new_config import require_image_size
         from .engine.finetune import finetune
         if image_size is not None:  # which configs have the other way round
             wishes['image_size'] = require_image_size(image_size[::-1])
         model = self.path if self._saved else self._required('train')
+        layout = find_data(data, val_fraction, **{
+            name: wishes.pop(name)
+            for name in (*signature(find_data).parameters,) if name in wishes})
         tuned = finetune(
-            model, data, work_dir, wishes=Wishes(**wishes), encoder=encoder,
-            val_fraction=val_fraction, amp=amp, overwrite=overwrite,
+            model, layout, work_dir, wishes=Wishes(**wishes), encoder=encoder,
+            amp=amp, overwrite=overwrite,
             resume=resume, cfg_options=cfg_options)
         assert tuned.checkpoint is not None, 'its config saves each epoch'
         return Trained(YOLOWorld(tuned.checkpoint, **self._runtime),

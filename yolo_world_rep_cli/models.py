@@ -4,6 +4,8 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
+from yolo_world_rep.utils.cli import say
+
 from .parsing import add_cfg_options, add_device, cfg_options, positive
 
 if TYPE_CHECKING:
@@ -69,10 +71,14 @@ def add_norms(parser: argparse.ArgumentParser) -> None:
 
 def words_of(args: argparse.Namespace) -> Any:
     """Those of :func:`add_words`: names, or the file that has them."""
+    from yolo_world_rep.text.vocabulary import tidy_names
     if args.words and len(args.words) == 1 and args.words[0].endswith(
             ('.txt', '.json')):
         return args.words[0]
-    return args.words
+    words, remark = tidy_names(args.words or ())
+    if remark:
+        say(f'--words {remark}.', sys.stderr)
+    return words or None
 
 
 def config_and_checkpoint(
@@ -130,9 +136,7 @@ def add_model_arguments(parser: argparse.ArgumentParser,
     parser.add_argument('model', help=MODEL_HELP)
     parser.add_argument('--checkpoint', help='weights for a config')
     add_words(parser)
-    # What --only was called in version 0.1.
-    parser.add_argument('--classes', nargs='+', help=argparse.SUPPRESS)
-    parser.add_argument('--only', dest='classes', nargs='+', metavar='NAME',
+    parser.add_argument('--only', nargs='+', metavar='NAME',
                         help='report only these classes')
     add_detections(parser, scores)
     add_backend_arguments(parser)
@@ -177,7 +181,7 @@ def open_predictor(args: argparse.Namespace, **settings: Any) -> 'Predictor':
         threads=args.threads, precision=args.precision,
         batch_size=args.batch_size, workers=args.workers,
         image_size=args.img_size and tuple(args.img_size),
-        classes=args.classes, cfg_options=cfg_options(args.cfg_options),
+        classes=args.only, cfg_options=cfg_options(args.cfg_options),
         words=words_of(args), encoder=args.encoder,
         **{**settings, **detections_of(args)})
 

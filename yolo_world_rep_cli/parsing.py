@@ -5,7 +5,7 @@ which :func:`parse` ends the command.
 """
 import argparse
 import os
-from typing import Any, List, NoReturn, Optional, Sequence
+from typing import Any, List, NoReturn, Optional, Sequence, Tuple
 
 from yolo_world_rep.utils.cli import as_options, fail, one_line
 from yolo_world_rep.utils.files import require_new, require_room
@@ -93,6 +93,14 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f'{text}: expected 1 or more')
     return number
+
+
+def join(word: str) -> Tuple[str, List[str]]:
+    """``name,name=new``, as the type of an argument."""
+    names, _, new = word.rpartition('=')
+    if not names or not new:
+        raise argparse.ArgumentTypeError(f'{word}: expected cat,dog=pet')
+    return new, names.split(',')
 
 
 def _setting(word: str) -> str:

@@ -93,6 +93,24 @@ def yolo_beside(root):
     (root / 'classes.txt').write_text('cat\ndog\n')
 
 
+def cvat_yolo(root):
+    """Lists name images of the machine that exported them."""
+    for split, names in (('train', 'abcd'), ('valid', 'ef')):
+        folder = root / f'obj_{split}_data'
+        yolo(folder, folder, names)
+        (root / f'{split}.txt').write_text(''.join(
+            f'data/{folder.name}/{name}.png\n' for name in names))
+    (root / 'obj.names').write_text('cat\ndog\n')
+    (root / 'obj.data').write_text('classes = 2\ntrain = data/train.txt\n')
+
+
+def of_another_machine(root):
+    ultralytics(root)
+    (root / 'pets.yaml').write_text(
+        'path: D:\\work\\pets\ntrain: images\\train\n'
+        'val: /home/eve/pets/images/val\nnames: {0: cat, 1: dog}\n')
+
+
 def cocos_own(root):
     for split, names in (('train', 'abcd'), ('val', 'ef')):
         files = [f'{name}.png' for name in names]
@@ -143,15 +161,14 @@ def beside_images(root):
 
 
 PAIRS = (roboflow_coco, roboflow_yolo, ultralytics, yolo_folders, yolo_beside,
-         cocos_own, plain, voc_folders, voc_sets)
+         cvat_yolo, of_another_machine, cocos_own, plain, voc_folders,
+         voc_sets)
 SINGLE = (cvat, label_studio, voc_in_one, beside_images)
 
 
 @pytest.mark.parametrize('write', [*PAIRS, *SINGLE],
                          ids=lambda write: write.__name__)
 def test_a_layout(tmp_path, write):
-    if write not in (roboflow_coco, cocos_own, plain, cvat, label_studio):
-        pytest.importorskip('globox', reason='it reads labels of YOLO, VOC')
     root = tmp_path / 'pets'
     write(root)
     layout = find_data(root)
@@ -170,6 +187,76 @@ def test_a_layout(tmp_path, write):
     assert layout.name == 'pets'
     if 'test' in layout.parts and write is not voc_folders:
         assert len(read_split(layout, 'test').images) == 1
+
+
+def change(path, edit):
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def test_classes_are_chosen_in_all_splits(tmp_path):
+    roboflow_coco(tmp_path)
+    layout = find_data(tmp_path, only=['animal'],
+                       join_classes=dict(animal=NAMES))
+    data = read_own_data(layout, tmp_path / 'c.py')
+    assert data.train.names == data.val.names == ('animal', )
+    assert data.made
+    assert len(data.train.boxes) == 4
+    assert read_split(layout, 'test').names == ('animal', )
+    with pytest.raises(ValueError, match='`exif` goes with labels'):
+        read_split(find_data(tmp_path, exif='stored'), 'val')
+    with pytest.raises(ValueError, match='`exif` up: expected shown or st'):
+        find_data(tmp_path, exif='up')
+
+
+def test_orders_of_classes_are_put_right(tmp_path):
+    """The validation data follow the training data, both the checkpoint."""
+    plain(tmp_path)
+    change(tmp_path / 'val.json', lambda c: c['categories'].reverse())
+    layout = find_data(tmp_path)
+    data = read_own_data(layout, tmp_path / 'c.py')
+    assert data.train.names == data.val.names == NAMES
+    assert not data.errors()
+    assert any('in the order of train' in finding.text
+               for finding in data.findings['val'])
+    data = read_own_data(layout, tmp_path / 'c.py', NAMES[::-1])
+    assert data.train.names == data.val.names == NAMES[::-1]
+    assert any('of the checkpoint' in finding.text
+               for finding in data.findings['train'])
+    data.write()
+    written = json.loads(data.train.path.read_text())
+    assert [each['name'] for each in written['categories']] == ['dog', 'cat']
+
+
+def test_an_empty_superclass_is_an_error_with_its_remedy(tmp_path):
+    plain(tmp_path)
+
+    def add_root(content):
+        for each in content['categories']:
+            each['supercategory'] = 'pets-abc'
+        content['categories'].insert(0, dict(id=9, name='pets-abc'))
+
+    for split in ('train', 'val'):
+        change(tmp_path / f'{split}.json', add_root)
+    error, = read_own_data(find_data(tmp_path), tmp_path / 'c.py').errors()
+    assert 'leave it out by `drop_class` pets-abc' in error
+    assert any('`drop_class` pets-abc' in each.text for each in read_split(
+        find_data(tmp_path), 'val').findings)
+    layout = find_data(tmp_path, drop_class=['pets-abc'])
+    assert not read_own_data(layout, tmp_path / 'c.py').errors()
+
+
+def test_paths_of_a_coco_file_from_windows(tmp_path):
+    label_studio(tmp_path)
+    change(tmp_path / 'result.json', lambda c: [
+        i.update(file_name=f'D:\\pets\\{i["file_name"]}'.replace('/', '\\'))
+        for i in c['images']])
+    data = read_own_data(find_data(tmp_path), tmp_path / 'c.py')
+    assert not data.errors()
+    assert all(data.train.path_of(i).is_file() for i in data.train.images)
+    assert any('found by the ends' in finding.text
+               for finding in data.findings['train'])
 
 
 def test_the_test_data_serve_where_there_are_no_others(tmp_path):

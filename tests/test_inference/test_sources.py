@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from yolo_world_rep.inference import sources
 from yolo_world_rep.inference.images import as_bgr, read_image
 from yolo_world_rep.inference.sources import count_images, find_files
 
@@ -114,3 +115,13 @@ def test_how_many_images_there_are(folder):
     assert count_images([folder / 'b.png', path]) == 4
     (folder / 'bad.mp4').write_bytes(b'')
     assert count_images([folder / 'bad.mp4']) is None
+
+
+def test_files_of_other_endings_are_named(folder, monkeypatch):
+    (folder / 'd.heic').touch()
+    (folder / 'd.txt').touch()
+    (folder / 'e.JFIF').touch()
+    said = []
+    monkeypatch.setattr(sources, 'log', lambda text, level: said.append(text))
+    assert names(find_files([str(folder)])) == ['a.JPG', 'b.png', 'e.JFIF']
+    assert 'files that end in .heic are not read' in said[0]

@@ -106,7 +106,6 @@ class TestYOLO:
     @given(lines=st.lists(st.lists(NUMBERS, max_size=9), max_size=3),
            damage=st.one_of(st.none(), damages()), edit=edits())
     def test_labels_and_yaml(self, lines, damage, edit):
-        pytest.importorskip('globox')
         about = dict(path='.', train='images', val='images',
                      names=['cat', 'dog'])
         with scratch() as folder:
@@ -125,19 +124,42 @@ class TestYOLO:
                 damage(data) if damage and not lines else data)
 
             def check(result):
-                names = yaml.safe_load(text)['names']
+                names = yaml.load(text, yaml.BaseLoader)['names']
                 if isinstance(names, dict):
-                    names = [names[i] for i in range(len(names))]
+                    names = [names[str(i)] for i in range(len(names))]
                 if not damage:
-                    assert list(result.train.names) == list(map(str, names))
+                    assert list(result.train.names) == [
+                        ' '.join(name.split()) for name in names]
 
             attempt('labels: YOLO',
                     lambda: own_data(folder, ('d.yaml', 'd.yaml')), folder,
                     names=['d.yaml', '1.txt', '.json', folder.name],
                     check=check)
 
+    @inputs()
+    @given(place=st.integers(0, 4), value=NUMBERS, twice=st.booleans())
+    def test_a_field_that_is_invalid(self, place, value, twice):
+        """The same boxes, or a line with the file and its number."""
+        fields = '0', '0.5', '0.5', '0.25', '0.25'
+        changed = [*fields[:place], *[value] * (1 + twice),
+                   *fields[place + 1:]]
+        with scratch() as folder:
+            write_images(folder / 'images')
+            (folder / 'labels').mkdir()
+            (folder / 'classes.txt').write_text('cat\ndog')
+            (folder / 'labels' / '1.txt').write_text(
+                f'{" ".join(fields)}\n{" ".join(changed)}')
+
+            def check(result):
+                box = result['train'].boxes[0]
+                assert box['bbox'] == [24., 18., 16., 12.]
+                assert len(result['train'].boxes) <= 2
+
+            attempt('labels: YOLO, one field', lambda: convert(
+                dict(train=(folder / 'labels', None)), folder), folder,
+                names=['1.txt:2'], check=check)
+
     def test_anchors_that_stand_for_very_much(self, tmp_path):
-        pytest.importorskip('globox')
         lines = ['a0: &a0 [x]'] + [
             f'a{i}: &a{i} [{", ".join([f"*a{i - 1}"] * 10)}]'
             for i in range(1, 12)]
@@ -147,7 +169,6 @@ class TestYOLO:
 
     @pytest.mark.parametrize('names', [['cat', 'cat'], ['cat', ''], [[1]]])
     def test_names_that_would_merge_two_classes(self, tmp_path, names):
-        pytest.importorskip('globox')
         write_images(tmp_path / 'images')
         (tmp_path / 'd.yaml').write_text(yaml.safe_dump(dict(
             path='.', train='images', val='images', names=names)))
@@ -156,7 +177,6 @@ class TestYOLO:
 
     def test_an_empty_line_among_the_names(self, tmp_path):
         """It would give every later class the label before its own."""
-        pytest.importorskip('globox')
         write_images(tmp_path)
         (tmp_path / 'l.txt').write_text('1.png')
         (tmp_path / 'classes.txt').write_text('cat\n\ndog\n')
@@ -175,7 +195,6 @@ class TestVOC:
     @inputs()
     @given(damage=st.one_of(st.none(), damages()), name=hostile.names)
     def test_bytes(self, damage, name):
-        pytest.importorskip('globox')
         from xml.sax.saxutils import escape
         text = XML.replace('>cat<', f'>{escape(name)}<')
         with scratch() as folder:
@@ -186,8 +205,33 @@ class TestVOC:
                     lambda: convert({'train': (folder, None)}, folder),
                     folder, names=['1.xml', folder.name])
 
+    @inputs()
+    @given(field=st.sampled_from(['name', 'xmin', 'ymax', 'width', 'filename',
+                                  'bndbox', 'object', 'size', 'annotation']),
+           value=st.one_of(st.none(), NUMBERS))
+    def test_a_field_that_is_invalid(self, field, value):
+        """The same box, or a line with the file; None is a missing field."""
+        import re
+        from xml.sax.saxutils import escape
+        text = '' if value is None else (
+            f'<{field}>{escape(value)}</{field}>')
+        with scratch() as folder:
+            write_images(folder)
+            (folder / '1.xml').write_text(re.sub(
+                f'<{field}>.*?</{field}>', lambda found: text, XML,
+                flags=re.S))
+
+            def check(result):
+                for box in result['train'].boxes:
+                    x, y, width, height = box['bbox']
+                    if field not in ('xmin', 'ymax'):
+                        assert (x, y, width, height) == (1, 2, 19, 28)
+
+            attempt('labels: VOC, one field',
+                    lambda: convert({'train': (folder, None)}, folder),
+                    folder, names=['1.xml'], check=check)
+
     def test_entities_that_stand_for_very_much(self, tmp_path):
-        pytest.importorskip('globox')
         entities = ['<!ENTITY a0 "ha">'] + [
             f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 12)]
         write_images(tmp_path)

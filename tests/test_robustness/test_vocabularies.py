@@ -18,6 +18,7 @@ from yolo_world_rep.text import (
     load_embeddings,
     save_embeddings,
 )
+from yolo_world_rep.text.vocabulary import tidy_names
 
 TEXTS = [['cat', 'kitten'], ['dog'], 'red circle']
 
@@ -96,6 +97,8 @@ class TestClassTexts:
             while expected and not expected[-1]:
                 expected.pop()
             if expected and not mark and expected[0].startswith('\ufeff'):
+                return
+            if tidy_names(expected)[1]:  # tests/test_text has these
                 return
 
             def check(result):

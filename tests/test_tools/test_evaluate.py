@@ -85,12 +85,29 @@ def test_only_some_classes(evaluate, data):
     assert figures['AP'] == pytest.approx(1)
     assert figures['detections'] == 1
     for name, message in (('dakr', "Did you mean 'dark'"),
-                          ('white', "the former has 'white'; only the latter "
-                           "has 'dark', 'grey', 'bright'. Expected the same "
-                           "names, in any order, or --only")):
+                          ('white', "--only 'white': the data have no such "
+                           "class. There are, among others, 'dark'")):
         code, out, err = evaluate('--only', name)
         assert (code, err.count('\n')) == (2, 1)
         assert message in err
+
+
+def test_classes_of_the_data_are_chosen(evaluate, data):
+    """As `train` takes them; what is left must be the model's."""
+    path = data / 'truth.json'
+    content = json.loads(path.read_text())
+    content['categories'] += [dict(id=8, name='pale'), dict(id=9, name='x')]
+    content['annotations'][0]['category_id'] = 8
+    path.write_text(json.dumps(content))
+    code, _, err = evaluate()
+    assert (code, err.count('\n')) == (2, 1)
+    code, out, err = evaluate('--join-classes', 'dark,pale=dark',
+                              '--drop-class', 'x')
+    assert (code, err) == (0, '')
+    assert 'AP             0.5000' in out
+    code, _, err = evaluate('--join-classes', 'dark')
+    assert (code, err.count('\n')) == (2, 1)
+    assert 'expected cat,dog=pet' in err
 
 
 def test_other_classes_are_refused_in_one_line(evaluate, data):

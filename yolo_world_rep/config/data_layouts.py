@@ -6,10 +6,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from ..datasets import yolo_format as labels
-from ..datasets.conversion import Source
+from ..datasets.categories import CategoryChoice
+from ..datasets.conversion import EXIF, YOLO, Source, format_of
 from ..utils.files import PathLike, require_regular
 
 # What names a split in a file's or folder's name, or as a key of a YAML.
@@ -20,7 +31,6 @@ VAL_FRACTION = 0.2
 # The first of a choice is for training, the last for validation.
 ORDER = 'train', '', 'test', 'val'
 CHOICES_SHOWN = 4
-YAML = '.yaml', '.yml'
 COCO_PARTS = b'"images"', b'"annotations"', b'"categories"'
 Parts = Dict[str, Source]
 
@@ -32,13 +42,17 @@ class DataLayout:
     ``parts`` has ``'train'`` and perhaps ``'val'`` and ``'test'``.
     ``val_fraction`` is None where ``'val'`` is there, else the share of the
     images of ``'train'`` that are held out; ``classes`` is the file that
-    names the classes of YOLO and VOC labels, if one was given.
+    names the classes of YOLO and VOC labels, if one was given; ``choice`` is
+    what becomes of the categories, ``exif`` how labels are read where EXIF
+    turns the images.
     """
     root: Path
     name: str
     parts: Parts
     classes: Optional[Path] = None
     val_fraction: Optional[float] = None
+    choice: CategoryChoice = CategoryChoice()
+    exif: str = EXIF[0]
 
     def origin(self, split: str) -> str:
         """What a split is, in words."""
@@ -111,12 +125,17 @@ def _label_folders(root: Path, suffix: str,
 def _voc_sources(root: Path) -> List[Path]:
     return [path for path in sorted(root.glob('ImageSets/Main/*.txt'))
             if path.stem in SPLIT_WORDS] or _label_folders(
-                root, '.xml', re.compile(rb'<annotation[\s>]').search)
+                # In UTF-16 there are zeros between.
+                root, '.xml', lambda data: re.search(
+                    rb'<annotation[\s>]', data.replace(b'\0', b'')))
 
 
-def _yolo_folders(root: Path) -> List[Path]:
-    return _label_folders(
-        root, '.txt', re.compile(rb'\s*\d+(\s+[\d.eE+-]+){4}').match)
+def _yolo_sources(root: Path) -> List[Path]:
+    """Lists of images, as CVAT and Darknet have them, or label folders."""
+    return [path for path in sorted(root.glob('*.txt'))
+            if path.stem.lower() in SPLIT_WORDS
+            and format_of(path) == YOLO] or _label_folders(
+                root, '.txt', labels.LABEL)
 
 
 def _ambiguous(root: Path, pairs: Iterable[Tuple[Path, Path]]) -> ValueError:
@@ -154,7 +173,7 @@ def _of_folder(root: Path) -> Parts:
     yamls = _yaml_files(root)
     kinds = [_coco_files(root), _voc_sources(root),
              # Of these a YAML tells.
-             [] if yamls else _yolo_folders(root)]
+             [] if yamls else _yolo_sources(root)]
     kinds = [files for files in kinds if files]
     if not yamls and not kinds:
         raise ValueError(
@@ -174,7 +193,10 @@ def find_data(data: PathLike, val_fraction: Optional[float] = None, *,
               val_ann: Optional[PathLike] = None,
               train_img: Optional[PathLike] = None,
               val_img: Optional[PathLike] = None,
-              classes: Optional[PathLike] = None) -> DataLayout:
+              classes: Optional[PathLike] = None,
+              only: Sequence[str] = (), drop_class: Sequence[str] = (),
+              join_classes: Mapping[str, Sequence[str]] = {},
+              exif: str = EXIF[0]) -> DataLayout:
     """Find training, validation and test data by their usual names.
 
     ``data`` is a YAML of Ultralytics, a COCO file, or a folder with COCO
@@ -184,7 +206,17 @@ def find_data(data: PathLike, val_fraction: Optional[float] = None, *,
     ``classes`` is the file of the class names of labels. Where there are no
     validation data, the test data serve, or ``val_fraction`` (0.2) of the
     training images. What is ambiguous is a ValueError that has the choices.
+
+    ``join_classes`` makes one class of several, ``dict(pet=['cat', 'dog'])``;
+    then ``drop_class`` leaves classes out, and ``only`` keeps these alone, in
+    this order. ``exif`` says how labels of YOLO and VOC lie in images that
+    EXIF turns: as the images are ``'shown'`` or ``'stored'``.
+
+    Example:
+        >>> find_data('pets', drop_class=['animals-abcd'])
     """
+    if exif not in EXIF:
+        raise ValueError(f'`exif` {exif}: expected {" or ".join(EXIF)}.')
     place = Path(os.path.abspath(require_regular(data)))
     if not place.exists():
         raise ValueError(f'`data` {data} does not exist.')
@@ -196,7 +228,7 @@ def find_data(data: PathLike, val_fraction: Optional[float] = None, *,
         parts = {split: Source(found(root, given, f'`{split}_ann`'))
                  for split, given in (('train', train_ann), ('val', val_ann))
                  if given}
-    elif place.suffix in YAML:
+    elif place.suffix in labels.YAML:
         parts = _of_yaml(place)
     elif root == place:
         parts = _of_folder(place)
@@ -218,7 +250,9 @@ def find_data(data: PathLike, val_fraction: Optional[float] = None, *,
         if images and split in parts:
             parts[split] = parts[split]._replace(
                 images=found(root, images, f'`{split}_img`'))
-    own_name = place.suffix in YAML and place.stem not in ('data', 'dataset')
+    own_name = place.suffix in labels.YAML and (
+        place.stem not in ('data', 'dataset'))
     return DataLayout(root, place.stem if own_name else root.name or 'data',
                       parts, classes and found(root, classes, '`classes`'),
-                      val_fraction)
+                      val_fraction, CategoryChoice(
+                          only, drop_class, join_classes), exif)

@@ -4,16 +4,17 @@ import random
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Optional, Sequence
 
 from ..datasets.annotation_checks import by_level, check, compare
 from ..datasets.annotations import (
     Annotations,
     Finding,
-    from_content,
     read_coco,
 )
-from ..datasets.conversion import convert, format_of
+from ..datasets.categories import choose, in_order, superclass_findings
+from ..datasets.conversion import EXIF, convert, format_of
+from ..datasets.image_paths import tail_below
 from ..utils.files import PathLike, write_together
 from .data_layouts import DataLayout
 
@@ -72,7 +73,8 @@ def guess_images(root: Path, path: Path, split: str, names: List[str]) -> Path:
                 split=split, stem=path.stem, end=path.stem.split('_')[-1]))
 
     def present(place: Path) -> int:
-        return sum((place / name).is_file() for name in names[:20])
+        return sum(len(Path(tail_below(place, name)).parts)
+                   for name in names[:20])
 
     return max(dict.fromkeys(places), key=present)
 
@@ -105,13 +107,11 @@ def read_splits(layout: DataLayout) -> Dict[str, Annotations]:
         for split, part in layout.parts.items():
             read[split] = read_coco(part.path, part.images or partial(
                 guess_images, root, part.path, split))
+        if layout.exif != EXIF[0]:
+            raise ValueError('`exif` goes with labels of YOLO and VOC.')
     else:
-        converted = convert(layout.parts, root, layout.classes)
-        for split, each in converted.items():
-            data = from_content(each.content, layout.parts[split].path,
-                                each.images_dir)
-            read[split] = replace(
-                data, findings=(*data.findings, *each.findings), changed=True)
+        read = convert(layout.parts, root, layout.classes, layout.exif)
+    read = {split: choose(data, layout.choice) for split, data in read.items()}
     if layout.val_fraction and 'train' in read:
         read.update(split_by_image(read['train'], layout.val_fraction))
     return read
@@ -126,28 +126,36 @@ def read_split(layout: DataLayout, split: str) -> Annotations:
     if split not in read:
         raise ValueError(f'`split` {split}: {layout.root} has '
                          f'{", ".join(read)}.')
-    return read[split]
+    said = superclass_findings(list(read.values()), layout.choice)
+    return replace(read[split], findings=(*read[split].findings, *(
+        each._replace(level='warning') for each in said)))
 
 
-def read_own_data(layout: DataLayout, out: PathLike) -> OwnData:
+def read_own_data(layout: DataLayout, out: PathLike,
+                  classes: Optional[Sequence[str]] = None) -> OwnData:
     """Read and check training and validation data; nothing is written.
 
     Data that are converted, split or fixed will be COCO files beside ``out``,
-    the config to be.
+    the config to be. They get the order of ``classes``, those of the
+    checkpoint, where they have the same.
     """
     read = read_splits(replace(layout, parts={
         split: part for split, part in layout.parts.items()
         if split in SPLITS}))
-    made = any(read[split].changed for split in SPLITS)
+    for names, of in ((read['train'].names, 'train'),
+                      (classes or (), 'the checkpoint')):
+        read = {split: in_order(data, names, of)
+                for split, data in read.items()}
     out = Path(os.path.abspath(out))
-    data = {}
-    for split in SPLITS:
-        data[split] = read[split]
-        if made:
-            data[split] = replace(
-                data[split], path=out.with_name(f'{out.stem}_{split}.json'))
-    findings = {split: by_level([*check(data[split], split == 'train'),
-                                 *data[split].findings])
-                for split in SPLITS}
-    findings['both'] = compare(data['train'], data['val'])
-    return OwnData(layout, data['train'], data['val'], findings, made)
+    made = any(read[split].changed for split in SPLITS)
+    if made:
+        read = {split: replace(
+            data, path=out.with_name(f'{out.stem}_{split}.json'))
+            for split, data in read.items()}
+    findings = {split: by_level([*check(data, split == 'train'),
+                                 *data.findings])
+                for split, data in read.items()}
+    findings['both'] = [
+        *superclass_findings(list(read.values()), layout.choice),
+        *compare(read['train'], read['val'])]
+    return OwnData(layout, read['train'], read['val'], findings, made)

@@ -21,6 +21,7 @@ from ..utils.files import PathLike, parse_json, require_regular
 from ..utils.log import log
 from ..utils.wording import some
 from .coco_records import Mending, polygons
+from .image_paths import found_names
 
 # A folder, or what finds it by the names of the images.
 Images = Union[PathLike, Callable[[List[str]], PathLike]]
@@ -163,9 +164,16 @@ def from_content(content: Any, path: PathLike, images: Images,
         'categories', content['categories'], names, merge=False)
     names = mending.names('images', content['images'], 'file_name')
     folder = Path(images(names) if callable(images) else images)
+    found = found_names(folder, names) if images != '' else {}
+    for name, tail in found.items():
+        mending.note('file name(s) are not those of the files, which were '
+                     'found by the ends of their paths',
+                     f'{name!r}, which is {tail!r} in {folder}')
+    names = [found.get(name, name) for name in names]
     entries, image_ids = mending.images(
-        content['images'], names, lambda name: header_size(folder / name),
-        sizes)
+        [dict(each, file_name=name) if each['file_name'] in found else each
+         for each, name in zip(content['images'], names)], names,
+        lambda name: header_size(folder / name), sizes)
     boxes = mending.boxes(content['annotations'], entries, image_id=image_ids,
                           category_id=category_ids)
     findings = tuple(
@@ -175,16 +183,25 @@ def from_content(content: Any, path: PathLike, images: Images,
                        bool(findings))
 
 
+def read_header(path: Path) -> Optional[Tuple[int, int, int]]:
+    """Width, height and EXIF orientation (1: none) as stored, if readable."""
+    import cv2
+    from PIL import Image
+    try:
+        with Image.open(path) as image:
+            if image.format in ('AVIF', 'GIF') and (
+                    not cv2.haveImageReader(str(path))):
+                return None  # an older OpenCV, which will decode it
+            turn = image.getexif().get(0x0112, 1)
+            return (*image.size, turn if turn in range(1, 9) else 1)
+    except Exception:  # readers of broken files raise what they like
+        return None
+
+
 def header_size(path: Path) -> Optional[Tuple[int, int]]:
     """Width and height as a reader of pixels finds them; None: unreadable.
 
     A camera's rotation in the EXIF data is followed, as OpenCV does.
     """
-    from PIL import Image
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    except Exception:  # readers of broken files raise what they like
-        return None
-    return (height, width) if turned else (width, height)
+    width, height, turn = read_header(path) or (None, None, 1)
+    return width and ((height, width) if turn > 4 else (width, height))

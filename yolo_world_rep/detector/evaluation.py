@@ -181,7 +181,7 @@ def category_ids(truth: Any, names: Sequence[str], annotation_file: PathLike,
         raise ValueError(f'The model and {annotation_file} have other '
                          f'classes: {name_differences(wanted, known)}. '
                          f'Expected the same names, in any order, or '
-                         f'`classes` that both have.')
+                         f'`only` some that both have.')
     ids = {category['name']: category['id'] for category in categories}
     return [ids.get(name, -1) for name in names]
 

@@ -49,9 +49,10 @@ def prepare(model: Model, layout: DataLayout,
     out = require_new(folder / START / f'{folder.resolve().name}.py',
                       overwrite, '`work_dir`, continue with `resume`')
     loaded = load_checkpoint(model)
-    own = read_own_data(layout, out)
-    own.require_sound()
     path, found = loaded.path, loaded.description
+    own = read_own_data(layout, out, None if found.text_conditioned
+                        else loaded.class_names)
+    own.require_sound()
     if found.text_conditioned:
         names = own.train.names
         texts, neck_texts, kind = texts_for(loaded, words or names, encoder)

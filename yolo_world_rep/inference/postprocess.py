@@ -4,7 +4,6 @@ The numbers are those of mmyolo's YOLOv8 head, by NumPy alone.
 
 Shape suffixes: N classes, P cells of all levels, C candidates, K detections.
 """
-import difflib
 import math
 from typing import (
     Any,
@@ -18,6 +17,8 @@ from typing import (
 )
 
 import numpy as np
+
+from yolo_world_rep.utils.wording import near_names
 
 from .letterbox import Placement
 from .prototypes import encoded_masks, sigmoid
@@ -221,11 +222,8 @@ def labels_of(names: Sequence[str], classes: Sequence[str]) -> List[int]:
     """Labels of names, rising; those that no class has are a ValueError."""
     for name in names:
         if name not in classes:
-            near = difflib.get_close_matches(name, classes, 3)
-            hint = 'Did you mean' if near else 'It has, among others,'
-            listed = ', '.join(map(repr, near or classes[:8]))
-            raise ValueError(f'class {name!r}: the model has no such '
-                             f'class. {hint} {listed}.')
+            raise ValueError(f'class {name!r}: the model has no such class. '
+                             f'{near_names(name, classes)}')
     return [label for label, name in enumerate(classes) if name in set(names)]
 
 

@@ -1,5 +1,6 @@
 """Images from files, folders, patterns, videos, lists and memory."""
 import glob
+import logging
 import os
 from pathlib import Path
 from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, TextIO
@@ -7,14 +8,15 @@ from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, TextIO
 import cv2
 import numpy as np
 
-from yolo_world_rep.utils.files import is_text, require_regular
+from yolo_world_rep.utils.files import IMAGES, is_text, require_regular
+from yolo_world_rep.utils.log import log
+from yolo_world_rep.utils.wording import some
 
 from .images import as_bgr, fetch, read_image
 
-IMAGES = ('.jpg', '.jpeg', '.jpe', '.png', '.bmp', '.webp', '.tif', '.tiff',
-          '.ppm', '.pgm', '.pbm', '.jp2')
 VIDEOS = ('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg',
           '.wmv')
+LABELS = ('.txt', '.json', '.xml', '.csv', '.yaml', '.yml', '.md')
 STDIN = '-'
 ADDRESSES = ('http://', 'https://')
 # Containers whose header says how long a video is; and of these, how many
@@ -52,6 +54,12 @@ def _files_of(source: str) -> List[Path]:
         if not files:
             raise ValueError(f'source {source}: no images in this folder; '
                              f'expected {", ".join(IMAGES)}.')
+        others = {file.suffix.lower() for file in path.iterdir()
+                  if file.suffix and file.name[0] != '.' and file.is_file()}
+        others.difference_update(IMAGES, LABELS)
+        if others:
+            log(f'source {source}: files that end in {some(sorted(others))} '
+                f'are not read; give each by its name.', logging.WARNING)
         return files
     if os.path.exists(path):
         return [require_regular(path)]

@@ -1,10 +1,43 @@
 """Class texts: which words stand for which class."""
+import logging
 import os
-from typing import Any, List, Union
+import re
+from typing import Any, List, Sequence, Tuple, Union
 
 from yolo_world_rep.moved import moved_names
 
 from ..utils.files import is_text, parse_json, require_regular
+from ..utils.log import log
+from ..utils.wording import some
+
+_NUMBERED = re.compile(r'([0-9]{1,6})\s*[:.)=\t]\s*(\S.*)')
+
+
+def tidy_names(lines: Sequence[str]) -> Tuple[List[str], str]:
+    """Names as people write them, one a line, and a remark on what was else.
+
+    Comments, commas between the names of a single line or behind each,
+    quotes, and numbers from 0 or 1 are taken off, where all lines have them.
+    """
+    plain = [line.strip() for line in lines]
+    while plain and not plain[-1]:  # empty lines at the end do not count
+        plain.pop()
+    names = [name for name in plain if not re.match(r'#\s', name)]
+    if len(names) == 1 and ',' in names[0]:
+        one = names[0]
+        one = one[1:-1] if one[0] + one[-1] == '[]' else one
+        names = [name.strip() for name in one.split(',') if name.strip()]
+    names = [name.rstrip(', ') for name in names]
+    if all(len(name) > 2 and name[0] == name[-1] in '\'"' for name in names):
+        names = [name[1:-1] for name in names]
+    found = [match for match in map(_NUMBERED.fullmatch, names) if match]
+    numbers = [int(match[1]) for match in found]
+    if len(found) == len(names) and numbers in (
+            [*range(len(names))], [*range(1, len(names) + 1)]):
+        names = [match[2] for match in found]
+    return names, '' if names == plain else (
+        f'{some(plain)} is read as {len(names)} name(s): {some(names)}. If '
+        f'that is wrong, write one a line, or a list of texts in a .json file')
 
 
 def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
@@ -13,7 +46,8 @@ def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
     One of: JSON in the form of YOLO-World, a list of synonyms for each class
     (``[["person"], ["sofa", "couch"]]``), or simply one string each
     (``["person", "sofa"]``); a COCO annotation file, whose categories are
-    taken in the order of the file; a ``.txt`` with one class per line.
+    taken in the order of the file; a ``.txt`` with one class per line, which
+    :func:`tidy_names` puts right.
 
     Args:
         path (str | os.PathLike): The file.
@@ -39,10 +73,9 @@ def load_class_texts(path: Union[str, os.PathLike]) -> List[List[str]]:
     entries: Any
     if path.endswith('.txt'):
         # splitlines would also split at what names can have within.
-        entries = [line.strip() for line in content.split('\n')]
-        # Empty lines at the end do not count.
-        while entries and not entries[-1]:
-            entries.pop()
+        entries, remark = tidy_names(content.split('\n'))
+        if remark:
+            log(f'{name}: {remark}.', logging.WARNING)
         return check_class_texts(entries, name)
     try:
         entries = parse_json(content)

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Tuple, Union
 
 PathLike = Union[str, Path]
+# Endings of the images that are looked for in folders.
+IMAGES = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.webp', '.tif',
+          '.tiff', '.ppm', '.pgm', '.pbm', '.jp2', '.avif', '.gif')
 # Of a file's name, on every usual file system.
 MAX_BYTES = 255
 # Endings that say something to a program; others are parts of a name.

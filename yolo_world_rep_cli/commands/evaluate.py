@@ -6,32 +6,31 @@ from yolo_world_rep.utils.cli import progress, say
 
 from .. import models
 from ..parsing import NewFile, existing
+from . import new_config
 
 if TYPE_CHECKING:
     from yolo_world_rep.datasets.annotations import Annotations
 
 
-def add_split(parser: argparse.ArgumentParser) -> None:
+def add_split(parser: argparse.ArgumentParser, only: bool = True) -> None:
     """Data as ``train --data`` takes them."""
-    parser.add_argument(
-        '--data', type=existing,
-        help='folder of the data, COCO file, or YAML of Ultralytics')
+    new_config.add_data(parser, required=False, only=only)
     parser.add_argument('--split', choices=['train', 'val', 'test'],
                         default='val', help='of --data (default: val)')
 
 
 def truth_of(args: argparse.Namespace) -> 'Annotations':
     """What the model is compared with."""
-    from yolo_world_rep.config.data_layouts import find_data
     from yolo_world_rep.config.own_data import read_split
-    from yolo_world_rep.datasets.annotations import from_content, read_content
+    from yolo_world_rep.datasets.annotations import read_coco
+    from yolo_world_rep.datasets.categories import CategoryChoice, choose
     if args.data is None and args.images is not None:
-        return from_content(read_content(args.annotations), args.annotations,
-                            args.images, sizes=False)
+        truth = read_coco(args.annotations, args.images, sizes=False)
+        return choose(truth, CategoryChoice(**new_config.choice_of(args)))
     if args.data is None or args.annotations is not None:
         raise ValueError('expected the annotations and the folder of their '
                          'images, or --data.')
-    layout = find_data(args.data)
+    layout = new_config.layout_of(args)
     truth = read_split(layout, args.split)
     say(f'{args.split}: {layout.origin(args.split)}, {len(truth.images)} '
         f'images, {len(truth.boxes)} boxes')
@@ -44,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'annotations', nargs='?', help='COCO annotation file')
     parser.add_argument(
         'images', nargs='?', type=existing, help='folder of the images')
-    add_split(parser)
+    add_split(parser, only=False)
     parser.add_argument('--per-class', action='store_true',
                         help='also print the AP of each class')
     parser.add_argument('--json-out', type=NewFile(),

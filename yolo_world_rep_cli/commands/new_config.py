@@ -1,11 +1,11 @@
 """Check your own data and write a config to fine-tune on them."""
 import argparse
-from typing import TYPE_CHECKING, Container, Dict, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Container, Dict, Mapping, Sequence
 
 from yolo_world_rep.utils.cli import as_options, console, say
 
 from ..models import add_detections
-from ..parsing import NewFile, existing
+from ..parsing import NewFile, existing, join
 
 if TYPE_CHECKING:
     from yolo_world_rep.config.data_layouts import DataLayout
@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 # As in yolo_world_rep.engine, which a parser cannot wait for.
 SPLITS = ('train', 'val')
 RECIPES = ('full', 'neck-head', 'head')
+EXIF = ('shown', 'stored')
 PARTS = ('backbone', 'neck', 'guides', 'head', 'classes')
 
 CLASSES_SHOWN = 30
 COLOURS = dict(error='red', warning='yellow', note='dim')
 
 
-def add_data(parser: argparse.ArgumentParser, required: bool) -> None:
-    """What says where the data are, for :func:`layout_of`."""
+def add_data(parser: argparse.ArgumentParser, required: bool,
+             only: bool = True) -> None:
+    """What says which data are meant, for :func:`layout_of`.
+
+    ``only`` adds that option, which a model may have as well.
+    """
     data = parser.add_argument_group('data')
     data.add_argument(
         '--data', required=required, type=existing,
@@ -40,6 +45,16 @@ def add_data(parser: argparse.ArgumentParser, required: bool) -> None:
                            'no validation data (default: 0.2)')
     data.add_argument(
         '--classes', help='file with the class names, for YOLO or VOC labels')
+    data.add_argument(
+        '--exif', choices=EXIF, help='how YOLO or VOC labels lie in images '
+        'that EXIF data turn: as images are shown (default), or stored')
+    data.add_argument('--join-classes', nargs='+', type=join,
+                      metavar='NAME,NAME=NEW', help='join classes to one')
+    data.add_argument('--drop-class', nargs='+', metavar='NAME',
+                      help='leave out these classes')
+    if only:
+        data.add_argument('--only', nargs='+', metavar='NAME',
+                          help='use only these classes, in this order')
 
 
 def add_wishes(parser: argparse.ArgumentParser) -> None:
@@ -104,13 +119,19 @@ def wishes_of(args: argparse.Namespace) -> 'Wishes':
                      if value is not None})
 
 
+def choice_of(args: argparse.Namespace) -> Dict[str, Any]:
+    """What is said about the categories."""
+    return dict(only=args.only or (), drop_class=args.drop_class or (),
+                join_classes=dict(args.join_classes or ()))
+
+
 def layout_of(args: argparse.Namespace) -> 'DataLayout':
     """The data of :func:`add_data`."""
     from yolo_world_rep.config.data_layouts import find_data
     return find_data(
         args.data, args.val_fraction, train_ann=args.train_ann,
         val_ann=args.val_ann, train_img=args.train_img, val_img=args.val_img,
-        classes=args.classes)
+        classes=args.classes, exif=args.exif or EXIF[0], **choice_of(args))
 
 
 def show_splits(data: 'OwnData') -> None:
@@ -169,8 +190,10 @@ def show_result(result: 'NewConfig') -> None:
 def run(args: argparse.Namespace) -> None:
     from yolo_world_rep.config.new_config import new_config
     from yolo_world_rep.config.own_data import read_own_data
+    from yolo_world_rep.reparam import load_checkpoint
     wishes = wishes_of(args)
-    data = read_own_data(layout_of(args), args.out)
+    data = read_own_data(layout_of(args), args.out,
+                         load_checkpoint(args.checkpoint).class_names)
     show_data(data)
     show_findings(data, args.names)
     show_result(

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     models.add_model_arguments(parser, scores='0.25')
+    # What --only was called in version 0.1.
+    parser.add_argument(
+        '--classes', dest='only', nargs='+', help=argparse.SUPPRESS)
     parser.add_argument('source', nargs='+',
                         help='images, videos, folders, patterns, or - for a '
                              'list of files on standard input, one per line')

@@ -40,17 +40,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_on_data(args: argparse.Namespace) -> None:
     """Evaluate a model without a config, which all other options are about."""
-    words = [args.config, '--data', args.data, '--split', args.split,
-             *(['--device', args.device] if args.device else [])]
-    own, other = argparse.ArgumentParser(), argparse.ArgumentParser()
+    own, other, split = (argparse.ArgumentParser() for _ in range(3))
+    evaluate.add_split(split)
+    data = vars(split.parse_args([]))
     add_arguments(own)
     evaluate.add_arguments(other)
     given = [args.names[name] for name, value in vars(
-        own.parse_args(words)).items() if getattr(args, name) != value]
+        own.parse_args([args.config])).items() if getattr(args, name) != value
+        and name not in (*data, 'device')]
     if given:
         raise ValueError(f'{given[0]} goes with a config, and --data with a '
                          f'model alone.')
-    evaluate.run(other.parse_args(words))
+    settings = other.parse_args([args.config])
+    for name in (*data, 'names', *(['device'] if args.device else [])):
+        setattr(settings, name, getattr(args, name))
+    evaluate.run(settings)
 
 
 def run(args: argparse.Namespace) -> Optional[int]:
