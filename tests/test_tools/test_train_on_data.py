@@ -57,7 +57,8 @@ def run(world, monkeypatch, capsys):
 
 
 def test_names_are_folded_and_trained_by_one_command(run, world):
-    words = f'train text.pth --data pets --encoder words {TINY} {FIND}'
+    words = (f'train text.pth --data pets --cache 1 --encoder words {TINY} '
+             f'{FIND}')
     status, shown, errors = run(words)
     assert status == 0, errors[-2000:]
     assert 'train: pets/train/annotations.json, 4 images' in shown
@@ -69,6 +70,8 @@ def test_names_are_folded_and_trained_by_one_command(run, world):
     best = lines['best']
     assert best.startswith(str(world / 'work_dirs' / 'pets' / 'best_coco'))
     assert 'after' in (world / lines['report']).read_text()
+    assert lines['pictures'].startswith('of the first batches, in ')
+    assert (world / 'work_dirs' / 'pets' / 'batches' / '0.jpg').is_file()
     export = shlex.split(lines['export'])
     assert export[:4] == ['yolo-world-rep', 'export', best, '--format']
     # The config is the short one, and trains again as it is.

@@ -189,6 +189,7 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
         warmup_epochs=schedule.warmup_epochs,
         warmup_mim_iter=schedule.warmup_steps))
     if wishes.report:
+        hooks['batch_pictures'] = dict(type='BatchPicturesHook')
         hooks['report'] = dict(
             type='TrainingReportHook', before=os.path.abspath(model.path))
     lines.append(f'default_hooks = {plain_source(hooks)}')

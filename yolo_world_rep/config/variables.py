@@ -40,7 +40,8 @@ def find(node: Any, parts: Sequence[str],
     """(container, key, dotted path) of each place that a pattern names.
 
     ``parts`` is the pattern of a :class:`Binding`, split; ``path`` is where
-    ``node``, a tree of dicts and lists, is.
+    ``node``, a tree of dicts and lists, is. Classes of ours that stand in for
+    others of mmyolo's, named ``Fast`` and theirs, are found by either name.
     """
     head, rest = parts[0], parts[1:]
     children = []
@@ -53,7 +54,7 @@ def find(node: Any, parts: Sequence[str],
         for key, child in children:
             yield from find(child, parts, (*path, str(key)))
     elif head.startswith('['):
-        if type_name(node) == head[1:-1]:
+        if type_name(node) in (head[1:-1], f'Fast{head[1:-1]}'):
             yield from find(node, rest, path)
     else:
         for key, child in children:

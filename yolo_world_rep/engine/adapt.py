@@ -21,6 +21,9 @@ from .optimizers.cpu_amp_optim_wrapper import check_cpu_bfloat16
 
 # Takes the place of mmcv's LoadImageFromFile.
 CHECKED = 'LoadCheckedImageFromFile'
+# Of a training, and here, after Fast, in less time.
+FAST = ('Mosaic', 'YOLOv5CopyPaste', 'YOLOv5MixUp', 'YOLOv5RandomAffine',
+        'mmdet.PackDetInputs')
 
 
 def _hooks(cfg: Config) -> list:
@@ -61,6 +64,25 @@ def use_checked_images(cfg: Config) -> None:
     for transform, _, _ in find(cfg._cfg_dict,
                                 ['**', '[LoadImageFromFile]', 'type']):
         transform['type'] = CHECKED
+
+
+def use_fast_transforms(cfg: Config) -> None:
+    """Have training images made by our transforms, equal to mmyolo's."""
+    for place in ('train_dataloader', 'custom_hooks'):
+        for step, _, _ in find(cfg._cfg_dict, [place, '**', 'type']):
+            scope = step.get('_scope_') or cfg.get('default_scope')
+            if scope == 'mmyolo' and step['type'] in FAST:
+                step['type'] = f'Fast{type_name(step)}'
+
+
+def keep_decoded_images(cfg: Config, mebibytes: int) -> None:
+    """Have each worker of a training keep so much of decoded images."""
+    for transform, _, _ in find(cfg._cfg_dict, [
+            'train_dataloader', '**', f'[{CHECKED}]', 'type']):
+        transform['cache'] = mebibytes
+    workers = max(1, cfg.train_dataloader.get('num_workers') or 0)
+    log(f'Decoded images are kept, up to {mebibytes} MiB in each of {workers} '
+        f'worker(s) for a GPU, and mosaics are drawn from them.')
 
 
 def skip_unreadable_images(cfg: Config) -> None:

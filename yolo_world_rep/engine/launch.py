@@ -50,18 +50,22 @@ def config_for_training(
         amp: bool = False, resume: Optional[str] = None,
         cfg_options: Optional[dict] = None, launcher: str = 'none',
         cuda: Optional[bool] = None, skip_unreadable: bool = False,
-        trust: bool = False) -> Config:
+        trust: bool = False, cache: int = 0) -> Config:
     """The config that a training runs, for :func:`build_runner`; a copy.
 
     ``config_path`` is its file, which names the default ``work_dir``;
     ``resume`` is a checkpoint or ``'auto'`` for the last one in the work_dir;
     ``cfg_options`` are dotted keys and values; ``launcher`` is ``'none'``,
     ``'pytorch'``, ``'slurm'`` or ``'mpi'``. ``cuda`` says whether there is a
-    GPU (None asks torch), ``trust`` whether code in a checkpoint may run.
+    GPU (None asks torch), ``trust`` whether code in a checkpoint may run;
+    ``cache`` is how many MiB of decoded images each worker keeps.
     A ``ValueError`` says where these contradict the config or the machine.
     """
     cuda = torch.cuda.is_available() if cuda is None else cuda
     cfg = _prepared(cfg, config_path, work_dir, cfg_options, launcher, cuda)
+    adapt.use_fast_transforms(cfg)
+    if cache:
+        adapt.keep_decoded_images(cfg, cache)
     adapt.use_safe_checkpoints(cfg)
     if launcher != 'none':
         adapt.add_hook(cfg, 'sync_statistics', type='SyncStatisticsHook')

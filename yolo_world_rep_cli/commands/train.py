@@ -7,7 +7,7 @@ from yolo_world_rep.utils.cli import say
 from yolo_world_rep.utils.wording import command
 
 from ..models import add_words, local, words_of
-from ..parsing import add_run_arguments, cfg_options, prepare_device
+from ..parsing import add_run_arguments, cfg_options, positive, prepare_device
 from . import new_config
 
 
@@ -34,6 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--skip-unreadable', action='store_true',
         help='leave out images that cannot be read, with a warning')
+    parser.add_argument(
+        '--cache', type=positive, nargs='?', const=256, metavar='MIB',
+        help='keep this many MiB of decoded images in each worker (256), and '
+             'draw mosaics from them')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CKPT',
                         help='continue from a checkpoint, or from the last '
                              'one in the work dir')
@@ -70,6 +74,8 @@ def words_of_run(args: argparse.Namespace, config: str,
     words = ['train', config, '--work-dir', work_dir]
     words += [args.names[name] for name in (
         'amp', 'skip_unreadable', 'trust', 'verbose') if getattr(args, name)]
+    if args.cache:
+        words += ['--cache', str(args.cache)]
     if args.resume:
         words += ['--resume', *[args.resume][args.resume == 'auto':]]
     if args.cfg_options:
@@ -109,7 +115,8 @@ def run(args: argparse.Namespace) -> Optional[int]:
         cfg = finetune.config_to_train(
             config, work_dir, amp=args.amp, resume=args.resume,
             cfg_options=cfg_options(args.cfg_options), launcher=args.launcher,
-            skip_unreadable=args.skip_unreadable, trust=args.trust)
+            skip_unreadable=args.skip_unreadable, trust=args.trust,
+            cache=args.cache or 0)
         try:
             if len(devices) > 1:
                 return process_group.run_in_processes(devices, words)

@@ -2,7 +2,8 @@
 import logging
 import multiprocessing
 import random
-from typing import Optional, Set, Tuple
+from typing import Any, Dict, Optional, Set, Tuple
+from weakref import WeakKeyDictionary
 
 import mmcv
 import numpy as np
@@ -15,6 +16,9 @@ from ...utils.log import log
 
 # Files that this process has left out.
 _skipped: Set[str] = set()
+# Decoded images that it keeps of each data set, by their index.
+kept_images: 'WeakKeyDictionary[Any, Dict[int, np.ndarray]]' = (
+    WeakKeyDictionary())
 
 
 class UnreadableImageError(ValueError):
@@ -25,11 +29,16 @@ class UnreadableImageError(ValueError):
 class LoadCheckedImageFromFile(LoadImageFromFile):
     """mmcv's LoadImageFromFile, whose errors name the file.
 
-    The launcher replaces mmcv's with it in every config. Arguments and results
-    are mmcv's. With ``ignore_empty=True`` another image of the data set is
-    drawn in place of an unreadable one (mmyolo's mosaic and mixup cannot go on
-    without), and each process logs every such file once and how many there
-    were.
+    The launcher replaces mmcv's with it in every config. Results are mmcv's,
+    and arguments but for the one below. With ``ignore_empty=True`` another
+    image of the data set is drawn in place of an unreadable one (mmyolo's
+    mosaic and mixup cannot go on without), and each process logs every such
+    file once and how many there were.
+
+    Args:
+        cache (int): MiB of decoded images that a process keeps of a data set
+            for training, the newest; :class:`FastMosaic` draws from them.
+            Defaults to 0, none.
 
     Raises:
         UnreadableImageError: If the file is missing, empty, truncated or no
@@ -39,9 +48,13 @@ class LoadCheckedImageFromFile(LoadImageFromFile):
     #: Unreadable images in turn that end a training all the same.
     max_redraws = 100
 
+    def __init__(self, *args: Any, cache: int = 0, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.cache = cache
+
     def transform(self, results: dict) -> Optional[dict]:
         """Load ``results['img_path']`` as mmcv does."""
-        image, reason = self._read(results['img_path'])
+        image, reason = self._read(results)
         dataset = results.get('dataset')
         for _ in range(self.max_redraws):
             if image is not None:
@@ -53,7 +66,7 @@ class LoadCheckedImageFromFile(LoadImageFromFile):
             results.update(
                 dataset.get_data_info(random.randrange(len(dataset))),
                 dataset=dataset)
-            image, reason = self._read(results['img_path'])
+            image, reason = self._read(results)
         else:
             raise UnreadableImageError(
                 f'{self.max_redraws} images in turn cannot be read, the last '
@@ -64,8 +77,22 @@ class LoadCheckedImageFromFile(LoadImageFromFile):
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
 
-    def _read(self, path: str) -> Tuple[Optional[np.ndarray], str]:
+    def _read(self, results: dict) -> Tuple[Optional[np.ndarray], str]:
         """The image, or None and the reason."""
+        dataset, index = results.get('dataset'), results.get('sample_idx')
+        if not self.cache or dataset is None:
+            return self._decode(results['img_path'])
+        kept = kept_images.setdefault(dataset, {})
+        if index in kept:
+            return kept[index].copy(), ''
+        image, reason = self._decode(results['img_path'])
+        if image is not None:
+            kept[index] = image.copy()  # what follows may change its own
+            while sum(x.nbytes for x in kept.values()) > self.cache * 2**20:
+                del kept[next(iter(kept))]
+        return image, reason
+
+    def _decode(self, path: str) -> Tuple[Optional[np.ndarray], str]:
         try:
             if self.file_client_args is not None:
                 data = fileio.FileClient.infer_client(self.file_client_args,

@@ -2,10 +2,11 @@
 from typing import Any, Dict, Sequence
 
 import numpy as np
-from mmyolo.datasets.transforms import Mosaic, Mosaic9, YOLOv5MixUp, YOLOXMixUp
+from mmyolo.datasets.transforms import Mosaic9, YOLOXMixUp
 from mmyolo.registry import TRANSFORMS
 
 from ...registry import register
+from .fast import FastMosaic, FastYOLOv5MixUp, SharesAnnotations
 
 
 def merge_texts(images: Sequence[dict]) -> None:
@@ -38,7 +39,7 @@ def _key(entry):
     return entry if isinstance(entry, str) else tuple(entry)
 
 
-class _MergesTexts:
+class MergesTexts:
     """Mixin: the vocabularies are merged before the images are."""
 
     def mix_img_transform(self, results: dict) -> dict:
@@ -47,20 +48,20 @@ class _MergesTexts:
 
 
 @register(TRANSFORMS)
-class MultiModalMosaic(_MergesTexts, Mosaic):
+class MultiModalMosaic(MergesTexts, FastMosaic):
     """:class:`mmyolo.Mosaic` of four images, each with its own texts."""
 
 
 @register(TRANSFORMS)
-class MultiModalMosaic9(_MergesTexts, Mosaic9):
+class MultiModalMosaic9(MergesTexts, SharesAnnotations, Mosaic9):
     """:class:`mmyolo.Mosaic9` of nine images, each with its own texts."""
 
 
 @register(TRANSFORMS)
-class YOLOv5MultiModalMixUp(_MergesTexts, YOLOv5MixUp):
+class YOLOv5MultiModalMixUp(MergesTexts, FastYOLOv5MixUp):
     """:class:`mmyolo.YOLOv5MixUp` of two images, each with its own texts."""
 
 
 @register(TRANSFORMS)
-class YOLOXMultiModalMixUp(_MergesTexts, YOLOXMixUp):
+class YOLOXMultiModalMixUp(MergesTexts, SharesAnnotations, YOLOXMixUp):
     """:class:`mmyolo.YOLOXMixUp` of two images, each with its own texts."""

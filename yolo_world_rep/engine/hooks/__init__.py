@@ -1,5 +1,6 @@
 """Hooks that a config can name."""
 from ...moved import moved_names
+from .batch_pictures_hook import BatchPicturesHook
 from .checkpoint_guard_hook import CheckpointGuardHook
 from .class_names_hook import ClassNamesHook
 from .epoch_seed_hook import EpochSeedHook
@@ -8,8 +9,9 @@ from .safe_checkpoint_hook import SafeCheckpointHook, SaveError
 from .sync_statistics_hook import SyncStatisticsHook
 
 __all__ = [
-    'CheckpointGuardHook', 'ClassNamesHook', 'EpochSeedHook',
-    'FoldedMetaHook', 'SafeCheckpointHook', 'SaveError', 'SyncStatisticsHook'
+    'BatchPicturesHook', 'CheckpointGuardHook', 'ClassNamesHook',
+    'EpochSeedHook', 'FoldedMetaHook', 'SafeCheckpointHook', 'SaveError',
+    'SyncStatisticsHook'
 ]
 
 __getattr__ = moved_names(

@@ -12,6 +12,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from ...reparam import description_of
 from ...utils.cli import progress, say
 from ...utils.wording import command
+from .batch_pictures_hook import BatchPicturesHook
 from .class_names_hook import data_sets, unwrapped
 
 
@@ -70,6 +71,10 @@ class TerminalHook(Hook):
         epochs = (f'{self._epochs} epochs of {len(loader)}' if self._epochs
                   else f'{loop.max_iters}')
         self._say('training', f'{epochs} steps{size}{done}')
+        if not runner.iter and any(
+                isinstance(hook, BatchPicturesHook) for hook in runner.hooks):
+            self._say('pictures', 'of the first batches, in ' +
+                      osp.join(runner.work_dir, 'batches'))
 
     def _before_epoch(self, runner: Runner, mode: str = 'train') -> None:
         self._bar.close()
