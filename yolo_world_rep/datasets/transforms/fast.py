@@ -1,6 +1,6 @@
 """mmyolo's transforms of training images, the same results in less time."""
 from functools import lru_cache
-from typing import Any, List, Union
+from typing import Any, List
 
 import cv2
 import numpy as np
@@ -124,52 +124,65 @@ class FastYOLOv5CopyPaste(YOLOv5CopyPaste):
         return results
 
 
+def _rows(masks: PolygonMasks) -> List[np.ndarray]:
+    return [part for parts in masks.masks for part in parts]
+
+
+def _like(masks: PolygonMasks, rows: np.ndarray, height: int,
+          width: int) -> PolygonMasks:
+    """Polygons of the same objects from rows x, y, x, y, ...."""
+    left = iter(rows)
+    return PolygonMasks([[next(left) for _ in parts]
+                         for parts in masks.masks], height, width)
+
+
 @register(TRANSFORMS)
 class FastYOLOv5RandomAffine(YOLOv5RandomAffine):
     """:class:`mmyolo.YOLOv5RandomAffine`, all polygons at once."""
 
-    def resample_masks(self, gt_masks: PolygonMasks
-                       ) -> Union[PolygonMasks, np.ndarray]:
-        """Points (objects, resample_num, 3), homogeneous coordinates."""
-        if any(len(parts) > 1 for parts in gt_masks.masks):
-            return super().resample_masks(gt_masks)
-        points = np.ones((len(gt_masks), self.resample_num, 3))
-        for row, (part, ) in zip(points, gt_masks.masks):
-            closed = np.concatenate((part, part[:2]))
-            corners = len(closed) // 2
-            x = _linspace(0, corners - 1, self.resample_num)
-            for axis in range(2):
-                row[:, axis] = np.interp(
-                    x, np.arange(corners), closed[axis::2])
-        return points
+    def resample_masks(self, gt_masks: PolygonMasks) -> PolygonMasks:
+        """As they are: warping does it."""
+        return gt_masks
 
-    def warp_mask(self, gt_masks: Union[PolygonMasks, np.ndarray],
-                  warp_matrix: np.ndarray, img_w: int,
-                  img_h: int) -> PolygonMasks:
-        """The polygons in the warped image."""
-        if isinstance(gt_masks, PolygonMasks):
-            return super().warp_mask(gt_masks, warp_matrix, img_w, img_h)
-        points = gt_masks @ warp_matrix.T
+    def warp_mask(self, gt_masks: PolygonMasks, warp_matrix: np.ndarray,
+                  img_w: int, img_h: int) -> PolygonMasks:
+        """Polygons of ``resample_num`` points in the warped image."""
+        parts = _rows(gt_masks)
+        points = np.ones((len(parts), self.resample_num, 3))
+        for row, part in zip(points, parts):
+            closed = np.concatenate((part, part[:2]))
+            corners = np.arange(len(closed) // 2)
+            x = _linspace(0, len(corners) - 1, self.resample_num)
+            for axis in range(2):
+                row[:, axis] = np.interp(x, corners, closed[axis::2])
+        points = points @ warp_matrix.T
         points = points[..., :2] / points[..., 2:]
-        return PolygonMasks([[row.reshape(-1)] for row in points], img_h,
-                            img_w)
+        return _like(gt_masks, points.reshape(len(parts), -1), img_h, img_w)
 
     def segment2box(self, gt_masks: PolygonMasks, height: int,
                     width: int) -> HorizontalBoxes:
         """Boxes around what of the polygons is inside the image."""
-        if any(len(parts) > 1 for parts in gt_masks.masks):
-            return super().segment2box(gt_masks, height, width)
-        x, y = (np.stack([part[axis::2] for part, in gt_masks.masks]).astype(
-            np.float32) for axis in range(2))
+        rows = np.stack(_rows(gt_masks)).astype(np.float32)
+        x, y = rows[:, 0::2].copy(), rows[:, 1::2].copy()
         inside = (x >= 0) & (y >= 0) & (x <= width) & (y <= height)
         # To mmyolo, a polygon on the left border alone is outside.
         inside &= (inside & (x != 0)).any(1, keepdims=True)
+        starts = np.cumsum([0, *map(len, gt_masks.masks[:-1])])
         boxes = np.stack([
-            limit(np.where(inside, side, outside), 1)
-            for limit, outside in ((np.min, np.inf), (np.max, -1))
+            limit.reduceat(limit.reduce(np.where(inside, side, outside), 1),
+                           starts)
+            for limit, outside in ((np.minimum, np.inf), (np.maximum, -1))
             for side in (x, y)], 1).astype(np.float32)
         boxes[boxes[:, 2] < 0] = 0
         return HorizontalBoxes(boxes)
+
+    def clip_polygons(self, gt_masks: PolygonMasks, height: int,
+                      width: int) -> PolygonMasks:
+        """Polygons whose points are all inside the image."""
+        rows = np.stack(_rows(gt_masks))
+        for axis, side in enumerate((width, height)):
+            np.clip(rows[:, axis::2], 0, side, out=rows[:, axis::2])
+        return _like(gt_masks, rows, height, width)
 
 
 @register(TRANSFORMS)
