@@ -188,8 +188,8 @@ def _cut(tuned: Evaluation, limit: int) -> List[str]:
     cut = sum(len(each.found) >= limit for each in tuned.pictures)
     return [
         f'{cut} image(s) have {limit} detections with a score of {SCORE:g} '
-        f'or more, the most that are kept: there may be more. Train with a '
-        f'higher `--max-det`.', ''] if cut else []
+        f'or more, the most that are kept: there may be more. Train with '
+        f'more `max_detections`.', ''] if cut else []
 
 
 def _classes(tuned: Evaluation, folded: Optional[Evaluation]) -> List[str]:
