@@ -4,6 +4,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Dict,
+    Mapping,
     NamedTuple,
     Optional,
     Sequence,
@@ -126,7 +127,10 @@ class YOLOWorld(AnyModel):
         return self._derived(dataclasses.replace(folded, path=path))
 
     def edit(self, *, keep: Optional[Sequence[str]] = None,
+             drop: Optional[Sequence[str]] = None,
              add: 'Optional[Texts]' = None, replace: 'Optional[Texts]' = None,
+             rename: Optional[Mapping[str, str]] = None,
+             order: Optional[Sequence[str]] = None,
              encoder: Optional[str] = None,
              norms: str = 'refuse') -> 'YOLOWorld':
         """Change the classes of a folded model, fine-tuned or not.
@@ -140,6 +144,10 @@ class YOLOWorld(AnyModel):
                 a file of them, or a ``.npy`` of embeddings.
             replace (Sequence[str] | str | Path, optional): Classes that
                 replace all, likewise.
+            rename (Mapping[str, str], optional): New names by old ones; the
+                weights stay as they are.
+            order (Sequence[str], optional): All names of the result, in
+                their new order.
             encoder (str, optional): As of :meth:`fold`.
             norms (str): As of :meth:`fold`.
 
@@ -150,10 +158,12 @@ class YOLOWorld(AnyModel):
         Examples:
             >>> pets.edit(add=['hamster'])
             >>> pets.edit(keep=['dog'])
+            >>> pets.edit(rename={'dog': 'hound'})
         """
         from .reparam.editing import edit
-        return self._derived(edit(self._required('edit'), keep, add, replace,
-                                  encoder=encoder, norms=norms))
+        return self._derived(edit(
+            self._required('edit'), keep, add, replace, encoder=encoder,
+            norms=norms, drop=drop, rename=rename, order=order))
 
     def train(self, data: PathLike, *, work_dir: Optional[PathLike] = None,
               encoder: Optional[str] = None,

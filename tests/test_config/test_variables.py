@@ -35,6 +35,11 @@ def test_every_binding_names_a_place_of_a_shipped_config(shipped):
         Config.fromfile(CONFIG.parents[1] / '_base_' / f'{form}.py')
         for form in ('text', 'prompt')
     ]
+    # Configs of new-config have a palette beside the names.
+    named = dict(dataset=dict(metainfo=dict(classes=())))
+    family.append(Config({**{
+        f'{part}_dataloader': named for part in ('train', 'val', 'test')
+    }, 'derived_with': {}}))
     for binding in BINDINGS:
         if '[' not in binding.where:
             assert any(

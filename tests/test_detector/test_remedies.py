@@ -232,10 +232,14 @@ def folded_here(names, **about):
 
 @pytest.mark.parametrize(('file', 'mend'), [
     (folded_here(tuple('bacde'), text_layers=dict(a=1)),
-     'For the classes of the data set load_from to what this writes: '
-     'yolo-world-rep edit some.pth --out some_own.pth --keep a b c d e.'),
+     'For the classes of the data take what this writes: '
+     'yolo-world-rep edit some.pth --out some_own.pth --order a b c d e.'),
+    (folded_here(tuple('xbacd'), text_layers=dict(a=1)),
+     'For the classes of the data take what this writes: '
+     'yolo-world-rep edit some.pth --out some_own.pth --keep b a c d '
+     '--add-words e --order a b c d e.'),
     (folded_here(tuple('vwxyz'), text_layers=dict(a=1)),
-     'For the classes of the data set load_from to what this writes: '
+     'For the classes of the data take what this writes: '
      'yolo-world-rep edit some.pth --out some_own.pth --replace-words a b c '
      'd e.'),
     (folded_here(tuple('bacde')), 'Set class_names (metainfo=dict(classes='
@@ -244,7 +248,7 @@ def folded_here(names, **about):
     (folded_here(tuple('vwxyz')), 'To load classes of the data, fold other '
      'names into the text-conditioned checkpoint that the file was folded '
      'from, with yolo-world-rep fold, and set load_from.'),
-], ids=['kept', 'replaced', 'order', 'folded again'])
+], ids=['in order', 'some', 'replaced', 'order', 'folded again'])
 def test_other_names(file, mend):
     said = guard(detector(), file)
     assert (f'{mend} If the classes may differ: default_hooks=dict('

@@ -18,6 +18,7 @@ from yolo_world_rep.reparam import (
     description_of,
 )
 from yolo_world_rep.reparam.editing import (
+    command_to_edit,
     edit_checkpoint,
     in_head,
 )
@@ -234,7 +235,41 @@ def test_names_of_a_texts_file(folder):
     assert read(folder.out())[1]['classes'] == (*OLD, *NEW)
 
 
+def test_other_names_and_another_order(folder):
+    """The rows go with their names, the padding stays last."""
+    old = folder.fold(OLD, pad=True)
+    edit_checkpoint(
+        old, folder.out(), drop=['bus'], add=folder.embed(NEW),
+        rename=dict(cat='dog', dog='hound'),
+        order=['blue star', 'hound', 'tree', 'red circle', 'dog'])
+    edit_checkpoint(old, folder.out('plain.pth'), add=folder.embed(NEW))
+    (found, about), (plain, _) = read(folder.out()), read(
+        folder.out('plain.pth'))
+    assert about['classes'] == ('blue star', 'hound', 'tree', 'red circle',
+                                'dog')
+    for key, axis in description_of(plain).row_axes.items():
+        rows = torch.tensor([5, 1, 3, 4, 0] + [6] * (not in_head(key)))
+        assert torch.equal(found[key], plain[key].index_select(axis, rows))
+
+
+@pytest.mark.parametrize(('names', 'wanted', 'words'), [
+    ('ab', 'ba', '--order b a'),
+    ('abc', 'ca', '--keep c a'),
+    ('ab', 'abc', '--add-words c'),
+    ('abx', 'cab', '--keep a b --add-words c --order c a b'),
+    ('xy', 'ab', '--replace-words a b'),
+])
+def test_the_command_for_other_classes(names, wanted, words):
+    assert command_to_edit('m/f.pth', names, wanted) == (
+        f'yolo-world-rep edit m/f.pth --out m/f_own.pth {words}')
+
+
 @pytest.mark.parametrize(('kwargs', 'message'), [
+    (dict(keep=['cat'], drop=['dog']), '`keep` or `drop`'),
+    (dict(drop=OLD), 'leaves no class'),
+    (dict(rename=dict(cat='dog')), 'expected a name of its own'),
+    (dict(rename=dict(cow='dog')), r"no classes named \['cow'\]"),
+    (dict(order=['cat', 'dog', 'bus']), '`order` leaves out tree'),
     (dict(), 'Say what to change'),
     (dict(keep=['cow']), r"no classes named \['cow'\]"),
     (dict(keep=['cat', 'cat']), 'named twice'),
@@ -243,7 +278,7 @@ def test_names_of_a_texts_file(folder):
 ])
 def test_refusals(folder, kwargs, message):
     kwargs = {
-        key: value if key == 'keep' else folder.embed(value)
+        key: folder.embed(value) if key in ('add', 'replace') else value
         for key, value in kwargs.items()
     }
     with pytest.raises(ValueError, match=message):

@@ -45,6 +45,9 @@ def _of_loader(part: str, loader: str) -> List[Binding]:
         *_same(f'{loader}.**.data_prefix.img', name=f'{part}_data_prefix'),
         *_same(f'{loader}.**.class_text_path', name='class_text_path'),
         Binding(f'{loader}.**.metainfo', ('class_names', ), _metainfo),
+        # Beside a palette, which is long enough for fewer classes.
+        Binding(f'{loader}.**.metainfo.classes', ('class_names', ),
+                lambda v: _metainfo(v).get('classes')),
         *_same(f'{loader}.num_workers', name=workers),
         Binding(f'{loader}.persistent_workers',
                 ('persistent_workers', workers),

@@ -1,10 +1,10 @@
 """Fixes for a checkpoint that does not fit a model."""
-from pathlib import Path
 from typing import Any, List, Mapping, Sequence
 
 from torch import Tensor, nn
 
 from yolo_world_rep.reparam import META_KEY, Description, description_of
+from yolo_world_rep.reparam.editing import command_to_edit
 from yolo_world_rep.reparam.fit import Fit
 from yolo_world_rep.text.names import names_of
 from yolo_world_rep.utils.wording import command
@@ -127,7 +127,8 @@ def _of_rows(have: Description, want: Description, meta: Mapping[str, Any],
     about = meta.get(META_KEY)
     change = AGAIN
     if isinstance(about, Mapping) and about.get('text_layers') and names:
-        change = f'for yours run {edit(path, "--replace-words", *names)}'
+        change = ('for yours run '
+                  f'{command_to_edit(path, about.get("classes"), names)}')
     texts, mine, padding = f'{classes} class(es)', f'{wanted}', ''
     if guides:
         texts += f' and {guides} guides'
@@ -138,12 +139,6 @@ def _of_rows(have: Description, want: Description, meta: Mapping[str, Any],
             f'{change}.']
 
 
-def edit(path: Any, *change: str) -> str:
-    """The command that changes the classes of a file."""
-    out = Path(path).with_name(f'{Path(path).stem}_own.pth')
-    return command('edit', path, '--out', out, *change)
-
-
 def mend_of_names(names: Sequence[str], wanted: Sequence[str],
                   about: Mapping[str, Any], path: Any) -> str:
     """The fix for a checkpoint whose classes are not the data's.
@@ -151,9 +146,8 @@ def mend_of_names(names: Sequence[str], wanted: Sequence[str],
     ``about`` is what folding noted in the checkpoint, if anything.
     """
     if about.get('text_layers'):
-        option = '--keep' if set(wanted) <= set(names) else '--replace-words'
-        return (f'For the classes of the data set load_from to what this '
-                f'writes: {edit(path, option, *wanted)}.')
+        return (f'For the classes of the data take what this writes: '
+                f'{command_to_edit(path, names, wanted)}.')
     if sorted(names) == sorted(wanted):
         return ('Set class_names (metainfo=dict(classes=...) of the data '
                 'sets) and the categories of the annotation files to the '

@@ -8,14 +8,14 @@ import os
 import os.path as osp
 from collections import Counter, OrderedDict
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict, List, Mapping
 from urllib.parse import urlparse
 
 import numpy as np
 import torch
 from mmengine.dist import barrier, get_dist_info
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, Runner
 from torch import Tensor
 
 from ..checkpoint_file import Name, Ordered, Record, budget_of
@@ -36,6 +36,9 @@ TRAINING: Dict[str, Dict[str, type]] = dict(
     meta=dict(epoch=int, iter=int),
     message_hub=dict(log_scalars=dict, runtime_info=dict, resumed_keys=dict),
     optimizer=dict(state=dict, param_groups=list))
+# What torch's optimizers keep in the shape of a parameter; others may not.
+AS_THE_PARAMETER = ('momentum_buffer', 'exp_avg', 'exp_avg_sq',
+                    'max_exp_avg_sq', 'square_avg')
 # What comes of a part that is not as mmengine saves it.
 UNMADE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
@@ -234,6 +237,27 @@ def require_training(checkpoint: Mapping[str, Any], source: str) -> None:
                 raise ValueError(f'{source} has no {key}.{name} as mmengine '
                                  f'saves it: the training cannot go on from '
                                  f'it.')
+
+
+def optimizer_misfits(runner: Runner, state: Any) -> List[str]:
+    """What torch would only notice at the first step, or never."""
+    optimizer = getattr(getattr(runner, 'optim_wrapper', None), 'optimizer',
+                        None)
+    if optimizer is None:
+        return []
+    try:
+        saved = [number for group in state['param_groups']
+                 for number in group['params']]
+        params = [param for group in optimizer.param_groups
+                  for param in group['params']]
+        return [
+            f'{name} of shape {tuple(value.shape)} for a parameter of shape '
+            f'{tuple(param.shape)}'
+            for number, param in zip(saved, params)
+            for name, value in state['state'].get(number, {}).items()
+            if name in AS_THE_PARAMETER and value.shape != param.shape]
+    except (AttributeError, KeyError, TypeError) as error:
+        return [f'it is none ({error!r})']
 
 
 def load_from_file(filename: str, map_location: Any = None) -> Dict[str, Any]:

@@ -15,7 +15,7 @@ from yolo_world_rep.text import TextEmbeddings, embed_words, load_embeddings
 from yolo_world_rep.text.embeddings import for_guides
 from yolo_world_rep.text.names import Names
 from yolo_world_rep.utils.files import PathLike, require_new
-from yolo_world_rep.utils.wording import some
+from yolo_world_rep.utils.wording import command, some
 from yolo_world_rep.version import __version__
 
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -39,10 +39,12 @@ def in_head(key: str) -> bool:
 
 
 def edit_state_dict(checkpoint: Checkpoint, about: Mapping[str, Any],
-                    keep: Sequence[int],
-                    add: Optional[Tensor]) -> Dict[str, Tensor]:
+                    keep: Sequence[int], add: Optional[Tensor],
+                    order: Optional[Sequence[int]] = None
+                    ) -> Dict[str, Tensor]:
     """Keep some classes of a folded model, by number, and add others, (K, D).
 
+    ``order`` numbers these together, where they change their places.
     A padded neck has the rows of the padding behind those of the classes,
     and they stay last. A neck with a vocabulary of its own stays as it is.
     """
@@ -57,8 +59,10 @@ def edit_state_dict(checkpoint: Checkpoint, about: Mapping[str, Any],
         kept = tensor.index_select(axis, torch.tensor(keep, dtype=torch.long))
         classes = about['num_classes']
         padding = tensor.narrow(axis, classes, tensor.shape[axis] - classes)
-        parts = [kept, *([fresh[key]] if key in fresh else []), padding]
-        changed[key] = torch.cat(parts, axis).contiguous()
+        rows = torch.cat([kept, *([fresh[key]] if key in fresh else [])], axis)
+        if order is not None:
+            rows = rows.index_select(axis, torch.tensor(order))
+        changed[key] = torch.cat([rows, padding], axis).contiguous()
     return changed
 
 
@@ -151,7 +155,7 @@ def positions(names: Optional[Sequence[str]],
             f'The checkpoint has no classes named {unknown[:5]}; it has '
             f'{list(names[:8])}{" …" if len(names) > 8 else ""}.')
     if len(set(wanted)) < len(wanted):
-        raise ValueError(f'A class to keep is named twice: {list(wanted)}.')
+        raise ValueError(f'A class is named twice: {list(wanted)}.')
     return tuple(list(names).index(name) for name in wanted)
 
 
@@ -165,36 +169,77 @@ def new_texts(given: Texts, width: int,
         embed_words(given, width, encoder)[0])
 
 
+def command_to_edit(path: PathLike, names: Optional[Sequence[str]],
+                    wanted: Sequence[str]) -> str:
+    """The command that gives a file with classes ``names`` those wanted."""
+    names = names or ()
+    stay = [name for name in names if name in wanted]
+    come = [name for name in wanted if name not in names]
+    fewer = len(stay) < len(names)
+    words = ['--keep', *stay] if fewer else []
+    if not stay:
+        words = ['--replace-words', *wanted]
+    elif not come:
+        words = ['--keep' if fewer else '--order', *wanted]
+    else:
+        words += ['--add-words', *come]
+        if [*stay, *come] != list(wanted):
+            words += ['--order', *wanted]
+    out = Path(path).with_name(f'{Path(path).stem}_own.pth')
+    return command('edit', path, '--out', out, *words)
+
+
 def edit(checkpoint: Checkpoint, keep: Optional[Sequence[str]] = None,
          add: Optional[Texts] = None, replace: Optional[Texts] = None,
          texts: Optional[PathLike] = None, encoder: Optional[str] = None,
-         norms: str = 'refuse') -> Checkpoint:
+         norms: str = 'refuse', *, drop: Optional[Sequence[str]] = None,
+         rename: Optional[Mapping[str, str]] = None,
+         order: Optional[Sequence[str]] = None) -> Checkpoint:
     """Change the classes of a folded checkpoint that was read.
 
     Arguments and errors are those of :func:`edit_checkpoint`; what was given
     is not changed.
     """
-    if not (keep or add or replace) or (replace and (keep or add)):
+    others = keep or drop or add or rename or order
+    if bool(replace) == bool(others) or (keep and drop):
         raise ValueError(
-            'Say what to change: `keep`, `add` (or both), or `replace` alone.')
+            'Say what to change: `keep` or `drop`, `add`, `rename` and '
+            '`order`, or `replace` alone.')
     about = require_folded(checkpoint)
     names = about.get('classes')
     given = add or replace
     embeddings = new_texts(
         given, checkpoint.description.text_width or 0, encoder
     ) if given else None
-    kept = () if replace else (
-        tuple(range(about['num_classes'])) if keep is None else
-        positions(names, keep))
+    kept: Sequence[int] = () if replace else range(about['num_classes'])
+    if keep:
+        kept = positions(names, keep)
+    elif drop:
+        kept = sorted(set(kept) - set(positions(names, drop)))
+    if not kept and embeddings is None:
+        raise ValueError('`drop` leaves no class.')
+    if rename:
+        positions(names, list(rename))
+        names = tuple(rename.get(name, name) for name in names or ())
     new_names = _new_names(names, kept, embeddings, texts)
+    rows = None
+    if order:
+        rows = positions(new_names, order)
+        if len(rows) < len(new_names or ()):
+            left = sorted(set(new_names or ()) - set(order))
+            raise ValueError(f'`order` leaves out {some(left)}: expected all '
+                             f'names, once each.')
+        new_names = tuple(order)
     if embeddings is not None and about.get('neck_vocabulary') != 'own' and (
             not all(map(in_head, checkpoint.description.row_axes))):
         embeddings = for_guides(embeddings, norms)
     added = None if embeddings is None else (
         torch.from_numpy(embeddings.vectors))
     return dataclasses.replace(
-        checkpoint, state_dict=edit_state_dict(checkpoint, about, kept, added),
-        meta=_edited_meta(checkpoint, about, new_names, kept, embeddings))
+        checkpoint,
+        state_dict=edit_state_dict(checkpoint, about, kept, added, rows),
+        meta=_edited_meta(checkpoint, about, new_names, kept, embeddings,
+                          dict(renamed=dict(rename or {}), order=rows)))
 
 
 def edit_checkpoint(model: PathLike, out: PathLike,
@@ -204,7 +249,7 @@ def edit_checkpoint(model: PathLike, out: PathLike,
                     texts: Optional[PathLike] = None,
                     overwrite: bool = False,
                     encoder: Optional[str] = None,
-                    norms: str = 'refuse') -> Conversion:
+                    norms: str = 'refuse', **changes: Any) -> Conversion:
     """Change the classes of a folded checkpoint file, converted or trained.
 
     Args:
@@ -224,13 +269,16 @@ def edit_checkpoint(model: PathLike, out: PathLike,
             :func:`~.text.embed_words`.
         norms (str): See :func:`~.text.embeddings.for_guides`; where the neck
             gets the new classes too.
+        **changes: ``drop``, names of the classes that go; ``rename``, new
+            names by old ones, whose rows stay as they are; ``order``, the
+            names of all classes of the result, in their new order.
 
     Raises:
         ValueError: If anything does not fit; nothing is written then.
     """
     require_new(out, overwrite)
     edited = edit(load_checkpoint(model), keep, add, replace, texts, encoder,
-                  norms)
+                  norms, **changes)
     save_checkpoint(out, edited.state_dict, edited.meta, overwrite)
     about = edited.meta[META_KEY]
     notes = []
@@ -247,6 +295,9 @@ def _new_names(names: Optional[Sequence[str]], kept: Sequence[int],
     if come is None or (names is None and kept):
         return None
     stay = tuple(names[row] for row in kept) if names else ()
+    if len(set(stay)) < len(stay) or '' in map(str.strip, stay):
+        raise ValueError(f'`rename` gives {list(stay)}: expected a name of '
+                         f'its own for each class.')
     twice = sorted(set(stay) & set(come))
     if twice:
         raise ValueError(
@@ -258,12 +309,13 @@ def _new_names(names: Optional[Sequence[str]], kept: Sequence[int],
 
 def _edited_meta(checkpoint: Checkpoint, about: Dict[str, Any],
                  names: Optional[Names], kept: Sequence[int],
-                 embeddings: Optional[TextEmbeddings]) -> Dict[str, Any]:
+                 embeddings: Optional[TextEmbeddings],
+                 more: Mapping[str, Any]) -> Dict[str, Any]:
     """The meta after a change, with the change in its history."""
     added = 0 if embeddings is None else len(embeddings.vectors)
     count = len(kept) + added
     step = dict(
-        action='edit', kept=kept, added=added,
+        action='edit', kept=tuple(kept), added=added, **more,
         embeddings=None if embeddings is None else origin_of(embeddings),
         source=dict(file=checkpoint.path.name, sha256=checkpoint.sha256),
         version=__version__)

@@ -23,17 +23,14 @@ from ...text.names import (
     names_of_checkpoint,
 )
 from ...utils.log import log
-from ...utils.wording import some
-from ..loading import require_training
+from ...utils.wording import command, some
+from ..loading import optimizer_misfits, require_training
 from ..masks import count_masks, takes_boxes_from_masks
 from .class_names_hook import data_sets, unwrapped
 
 # The tensors of a reparameterized head that hold one row per class.
 CLASS_TENSORS = 'bbox_head.head_module.cls_contrasts'
 RESTART = 'To start a training from it set load_from, without `resume=True`.'
-# What torch's optimizers keep in the shape of a parameter; others may not.
-AS_THE_PARAMETER = ('momentum_buffer', 'exp_avg', 'exp_avg_sq',
-                    'max_exp_avg_sq', 'square_avg')
 OPTION = 'default_hooks=dict(checkpoint_guard=dict({}))'
 
 
@@ -52,27 +49,6 @@ def _rows(model: nn.Module) -> Optional[int]:
 
 def _beginnings(names: Iterable[str], depth: int) -> List[str]:
     return sorted({'.'.join(name.split('.')[:depth]) for name in names})[:3]
-
-
-def _optimizer_misfits(runner: Runner, state: Any) -> List[str]:
-    """What torch would only notice at the first step, or never."""
-    optimizer = getattr(getattr(runner, 'optim_wrapper', None), 'optimizer',
-                        None)
-    if optimizer is None:
-        return []
-    try:
-        saved = [number for group in state['param_groups']
-                 for number in group['params']]
-        params = [param for group in optimizer.param_groups
-                  for param in group['params']]
-        return [
-            f'{name} of shape {tuple(value.shape)} for a parameter of shape '
-            f'{tuple(param.shape)}'
-            for number, param in zip(saved, params)
-            for name, value in state['state'].get(number, {}).items()
-            if name in AS_THE_PARAMETER and value.shape != param.shape]
-    except (AttributeError, KeyError, TypeError) as error:
-        return [f'it is none ({error!r})']
 
 
 @register(HOOKS)
@@ -197,8 +173,10 @@ class CheckpointGuardHook(Hook):
             require_training(checkpoint, source)
 
         fresh = self.fresh if training and not resuming else ()
+        others = self._compare_classes(runner, model, checkpoint, fresh,
+                                       source)
         problems = self._select(checkpoint, model, fresh, source,
-                                runner._load_from, resuming)
+                                runner._load_from, resuming, bool(others))
         if resuming and 'ema_state_dict' in checkpoint:
             averaged = strip_wrapper(checkpoint['ema_state_dict'])
             averaged.pop('steps', None)
@@ -206,10 +184,9 @@ class CheckpointGuardHook(Hook):
             if not fit:
                 problems.append(f'{source} does not fit in its EMA copy: '
                                 f'{" ".join(describe(fit))} {RESTART}')
-        problems += self._compare_classes(runner, model, checkpoint, fresh,
-                                          source)
+        problems += others
         if resuming:
-            misfits = _optimizer_misfits(runner, checkpoint['optimizer'])
+            misfits = optimizer_misfits(runner, checkpoint['optimizer'])
             if misfits:
                 problems.append(f'{source} does not fit in the state of its '
                                 f'optimizer: {some(misfits)}. {RESTART}')
@@ -243,8 +220,11 @@ class CheckpointGuardHook(Hook):
 
     def _select(self, checkpoint: dict, model: nn.Module,
                 fresh: Sequence[str], source: str, path: str,
-                resuming: bool) -> List[str]:
-        """Reduce ``checkpoint['state_dict']`` to what may be loaded."""
+                resuming: bool, others: bool) -> List[str]:
+        """Reduce ``checkpoint['state_dict']`` to what may be loaded.
+
+        ``others`` says that the file has other classes, whose rows do not fit.
+        """
         meta = checkpoint.get('meta') or {}
         state, notes = read_as_ours(
             strip_wrapper(checkpoint['state_dict']), meta)
@@ -281,7 +261,9 @@ class CheckpointGuardHook(Hook):
                              ('Left at their initialization', left)):
             if names:
                 log(f'{title}: {", ".join(groups(names))}')
-        if not fit:
+        rows = set(description_of(state).row_axes) if others else ()
+        if fit.missing or fit.unexpected or any(
+                name not in rows for name, _, _ in fit.misshapen):
             problems += [f'{source} does not fit the model.',
                          *self._remedies(fit, model, whole, meta, path),
                          *describe(fit)]
@@ -329,22 +311,31 @@ class CheckpointGuardHook(Hook):
         stated = folded.get('num_classes')
         if stated is None and names is not None:
             stated = len(names)
-        if None not in (stated, count) and stated != count:
-            problems.append(f'{source} has {stated} class(es) and the head '
-                            f'num_classes={count}.')
-        for loop, _, wanted in data_sets(runner):
+        for loop, data, wanted in data_sets(runner):
             if names is None or wanted is None:
                 continue
             difference = name_differences(names, wanted)
             if difference:
                 problems.append(f'{source} and the {loop} data set have '
                                 f'other classes: {difference}.')
-                remedy = remedy or mend_of_names(
-                    names, wanted, folded, runner._load_from)
+                remedy = mend_of_names(names, wanted, folded,
+                                       runner._load_from)
+                both = [name for name in names if name in wanted]
+                images = (getattr(data, 'data_prefix', None) or {}).get('img')
+                if loop == 'test' and both and images:
+                    remedy += ' To evaluate it as it is: ' + command(
+                        'evaluate', runner._load_from, data.ann_file, images,
+                        '--only', *both) + '.'
+        agree = stated is None or count is None or stated == count
+        if not problems and not agree:
+            problems.append(f'{source} has {stated} class(es) and the head '
+                            f'num_classes={count}.')
         if problems:
+            problems.append(remedy or 'Set num_classes and load_from to what '
+                            'belongs together.')
+        if problems and agree:
             keep = OPTION.format('class_names=\'ignore\'')
             train = OPTION.format(f'fresh=[{CLASS_TENSORS!r}]')
-            problems += [remedy or 'Set num_classes and load_from to what '
-                         'belongs together.', f'If the classes may differ: '
-                         f'{keep} keeps the rows, {train} trains new ones.']
+            problems.append(f'If the classes may differ: {keep} keeps the '
+                            f'rows, {train} trains new ones.')
         return problems
