@@ -10,6 +10,7 @@ from .hooks import (
     FoldedMetaHook,
     SafeCheckpointHook,
     SyncStatisticsHook,
+    TrainingWatchHook,
 )
 from .optimizers import CPUAmpOptimWrapper, YOLOWv5OptimizerConstructor
 from .runner import VariablesRunner
@@ -17,8 +18,8 @@ from .runner import VariablesRunner
 __all__ = [
     'CPUAmpOptimWrapper', 'CheckpointGuardHook', 'ClassNamesHook',
     'EpochSeedHook', 'ExactCocoMetric', 'ExactExpMomentumEMA',
-    'FoldedMetaHook',
-    'SafeCheckpointHook', 'SyncStatisticsHook', 'VariablesRunner',
+    'FoldedMetaHook', 'SafeCheckpointHook', 'SyncStatisticsHook',
+    'TrainingWatchHook', 'VariablesRunner',
     'YOLOWv5OptimizerConstructor',
     'check_config', 'resolve_variables'
 ]

@@ -67,6 +67,7 @@ def config_for_training(
     if cache:
         adapt.keep_decoded_images(cfg, cache)
     adapt.use_safe_checkpoints(cfg)
+    adapt.add_hook(cfg, 'training_watch', type='TrainingWatchHook')
     if launcher != 'none':
         adapt.add_hook(cfg, 'sync_statistics', type='SyncStatisticsHook')
     adapt.set_precision(cfg, amp, cuda)

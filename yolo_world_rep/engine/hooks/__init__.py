@@ -7,11 +7,12 @@ from .epoch_seed_hook import EpochSeedHook
 from .folded_meta_hook import FoldedMetaHook
 from .safe_checkpoint_hook import SafeCheckpointHook, SaveError
 from .sync_statistics_hook import SyncStatisticsHook
+from .training_watch_hook import DivergedError, TrainingWatchHook
 
 __all__ = [
     'BatchPicturesHook', 'CheckpointGuardHook', 'ClassNamesHook',
-    'EpochSeedHook', 'FoldedMetaHook', 'SafeCheckpointHook', 'SaveError',
-    'SyncStatisticsHook'
+    'DivergedError', 'EpochSeedHook', 'FoldedMetaHook', 'SafeCheckpointHook',
+    'SaveError', 'SyncStatisticsHook', 'TrainingWatchHook'
 ]
 
 __getattr__ = moved_names(

@@ -13,6 +13,7 @@ from ...registry import register
 from ...utils.files import atomic_path
 from ...utils.log import log
 from ..checkpoints import ATOMIC, LAST, NEWEST, remove_leftovers
+from .training_watch_hook import require_finite
 
 
 class SaveError(OSError):
@@ -71,8 +72,9 @@ class SafeCheckpointHook(CheckpointHook):
     when the new one and the note of the last one are there, not before, so
     there is room needed for one checkpoint more than are kept. Epochs between
     those that ``interval`` saves are saved as ``last.pth``. A write that fails
-    ends the training with the path and the reason. The arguments are
-    CheckpointHook's; the launcher puts this hook in its place.
+    ends the training with the path and the reason; weights that are not finite
+    end it too, and are not written. The arguments are CheckpointHook's; the
+    launcher puts this hook in its place.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -100,6 +102,11 @@ class SafeCheckpointHook(CheckpointHook):
                 runner, self.interval, self.save_begin) or (
                     self.save_last and self.is_last_train_epoch(runner))
             self._save_checkpoint(runner)
+
+    def _save_checkpoint(self, runner: Runner) -> None:
+        """Save what is finite."""
+        require_finite(runner)
+        super()._save_checkpoint(runner)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int,
                                    meta: dict) -> None:
@@ -140,6 +147,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         """Save the best one, then remove the previous best one."""
+        require_finite(runner)
         with _naming(f'the best checkpoint in {self.out_dir}'):
             super()._save_best_checkpoint(runner, metrics)
         best = [getattr(self, 'best_ckpt_path', None)]
