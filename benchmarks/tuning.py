@@ -16,7 +16,7 @@ from mmyolo.registry import MODELS
 from tuning_world import TUNE, TUNE_VAL, TUNED
 
 import yolo_world_rep  # noqa: F401  mmyolo finds our models
-from yolo_world_rep.config.recipes import recipe
+from yolo_world_rep.config.recipes import frozen_parts
 from yolo_world_rep.config.variables import find, resolve_variables
 from yolo_world_rep.datasets.shapes import ANNOTATION_FILE, TEXT_FILE
 from yolo_world_rep.demo import training
@@ -101,11 +101,7 @@ class Ways:
 
     def prompts(self) -> Config:
         """Text-conditioned: the embeddings train, and nothing else."""
-        cfg = self.folded({
-            f'model.{part}.{key}': value
-            for part, values in recipe('head').model.items()
-            for key, value in values.items()
-        })
+        cfg = self.folded({'model.frozen': frozen_parts('head')})
         model, head = cfg.model, cfg.model.bbox_head
         model.update(
             reparameterized=False,

@@ -6,8 +6,11 @@ import math
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import VISBACKENDS
 from own_data import NAMES, arguments, change, folded_checkpoint, write_data
 
+from yolo_world_rep.config import composition
+from yolo_world_rep.config import new_config as new_config_module
 from yolo_world_rep.config.composition import Wishes, palette
 from yolo_world_rep.config.data_layouts import find_data
 from yolo_world_rep.config.new_config import (
@@ -114,13 +117,56 @@ class TestVariants:
     def test_recipe_and_multipliers(self, world, tmp_path):
         wishes = Wishes(recipe='head', lr_mults=dict(classes=5.))
         cfg = read(write(world, tmp_path / 'my.py', wishes).path)
-        assert cfg.model.backbone.frozen_stages == 4
+        assert cfg.model.frozen == ['backbone', 'neck']
         assert cfg.model.backbone.type == 'MultiModalYOLOBackbone'
-        assert cfg.model.neck.freeze_all
         assert cfg.optim_wrapper.paramwise_cfg.lr_mults == {
             'bbox_head.head_module.cls_contrasts.*.conv': 5.
         }
         assert cfg.optim_wrapper.paramwise_cfg.norm_decay_mult == 0
+
+    def test_the_other_wishes(self, world, tmp_path, monkeypatch):
+        monkeypatch.setattr(composition, 'find_spec', lambda name: name)
+        wishes = Wishes(freeze=('guides', 'classes'), recipe='neck-head',
+                        patience=3, loggers=('mlflow', 'wandb'), seed=7)
+        cfg = read(write(world, tmp_path / 'my.py', wishes).path)
+        assert cfg.model.frozen == [
+            'backbone', 'neck.*.attn_block.guide_*',
+            'bbox_head.head_module.cls_contrasts.*.conv']
+        assert cfg.randomness == dict(seed=7)
+        assert cfg.default_hooks.early_stopping == dict(
+            type='EarlyStoppingHook', monitor='coco/bbox_mAP', patience=3,
+            rule='greater', min_delta=0.001)
+        # The report reads what the first one writes.
+        assert [each.type for each in cfg.visualizer.vis_backends] == [
+            'LocalVisBackend', 'MLflowVisBackend', 'WandbVisBackend']
+        assert cfg.visualizer.type == 'mmdet.DetLocalVisualizer'
+        assert all(VISBACKENDS.get(name)
+                   for name in composition.LOGGERS.values())
+
+    @pytest.mark.parametrize(('wishes', 'message'), [
+        (dict(loggers=['wandb']), 'wandb: it is not installed: pip install '
+                                  'wandb'),
+        (dict(loggers=['excel']), '`loggers` excel: expected some of tensor'),
+        (dict(patience=0), '`patience` 0: expected 1 or more'),
+        (dict(seed=-1), '`seed` -1: expected 0 or more'),
+        (dict(batch_size='auto'), 'auto: torch finds no GPU'),
+    ])
+    def test_what_cannot_be(self, world, tmp_path, monkeypatch, wishes,
+                            message):
+        monkeypatch.setattr(composition, 'find_spec', lambda name: None)
+        monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+        with pytest.raises((ValueError, ImportError), match=message):
+            write(world, tmp_path / 'my.py', Wishes(**wishes))
+        assert not list(tmp_path.iterdir())
+
+    def test_the_batch_is_what_fits(self, world, tmp_path, monkeypatch):
+        monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+        monkeypatch.setattr(new_config_module, 'memory_probe',
+                            lambda model, size: lambda batch: batch <= 3)
+        wishes = Wishes(batch_size='auto', image_size=(64, 64))
+        result = write(world, tmp_path / 'my.py', wishes)
+        assert result.schedule.batch_size == 3
+        assert read(result.path).train_dataloader.batch_size == 3
 
     def test_masks_are_used_where_all_boxes_have_one(self, world, tmp_path):
         root = tmp_path / 'masks'
@@ -211,7 +257,7 @@ class TestMismatch:
         keep = ' '.join(f"'{name}'" for name in NAMES)
         assert text.endswith(
             f'yolo-world-rep edit {world}/turned.pth --out '
-            f'{world}/turned_own.pth --keep {keep}')
+            f'{world}/turned_own.pth --order {keep}')
 
     def test_the_command_for_a_part_of_the_classes_mends_it(
             self, world, tmp_path, golden_dir):

@@ -12,7 +12,12 @@ from tiny_training import (
     write_images,
 )
 
-from yolo_world_rep.config.recipes import PARTS, RECIPES, lr_mults
+from yolo_world_rep.config.recipes import (
+    PARTS,
+    RECIPES,
+    frozen_parts,
+    lr_mults,
+)
 from yolo_world_rep.engine import launch
 
 PREFIXES = dict(backbone='backbone.', neck='neck.', head='bbox_head.')
@@ -38,13 +43,9 @@ def data(tmp_path_factory) -> Path:
 @pytest.mark.parametrize('name', RECIPES)
 def test_frozen_parts_are_as_before_and_the_others_are_not(
         data, tmp_path, name):
-    settings = {
-        f'model.{part}.{key}': value
-        for part, values in RECIPES[name].model.items()
-        for key, value in values.items()
-    }
     cfg = tiny_config(
-        data, tmp_path, **settings, **{
+        data, tmp_path, **{
+            'model.frozen': [PARTS[part] for part in RECIPES[name]],
             'base_lr': 1e-2,
             'default_hooks.param_scheduler.warmup_epochs': 0,
             'default_hooks.param_scheduler.warmup_mim_iter': 0,
@@ -73,7 +74,7 @@ def test_frozen_parts_are_as_before_and_the_others_are_not(
                 and key.endswith(('weight', 'running_mean', 'running_var'))
             }
             assert len(changed) > 10
-            if part in RECIPES[name].frozen:
+            if part in RECIPES[name]:
                 assert not any(changed.values()), part
             else:
                 assert sum(changed.values()) > 0.95 * len(changed), part
@@ -82,12 +83,45 @@ def test_frozen_parts_are_as_before_and_the_others_are_not(
                                if k.endswith(ending)), part
         for key, tensor in before['state_dict'].items():
             if any(key.startswith(PREFIXES[part])
-                   for part in RECIPES[name].frozen):
+                   for part in RECIPES[name]):
                 assert torch.equal(tensor, state[key]), key
     assert not torch.equal(
         trained['bbox_head.head_module.cls_contrasts.0.conv.weight'],
         saved['state_dict'][
             'bbox_head.head_module.cls_contrasts.0.conv.weight'])
+
+
+@pytest.mark.parametrize('part', PARTS)
+def test_a_part_that_is_frozen_has_no_gradients(data, tmp_path, part):
+    cfg = tiny_config(data, tmp_path, **{'model.frozen': [PARTS[part]]})
+    model = build_model(cfg).train()
+    inside = dict(guides='.guide_', classes='.conv.').get(part, '')
+    around = dict(guides='neck.', classes='bbox_head.head_module.cls_contr')
+    start = around.get(part, PREFIXES.get(part))
+    for name, parameter in model.named_parameters():
+        frozen = name.startswith(start) and inside in name
+        assert parameter.requires_grad != frozen, name
+    statistics = [module.training for name, module in model.named_modules()
+                  if isinstance(module, torch.nn.BatchNorm2d)
+                  and name.startswith(start)]
+    assert len(statistics) > 2
+    assert all(statistics) == (part in around)
+    assert part in around or not any(statistics)
+
+
+def test_nothing_is_frozen_by_a_wrong_name(data, tmp_path):
+    cfg = tiny_config(data, tmp_path, **{'model.frozen': ['backbon']})
+    with pytest.raises(ValueError, match="'backbon' is the name of nothing"):
+        build_model(cfg)
+
+
+@pytest.mark.parametrize(('recipe', 'freeze', 'message'), [
+    ('full', ['spine'], "`freeze` 'spine': expected one of backbone, neck"),
+    ('head', ['head'], "`freeze` head leaves nothing of the recipe 'head'"),
+])
+def test_what_cannot_be_frozen(recipe, freeze, message):
+    with pytest.raises(ValueError, match=message):
+        frozen_parts(recipe, freeze)
 
 
 def test_parts_are_parts_of_the_model(data, tmp_path):
@@ -113,7 +147,7 @@ def test_parts_are_parts_of_the_model(data, tmp_path):
 
 
 @pytest.mark.parametrize(('recipe', 'multipliers', 'message'), [
-    ('all', {}, "recipe='all'; expected one of full, neck-head, head"),
+    ('all', {}, "`recipe` 'all': expected one of full, neck-head, head"),
     ('full', dict(spine=1), "'spine'; expected one of backbone, neck"),
     ('neck-head', dict(backbone=0.1), "'neck-head' freezes it"),
     ('head', dict(guides=0.1), "'head' freezes it"),

@@ -100,6 +100,38 @@ def test_names_are_folded_and_trained_by_one_command(run, world):
     assert '4 images, ' in shown.splitlines()[-1]
 
 
+def test_the_advised_commands_work(run, world):
+    """After an edit, and for other classes than those of the data."""
+    start = f'a {shlex.quote(NAMES[1])} {shlex.quote(NAMES[0])}'
+    assert run(f'fold text.pth --words {start} --encoder words --out-dir '
+               f'folded')[0] == 0
+    first = 'folded/text_rep_conv.pth'
+    status, _, errors = run(
+        f'train {first} --data pets {TINY} --work-dir advised')
+    assert status == 2
+    advised = errors.rpartition('Run: yolo-world-rep ')[2]
+    assert '--keep' in advised
+    assert '--order' in advised
+    assert run(f'{advised} --encoder words')[0] == 0
+    own = 'folded/text_rep_conv_own.pth'
+    assert run(f'new-config --data pets --checkpoint {own} --out own.py '
+               f'{TINY}')[0] == 0
+
+    status, _, errors = run(f'test own.py {first} --work-dir out')
+    assert status == 2
+    assert len(errors.strip().splitlines()) == 1
+    assert 'have other classes: ' in errors
+    assert 'other shape' not in errors
+    evaluate = errors.rpartition('yolo-world-rep ')[2].partition('. If')[0]
+    status, shown, errors = run(evaluate)
+    assert status == 0, errors
+    assert '2 images' in shown
+    renamed = shlex.join([f'{NAMES[0]}=b', f'{NAMES[1]}=a'])
+    assert run(f'edit {own} --out ab.pth --drop {shlex.quote(NAMES[2])} '
+               f'--rename {renamed}')[0] == 0
+    assert load_checkpoint(world / 'ab.pth').class_names == ('b', 'a')
+
+
 @pytest.mark.parametrize(('words', 'message'), [
     ('train folded.pth', 'folded.pth is no config (.py): say by --data'),
     ('train c.py --data pets', 'c.py is a config, and --data goes with'),
@@ -110,6 +142,10 @@ def test_names_are_folded_and_trained_by_one_command(run, world):
      'has its classes already: leave --words and --encoder out'),
     ('train text.pth --data pets --encoder words --words a b',
      '--words are 2: expected one for each class of the data, which'),
+    ('train folded.pth --data pets --folds 9 --img-size 64',
+     '--folds 9: expected 2 to 4'),
+    ('train folded.pth --data pets --folds 2 --device cpu,cpu',
+     '--folds goes with one --device'),
     ('train folded.pth --data .', 'no annotations in a usual place'),
     ('train folded.pth --data pets/train/annotations.json --val-fraction 2',
      '--val-fraction 2.0: expected a number between 0 and 1'),

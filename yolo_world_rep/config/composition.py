@@ -1,17 +1,19 @@
 """The text of a config for data, a checkpoint and options."""
 import colorsys
-import copy
 import os
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+import torch
 
 from ..datasets.annotations import COCO_LIMIT, limits_for, most_objects
 from ..reparam.folded_model import FoldedModel
 from ..utils.configs import base_reference, config_root
 from ..utils.files import PathLike
 from .own_data import OwnData
-from .recipes import lr_mults, recipe
+from .recipes import PARTS, frozen_parts, lr_mults
 from .schedule import Schedule
 from .source import formatted, long_tuple, plain_source
 
@@ -23,6 +25,11 @@ NO_GUIDES = 'efficient_neck'
 MAX_DETECTIONS = 300
 # What stands for long lists while the rest is formatted.
 CLASS_NAMES, PALETTE = 'CLASS_NAMES_', 'PALETTE_'
+# Packages and mmengine's back ends for them.
+LOGGERS = dict(tensorboard='TensorboardVisBackend', wandb='WandbVisBackend',
+               mlflow='MLflowVisBackend')
+# An improvement of AP, 0..1, that counts as one.
+BETTER = 0.001
 MATRICES = 'RepMaxSigmoidCSPLayerWithTwoConv'
 
 
@@ -32,15 +39,18 @@ class Wishes:
 
     ``size`` is the one that the checkpoint must be of, ``recipe`` a key of
     ``recipes.RECIPES``, ``image_size`` the input's width and height in pixels;
-    ``batch_size`` and ``workers`` are for each GPU. ``max_detections`` of an
-    image are kept and count, by default what the data need;
-    ``class_agnostic`` is whether classes suppress each other.
+    ``batch_size``, a number or ``'auto'``, and ``workers`` are for each GPU.
+    ``max_detections`` of an image are kept and count, by default what the
+    data need; ``class_agnostic`` is whether classes suppress each other.
+    ``freeze`` are keys of ``recipes.PARTS``, ``patience`` is how many
+    evaluations without a better AP end the training, ``loggers`` are keys of
+    :data:`LOGGERS`, ``seed`` is that of all random numbers.
     """
     size: Optional[str] = None
     recipe: str = 'full'
     lr_mults: Mapping[str, float] = field(default_factory=dict)
     gpus: int = 1
-    batch_size: Optional[int] = None
+    batch_size: Union[int, str, None] = None
     epochs: Optional[int] = None
     lr: Optional[float] = None
     image_size: Tuple[int, int] = (640, 640)
@@ -48,6 +58,28 @@ class Wishes:
     max_detections: Optional[int] = None
     class_agnostic: Optional[bool] = None
     report: bool = True
+    freeze: Sequence[str] = ()
+    patience: Optional[int] = None
+    loggers: Sequence[str] = ()
+    seed: Optional[int] = None
+
+
+def require_possible(wishes: Wishes) -> None:
+    """Refuse wishes that nothing here can fulfil."""
+    for name in wishes.loggers:
+        if name not in LOGGERS:
+            raise ValueError(f'`loggers` {name}: expected some of '
+                             f'{", ".join(LOGGERS)}.')
+        if find_spec(name) is None:
+            raise ImportError(f'`loggers` {name}: it is not installed: pip '
+                              f'install {name}')
+    for name, value, least in (('patience', wishes.patience, 1),
+                               ('seed', wishes.seed, 0)):
+        if value is not None and not least <= value < 2**32:
+            raise ValueError(f'`{name}` {value}: expected {least} or more.')
+    if wishes.batch_size == 'auto' and not torch.cuda.is_available():
+        raise ValueError('`batch_size` auto: torch finds no GPU whose memory '
+                         'to try; give a number, or leave it out for 16.')
 
 
 def palette(count: int) -> List[Tuple[int, int, int]]:
@@ -86,11 +118,11 @@ def _folder(path: Path, root: Path) -> str:
     return '' if below == '.' else f'{below}/'
 
 
-def model_settings(model: FoldedModel, name: str) -> Dict[str, Any]:
+def model_settings(model: FoldedModel) -> Dict[str, Any]:
     """What the base config's model must change for a checkpoint."""
-    settings: Dict[str, Any] = copy.deepcopy(recipe(name).model)
+    settings: Dict[str, Any] = {}
     if model.neck_form == 'rep_linear':
-        settings.setdefault('neck', {})['block_cfg'] = dict(type=MATRICES)
+        settings['neck'] = dict(block_cfg=dict(type=MATRICES))
     head: Dict[str, Any] = {}
     if model.pretrain_classes is not None:
         head['pretrain_classes'] = model.pretrain_classes
@@ -111,6 +143,7 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
     ``out`` is where the config will be.
     """
     train, val, count = data.train, data.val, len(data.train.names)
+    frozen = frozen_parts(wishes.recipe, wishes.freeze, bool(model.neck_form))
     workers = wishes.workers
     if workers is None:
         workers = min(8, max(1, (os.cpu_count() or 1) // wishes.gpus))
@@ -132,6 +165,7 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
         f'class_names = {CLASS_NAMES}',
         f'palette = {PALETTE}',
         'metainfo = dict(classes=class_names, palette=palette)',
+        'derived_with = dict(class_names=class_names)',
         *(f'{part}_dataloader = dict(dataset=dict(metainfo=metainfo))'
           for part in ('train', 'val', 'test')),
         f'train_num_workers = {workers}',
@@ -149,7 +183,7 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
             f'a vocabulary of its own.',
             f'num_padding = {model.num_guide - count}'
         ]
-    settings = model_settings(model, wishes.recipe)
+    settings = model_settings(model)
     kept, counted = limits_for(
         max(most_objects(train.boxes), most_objects(val.boxes)),
         MAX_DETECTIONS, wishes.max_detections)
@@ -163,10 +197,11 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
     if counted != COCO_LIMIT:
         lines += [f'val_evaluator = dict(proposal_nums=(1, 10, {counted}))',
                   'test_evaluator = val_evaluator']
+    if frozen:
+        settings['frozen'] = [PARTS[part] for part in frozen]
+        lines.append('# Frozen, statistics included: '
+                     f'{" and ".join(frozen)}.')
     if settings:
-        frozen = ' and '.join(recipe(wishes.recipe).frozen)
-        if frozen:
-            lines.append(f'# Frozen, statistics included: {frozen}.')
         lines.append(f'model = {plain_source(settings)}')
     norm = dict(type='BN', momentum=schedule.bn_momentum, eps=0.001)
     lines += [
@@ -181,7 +216,10 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
         f'base_lr = {schedule.base_lr!r}',
         f'norm_cfg = {plain_source(norm)}',
     ]
-    mults = lr_mults(wishes.recipe, wishes.lr_mults, bool(model.neck_form))
+    if wishes.seed is not None:
+        lines.append(f'randomness = dict(seed={wishes.seed})')
+    mults = lr_mults(wishes.recipe, wishes.lr_mults, bool(model.neck_form),
+                     wishes.freeze)
     if mults:
         paramwise = dict(paramwise_cfg=dict(lr_mults=mults))
         lines.append(f'optim_wrapper = {plain_source(paramwise)}')
@@ -192,7 +230,15 @@ def compose(data: OwnData, model: FoldedModel, wishes: Wishes,
         hooks['batch_pictures'] = dict(type='BatchPicturesHook')
         hooks['report'] = dict(
             type='TrainingReportHook', before=os.path.abspath(model.path))
+    if wishes.patience is not None:
+        hooks['early_stopping'] = dict(
+            type='EarlyStoppingHook', monitor='coco/bbox_mAP', rule='greater',
+            min_delta=BETTER, patience=wishes.patience)
     lines.append(f'default_hooks = {plain_source(hooks)}')
+    if wishes.loggers:
+        backends = ['LocalVisBackend', *map(LOGGERS.get, wishes.loggers)]
+        writing = dict(vis_backends=[dict(type=name) for name in backends])
+        lines.append(f'visualizer = {plain_source(writing)}')
     ema = dict(type='EMAHook', ema_type='ExactExpMomentumEMA',
                momentum=schedule.ema_momentum, gamma=schedule.ema_gamma,
                update_buffers=True, strict_load=False, priority=49)

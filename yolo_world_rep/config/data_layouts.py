@@ -44,7 +44,9 @@ class DataLayout:
     images of ``'train'`` that are held out; ``classes`` is the file that
     names the classes of YOLO and VOC labels, if one was given; ``choice`` is
     what becomes of the categories, ``exif`` how labels are read where EXIF
-    turns the images.
+    turns the images; ``fold``
+    is the seed of the parts of a cross-validation, which of them is held out,
+    and how many there are.
     """
     root: Path
     name: str
@@ -53,6 +55,7 @@ class DataLayout:
     val_fraction: Optional[float] = None
     choice: CategoryChoice = CategoryChoice()
     exif: str = EXIF[0]
+    fold: Optional[Tuple[int, int, int]] = None
 
     def origin(self, split: str) -> str:
         """What a split is, in words."""

@@ -1,21 +1,24 @@
 """A config for fine-tuning a folded checkpoint on one's own data."""
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Sequence, Tuple, Union
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmyolo.registry import MODELS
+from torch import nn
 
 from ..reparam import Checkpoint, load_checkpoint, save_checkpoint
+from ..reparam.editing import command_to_edit
 from ..reparam.fit import compare, describe
 from ..reparam.folded_model import FoldedModel, folded_model
 from ..text.names import name_differences
 from ..utils.files import PathLike, atomic_path, require_new
 from ..utils.wording import command
-from .composition import Wishes, compose
+from .batch_size import largest_batch, memory_probe, most_images
+from .composition import Wishes, compose, require_possible
 from .own_data import OwnData
-from .recipes import recipe
+from .recipes import frozen_parts
 from .schedule import Schedule, make_schedule
 from .variables import check_config, resolve_variables
 
@@ -43,17 +46,14 @@ def require_classes(model: FoldedModel, names: Sequence[str],
     difference = name_differences(model.classes, names)
     if not difference:
         return
-    out = model.path.with_name(f'{model.path.stem}_own.pth')
-    change = ('--keep' if set(names) <= set(model.classes)
-              else '--replace-words')
     raise ValueError(f'{model.path} and {source} have other classes: '
                      f'{difference}. Run: ' +
-                     command('edit', model.path, '--out', out, change, *names))
+                     command_to_edit(model.path, model.classes, names))
 
 
 def verify(path: PathLike, model: FoldedModel,
-           state_dict: Mapping[str, Any]) -> None:
-    """Build the model of a config and require that the checkpoint fits it."""
+           state_dict: Mapping[str, Any]) -> nn.Module:
+    """Build the model of a config, which the checkpoint has to fit."""
     cfg, _ = resolve_variables(Config.fromfile(str(path)))
     check_config(cfg)
     with DefaultScope.overwrite_default_scope('mmyolo'):
@@ -63,6 +63,7 @@ def verify(path: PathLike, model: FoldedModel,
         raise ValueError(
             f'{model.path} does not fit the config that follows from its '
             f'size {model.size!r}: {" ".join(describe(fit))}')
+    return built
 
 
 def require_image_size(img_size: Sequence[int]) -> Tuple[int, int]:
@@ -97,19 +98,30 @@ def new_config(data: OwnData, checkpoint: Union[PathLike, Checkpoint],
     if out.suffix != '.py':
         raise ValueError(f'`out` {out}: expected a name that ends in .py.')
     require_new(out, overwrite)
-    recipe(wishes.recipe)
+    frozen_parts(wishes.recipe, wishes.freeze)
+    require_possible(wishes)
     data.require_sound()
     loaded = checkpoint if isinstance(
         checkpoint, Checkpoint) else load_checkpoint(checkpoint)
     model = folded_model(loaded, wishes.size)
     require_classes(model, data.train.names,
                     data.layout.parts['train'].path)
-    schedule = make_schedule(data.train.large_enough, wishes.gpus,
-                             wishes.batch_size, wishes.epochs, wishes.lr)
-    text = compose(data, model, wishes, schedule, out)
-    with atomic_path(out) as temporary:
+    images, batch = data.train.large_enough, wishes.batch_size
+
+    def write(batch_size: Optional[int]) -> Tuple[Schedule, str]:
+        schedule = make_schedule(images, wishes.gpus, batch_size,
+                                 wishes.epochs, wishes.lr)
+        text = compose(data, model, wishes, schedule, out)
         temporary.write_text(text, encoding='utf-8')
-        verify(temporary, model, loaded.state_dict)
+        return schedule, text
+
+    with atomic_path(out) as temporary:
+        schedule, text = write(None if isinstance(batch, str) else batch)
+        built = verify(temporary, model, loaded.state_dict)
+        if batch == 'auto':
+            schedule, text = write(largest_batch(
+                memory_probe(built, wishes.image_size),
+                most_images(images, wishes.gpus)))
         data.write()
         if loaded is checkpoint and model.path.parent == out.parent:
             save_checkpoint(model.path, loaded.state_dict, loaded.meta, True)

@@ -79,11 +79,12 @@ def guess_images(root: Path, path: Path, split: str, names: List[str]) -> Path:
     return max(dict.fromkeys(places), key=present)
 
 
-def split_by_image(data: Annotations, fraction: float,
-                   seed: int = 0) -> Dict[str, Annotations]:
+def split_by_image(data: Annotations, fraction: float, seed: int = 0,
+                   number: int = 0, folds: int = 0) -> Dict[str, Annotations]:
     """Hold out a share of the images, with their boxes, for validation.
 
-    What is drawn depends on the names of the images, not on their order.
+    What is drawn depends on the names of the images, not on their order. Of
+    ``folds`` it is the one of that number, and not a share.
     """
     ids = list(dict.fromkeys(image['id'] for image in sorted(
         data.images, key=lambda image: image['file_name'])))
@@ -92,6 +93,11 @@ def split_by_image(data: Annotations, fraction: float,
                          f'or more, to train on some and validate on others.')
     count = min(max(1, round(fraction * len(ids))), len(ids) - 1)
     held = set(random.Random(seed).sample(ids, count))
+    if folds:
+        if not 2 <= folds <= len(ids):
+            raise ValueError(f'`folds` {folds}: expected 2 to {len(ids)}, the '
+                             f'number of the training images.')
+        held = set(random.Random(seed).sample(ids, len(ids))[number::folds])
     return {
         split: replace(
             data, changed=True,
@@ -113,7 +119,8 @@ def read_splits(layout: DataLayout) -> Dict[str, Annotations]:
         read = convert(layout.parts, root, layout.classes, layout.exif)
     read = {split: choose(data, layout.choice) for split, data in read.items()}
     if layout.val_fraction and 'train' in read:
-        read.update(split_by_image(read['train'], layout.val_fraction))
+        read.update(split_by_image(read['train'], layout.val_fraction,
+                                   *(layout.fold or ())))
     return read
 
 

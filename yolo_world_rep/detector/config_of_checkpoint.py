@@ -163,7 +163,7 @@ def config_of_checkpoint(loaded: Checkpoint) -> Config:
         num_padding=model.num_guide - count if model.num_guide else 0))
     cfg = resolve_variables(cfg)[0]
     for settings in (dict(model=scale_of(state)),
-                     dict(model=model_settings(model, 'full')),
+                     dict(model=model_settings(model)),
                      _of_training(loaded.meta)):
         cfg.merge_from_dict(settings)
     return cfg

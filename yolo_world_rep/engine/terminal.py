@@ -12,6 +12,7 @@ from mmengine.logging import MMLogger, print_log
 NO_NEWS = ('Failed to search registry', '"FileClient" will be deprecated',
            '"HardDiskBackend" is the alias', '`save_param_scheduler` is True',
            '`resume_param_scheduler` is True', 'The prefix is not set in')
+FROZEN = 'is skipped since its requires_grad=False'  # a line for each
 
 
 class Log(io.TextIOBase):
@@ -32,7 +33,8 @@ class Log(io.TextIOBase):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return (record.levelno >= logging.WARNING
-                and not record.getMessage().startswith(NO_NEWS))
+                and not record.getMessage().startswith(NO_NEWS)
+                and not record.getMessage().endswith(FROZEN))
 
     def hush(self) -> bool:
         """Take mmengine's logger from the terminal; whether it was on it."""

@@ -1,5 +1,6 @@
 """What several kinds of model need."""
-from typing import Optional
+from fnmatch import fnmatchcase
+from typing import Optional, Sequence
 
 import torch.nn as nn
 from torch import Tensor
@@ -25,3 +26,18 @@ def freeze(module: nn.Module) -> None:
             child.eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
+
+
+def freeze_parts(model: nn.Module, patterns: Sequence[str]) -> None:
+    """:func:`freeze` what is named so, ``*`` standing for anything."""
+    for pattern in patterns:
+        parts = [part for name, part in (*model.named_modules(),
+                                         *model.named_parameters())
+                 if fnmatchcase(name, pattern)]
+        if not parts:
+            raise ValueError(f'frozen: {pattern!r} is the name of nothing in '
+                             f'the model.')
+        for part in parts:
+            if isinstance(part, nn.Module):
+                freeze(part)
+            part.requires_grad_(False)

@@ -18,6 +18,7 @@ SPLITS = ('train', 'val')
 RECIPES = ('full', 'neck-head', 'head')
 EXIF = ('shown', 'stored')
 PARTS = ('backbone', 'neck', 'guides', 'head', 'classes')
+LOGGERS = ('tensorboard', 'wandb', 'mlflow')
 
 CLASSES_SHOWN = 30
 COLOURS = dict(error='red', warning='yellow', note='dim')
@@ -68,7 +69,10 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
         '--lr-mult', nargs='+', metavar='PART=FACTOR',
         help=f'learning-rate multipliers of {", ".join(PARTS)}')
     training.add_argument('--gpus', type=int, help='GPUs (default: 1)')
-    training.add_argument('--batch', type=int, help='images per GPU')
+    training.add_argument('--batch', dest='batch_size', metavar='IMAGES',
+                          type=lambda text: text if text == 'auto' else int(
+                              text), help='images per GPU, or auto: as many '
+                                          'as its memory holds')
     training.add_argument('--epochs', type=int)
     training.add_argument('--lr', type=float, help='learning rate')
     training.add_argument('--img-size', type=int, nargs='+', metavar='PIXELS',
@@ -76,6 +80,16 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
     training.add_argument(
         '--workers', type=int, help='processes per GPU that load images')
     add_detections(training)
+    training.add_argument(
+        '--freeze', nargs='+', choices=PARTS, metavar='PART',
+        help='parts that are not trained, besides those of the recipe')
+    training.add_argument(
+        '--patience', type=int, metavar='N',
+        help='stop after N evaluations without a better AP')
+    training.add_argument(
+        '--log', dest='loggers', nargs='+', choices=LOGGERS, metavar='NAME',
+        help=f'write the curves for {", ".join(LOGGERS)} too')
+    training.add_argument('--seed', type=int, help='of all random numbers')
     training.add_argument(
         '--no-report', dest='report', action='store_const', const=False,
         help='write no report after the training')
@@ -111,10 +125,11 @@ def wishes_of(args: argparse.Namespace) -> 'Wishes':
     given = dict(
         size=args.size, recipe=args.recipe, gpus=args.gpus,
         lr_mults=args.lr_mult and multipliers(args.lr_mult), lr=args.lr,
-        batch_size=args.batch, epochs=args.epochs, workers=args.workers,
+        batch_size=args.batch_size, epochs=args.epochs, workers=args.workers,
         image_size=args.img_size and require_image_size(args.img_size),
         report=args.report, max_detections=args.max_detections,
-        class_agnostic=args.class_agnostic)
+        class_agnostic=args.class_agnostic, freeze=args.freeze,
+        patience=args.patience, loggers=args.loggers, seed=args.seed)
     return Wishes(**{name: value for name, value in given.items()
                      if value is not None})
 

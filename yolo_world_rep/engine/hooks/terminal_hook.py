@@ -130,6 +130,8 @@ class TerminalHook(Hook):
     def after_run(self, runner: Runner) -> None:
         """Say where everything is."""
         self._end_line()
+        if getattr(runner.train_loop, 'stop_training', False):
+            self._say('stopped', 'early: the AP did not improve any more')
         info = runner.message_hub.runtime_info
         for name, path in (
                 ('best', info.get('best_ckpt')),

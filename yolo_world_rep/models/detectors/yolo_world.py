@@ -18,6 +18,7 @@ from yolo_world_rep.utils.log import log
 from ..dense_heads.yolo_world_head import YOLOWorldHead
 from ..layers import GATE, UngatedAttnBlock
 from ..necks import YOLOWorldPAFPN
+from ..utils import freeze_parts
 
 Texts = List[List[str]]
 ImageFeatures = Tuple[Tensor, ...]
@@ -29,7 +30,7 @@ class _YOLOWorld(YOLODetector):
 
     def __init__(self, *args, mm_neck: bool = False,
                  num_train_classes: int = 80, num_test_classes: int = 80,
-                 **kwargs) -> None:
+                 frozen: Sequence[str] = (), **kwargs) -> None:
         super().__init__(*args, **kwargs)
         if mm_neck and not isinstance(self.neck, YOLOWorldPAFPN):
             raise ValueError(
@@ -40,9 +41,18 @@ class _YOLOWorld(YOLODetector):
         self.neck_takes_text = mm_neck and self.neck.takes_text
         self.num_train_classes = num_train_classes
         self.num_test_classes = num_test_classes
+        self.frozen = frozen
+        # Before the optimizer and DDP look at the parameters.
+        freeze_parts(self, frozen)
         # mmdet's convention: who loads a checkpoint or builds a dataset
         # puts its class names here, under 'classes'.
         self.dataset_meta: Optional[dict] = None
+
+    def train(self, mode: bool = True) -> nn.Module:
+        super().train(mode)
+        if mode:
+            freeze_parts(self, self.frozen)
+        return self
 
     @property
     def text_conditioned(self) -> bool:
@@ -130,6 +140,9 @@ class YOLOWorldDetector(_YOLOWorld):
         mm_neck (bool): Whether the neck takes texts. Defaults to False.
         num_train_classes (int): Texts per image in training. Defaults to 80.
         num_test_classes (int): Texts per image in tests. Defaults to 80.
+        frozen (Sequence[str]): Names of modules or parameters whose weights
+            and statistics do not train, ``*`` standing for anything.
+            Defaults to ().
         **kwargs: As mmyolo's YOLODetector.
     """
 
@@ -189,6 +202,9 @@ class SimpleYOLOWorldDetector(_YOLOWorld):
         mm_neck (bool): Whether the neck takes texts. Defaults to False.
         num_train_classes (int): Texts per image in training. Defaults to 80.
         num_test_classes (int): Texts per image in tests. Defaults to 80.
+        frozen (Sequence[str]): Names of modules or parameters whose weights
+            and statistics do not train, ``*`` standing for anything.
+            Defaults to ().
         prompt_dim (int): D, width of a text embedding. Defaults to 512.
         num_prompts (int): N, number of texts. Defaults to 80.
         embedding_path (str): ``.npy`` of N×D embeddings to start from;
