@@ -120,6 +120,11 @@ def test_other_classes_are_refused_in_one_line(evaluate, data):
     assert not (data / 'f.json').exists()
 
 
+def test_options_of_folders_go_with_data(evaluate, data):
+    code, _, err = evaluate('--exif', 'stored')
+    assert (code, err) == (2, 'error: --exif goes with --data.\n')
+
+
 def test_a_missing_image_is_refused(evaluate, data):
     (data / 'b.png').unlink()
     code, _, err = evaluate()

@@ -160,8 +160,11 @@ def from_content(content: Any, path: PathLike, images: Images,
             f'COCO file of boxes, with images, annotations and categories.')
     mending = Mending(path)
     names = mending.names('categories', content['categories'], 'name')
+    categories = [
+        each if each['name'] == name else dict(each, name=name)
+        for each, name in zip(content['categories'], names)]
     categories, category_ids = mending.numbered(
-        'categories', content['categories'], names, merge=False)
+        'categories', categories, names, merge=False)
     names = mending.names('images', content['images'], 'file_name')
     folder = Path(images(names) if callable(images) else images)
     found = found_names(folder, names) if images != '' else {}

@@ -92,12 +92,16 @@ class Mending:
             f'{wanted}, as in the format of COCO.')
 
     def names(self, part: str, entries: List[Any], key: str) -> List[str]:
-        """The name of each entry, which is a text."""
+        """The name of each entry, a text without spaces around it."""
         for place, entry in enumerate(entries):
             name = entry.get(key) if isinstance(entry, dict) else None
             if not isinstance(name, str) or name == '' and part == 'images':
                 self.refuse(f'{part}[{place}]', entry, key, 'a text')
-        return [entry[key] for entry in entries]
+            if key == 'name' and name != name.strip():
+                self.note('name(s) of categories have spaces around them, '
+                          'which go', f'{part}[{place}], {name!r}')
+        return [entry[key].strip() if key == 'name' else entry[key]
+                for entry in entries]
 
     def numbered(self, part: str, entries: List[Record], names: List[str],
                  merge: bool) -> Tuple[List[Record], Ids]:

@@ -11,6 +11,10 @@ from . import new_config
 if TYPE_CHECKING:
     from yolo_world_rep.datasets.annotations import Annotations
 
+# What says where the data of --data are, and how their labels are read.
+OF_FOLDERS = ('train_ann', 'val_ann', 'train_img', 'val_img', 'val_fraction',
+              'classes', 'exif')
+
 
 def add_split(parser: argparse.ArgumentParser, only: bool = True) -> None:
     """Data as ``train --data`` takes them."""
@@ -25,6 +29,10 @@ def truth_of(args: argparse.Namespace) -> 'Annotations':
     from yolo_world_rep.datasets.annotations import read_coco
     from yolo_world_rep.datasets.categories import CategoryChoice, choose
     if args.data is None and args.images is not None:
+        given = [args.names[name] for name in OF_FOLDERS
+                 if getattr(args, name) is not None]
+        if given:
+            raise ValueError(f'{given[0]} goes with --data.')
         truth = read_coco(args.annotations, args.images, sizes=False)
         return choose(truth, CategoryChoice(**new_config.choice_of(args)))
     if args.data is None or args.annotations is not None:
