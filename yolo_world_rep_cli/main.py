@@ -43,7 +43,8 @@ def _names(parser: argparse.ArgumentParser) -> Dict[str, str]:
         if each.nargs == 0 and isinstance(each.const, str):
             name += f'={each.const!r}'
         named = [each.metavar or each.dest.upper(), *each.option_strings]
-        names[name] = str(named[-1])
+        if each.help != argparse.SUPPRESS or name not in names:
+            names[name] = str(named[-1])
     return names
 
 

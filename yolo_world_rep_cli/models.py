@@ -71,14 +71,17 @@ def add_norms(parser: argparse.ArgumentParser) -> None:
 
 def words_of(args: argparse.Namespace) -> Any:
     """Those of :func:`add_words`: names, or the file that has them."""
-    from yolo_world_rep.text.vocabulary import tidy_names
-    if args.words and len(args.words) == 1 and args.words[0].endswith(
+    if not args.words:
+        return None
+    if len(args.words) == 1 and args.words[0].endswith(
             ('.txt', '.json')):
         return args.words[0]
-    words, remark = tidy_names(args.words or ())
+    # Of a room that needs torch, unlike exported files.
+    from yolo_world_rep.text.vocabulary import tidy_names
+    words, remark = tidy_names(args.words)
     if remark:
         say(f'--words {remark}.', sys.stderr)
-    return words or None
+    return words
 
 
 def config_and_checkpoint(

@@ -33,7 +33,8 @@ def cross_validate(model: Model, layout: DataLayout, folds: int,
     note = folder / 'folds.json'
     seed = (options.get('wishes') or Wishes()).seed or 0
     plan = dict(folds=folds, seed=seed)
-    old = json.loads(note.read_text()) if resume and note.exists() else {}
+    old = json.loads(note.read_text(encoding='utf-8')) if (
+        resume and note.exists()) else {}
     if old and {name: old.get(name) for name in plan} != plan:
         raise ValueError(f'{note} is of other folds than {folds}, or of '
                          f'another seed than {seed}: choose another '
@@ -50,5 +51,6 @@ def cross_validate(model: Model, layout: DataLayout, folds: int,
             model, part, own, overwrite=overwrite or resume,
             resume='auto' if last else None, **options).scores)
         with atomic_path(note) as file:
-            file.write_text(json.dumps(dict(plan, scores=done)))
+            file.write_text(json.dumps(dict(plan, scores=done)),
+                            encoding='utf-8')
     return done

@@ -39,7 +39,7 @@ class CocoIds:
             raise ValueError(
                 f'{self.path} has no category {missing[0]!r}, a class of the '
                 f'model ({len(missing)} are missing). Choose those that it '
-                f'has with `classes`.')
+                f'has with `only`.')
         return [self._categories[name] for name in names]
 
     def image(self, path: Path) -> Any:

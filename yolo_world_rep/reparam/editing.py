@@ -315,7 +315,8 @@ def _edited_meta(checkpoint: Checkpoint, about: Dict[str, Any],
     added = 0 if embeddings is None else len(embeddings.vectors)
     count = len(kept) + added
     step = dict(
-        action='edit', kept=tuple(kept), added=added, **more,
+        action='edit', kept=tuple(kept), added=added,
+        **{name: value for name, value in more.items() if value},
         embeddings=None if embeddings is None else origin_of(embeddings),
         source=dict(file=checkpoint.path.name, sha256=checkpoint.sha256),
         version=__version__)
