@@ -11,6 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmyolo.registry import MODELS
 
+from yolo_world_rep.engine import launch
+
 CONFIG = Path(__file__).resolve().parents[1].joinpath(
     'configs', 'finetune_coco',
     'yolo_world_v2_s_rep_vlpan_bn_2e-4_80e_8gpus_mask-refine_finetune_coco.py')
@@ -98,6 +100,17 @@ def options(root: Path, **more: Any) -> Dict[str, Any]:
         'default_hooks.param_scheduler.warmup_epochs': 1,
         **more
     }
+
+
+def tiny_config(root: Path, work_dir: Path, resume: Any = None,
+                **more: Any) -> Config:
+    """The config to train on :func:`write_images` in a folder of its own."""
+    return launch.config_for_training(
+        read_config(), str(CONFIG), work_dir=str(work_dir), resume=resume,
+        # mmengine finds a visualizer of the same name in the process again.
+        cfg_options=options(root, **{'visualizer.name': str(work_dir),
+                                     **more}),
+        cuda=False)
 
 
 def arguments(root, **more):

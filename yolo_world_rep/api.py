@@ -216,7 +216,7 @@ class YOLOWorld(AnyModel):
         model = self.path if self._saved else self._required('train')
         layout = find_data(data, val_fraction, **{
             name: wishes.pop(name)
-            for name in (*signature(find_data).parameters,) if name in wishes})
+            for name in signature(find_data).parameters if name in wishes})
         tuned = finetune(
             model, layout, work_dir, wishes=Wishes(**wishes), encoder=encoder,
             amp=amp, overwrite=overwrite,

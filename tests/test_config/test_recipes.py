@@ -4,11 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_training import (
-    CONFIG,
     build_model,
     checkpoint_of,
-    options,
-    read_config,
+    tiny_config,
     write_images,
 )
 
@@ -21,13 +19,6 @@ from yolo_world_rep.config.recipes import (
 from yolo_world_rep.engine import launch
 
 PREFIXES = dict(backbone='backbone.', neck='neck.', head='bbox_head.')
-
-
-def tiny_config(root: Path, work_dir: Path, **more):
-    return launch.config_for_training(
-        read_config(), str(CONFIG), work_dir=str(work_dir), cuda=False,
-        cfg_options=options(root, **{'visualizer.name': str(work_dir),
-                                     **more}))
 
 
 @pytest.fixture(scope='module')

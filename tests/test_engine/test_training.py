@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from tiny_training import (
     CONFIG,
@@ -16,25 +15,11 @@ from tiny_training import (
     losses,
     options,
     read_config,
+    tiny_config,
     write_images,
 )
 
 from yolo_world_rep.engine import launch
-
-
-def tiny_config(root: Path, work_dir: Path, resume=None, **more) -> Config:
-    return launch.config_for_training(
-        read_config(),
-        str(CONFIG),
-        work_dir=str(work_dir),
-        resume=resume,
-        # mmengine finds a visualizer of the same name in the process again.
-        cfg_options=options(
-            root, **{
-                'visualizer.name': str(work_dir),
-                **more
-            }),
-        cuda=False)
 
 
 @pytest.fixture(scope='module')

@@ -13,8 +13,7 @@ from tiny_training import (
     arguments,
     build_model,
     checkpoint_of,
-    options,
-    read_config,
+    tiny_config,
     write_images,
 )
 
@@ -23,13 +22,6 @@ from yolo_world_rep.engine.hooks import DivergedError
 from yolo_world_rep.engine.hooks.training_watch_hook import TrainingWatchHook
 
 SLOW = dict(max_epochs=3, **{'default_hooks.checkpoint.max_keep_ckpts': 1})
-
-
-def tiny_config(root: Path, work_dir: Path, **more):
-    return launch.config_for_training(
-        read_config(), str(CONFIG), work_dir=str(work_dir), cuda=False,
-        cfg_options=options(root, **{'visualizer.name': str(work_dir),
-                                     **more}))
 
 
 @pytest.fixture(scope='module')

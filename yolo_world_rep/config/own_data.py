@@ -91,13 +91,12 @@ def split_by_image(data: Annotations, fraction: float, seed: int = 0,
     if len(ids) < 2:
         raise ValueError(f'{data.path} has {len(ids)} image(s): expected two '
                          f'or more, to train on some and validate on others.')
+    if folds and not 2 <= folds <= len(ids):
+        raise ValueError(f'`folds` {folds}: expected 2 to {len(ids)}, the '
+                         f'number of the training images.')
     count = min(max(1, round(fraction * len(ids))), len(ids) - 1)
-    held = set(random.Random(seed).sample(ids, count))
-    if folds:
-        if not 2 <= folds <= len(ids):
-            raise ValueError(f'`folds` {folds}: expected 2 to {len(ids)}, the '
-                             f'number of the training images.')
-        held = set(random.Random(seed).sample(ids, len(ids))[number::folds])
+    drawn = random.Random(seed).sample(ids, len(ids) if folds else count)
+    held = set(drawn[number::folds] if folds else drawn)
     return {
         split: replace(
             data, changed=True,
